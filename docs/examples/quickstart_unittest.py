@@ -1,0 +1,37 @@
+"""Budgets in unittest; they all hold. Run: python -m unittest_membudget quickstart_unittest"""
+
+from __future__ import annotations
+
+import io
+import unittest
+
+from membudget import limit_memory
+from orders import export, total, total_in_memory
+from unittest_membudget import MemoryTestCase
+
+
+@limit_memory("4 MB")
+class TotalTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.orders = export(20_000)
+
+    def test_reads_line_by_line(self) -> None:
+        self.assertEqual(total(io.StringIO(self.orders)), 9_990_000)
+
+    @limit_memory("20 MB")
+    def test_in_memory(self) -> None:
+        self.assertEqual(total_in_memory(self.orders), 9_990_000)
+
+
+class ExportTest(MemoryTestCase):
+    memory_limit = "4 MB"
+
+    def test_export(self) -> None:
+        with self.assertMemoryLimit("2 MB") as memory:
+            text = export(1000)
+        self.assertEqual(text.count("\n"), 999)
+        self.assertLess(memory.retained_bytes, 1024 * 1024)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,24 @@
+"""A budget in a plain script. Run: python script.py"""
+
+from __future__ import annotations
+
+import io
+
+from membudget import format_size, limit_memory
+from orders import export, total
+
+
+@limit_memory("8 MB")
+def orders() -> str:
+    return export(20_000)
+
+
+def main() -> None:
+    text = orders()
+    with limit_memory("4 MB") as memory:
+        print("total:", total(io.StringIO(text)))
+    print("peak memory:", format_size(memory.peak_bytes))
+
+
+if __name__ == "__main__":
+    main()

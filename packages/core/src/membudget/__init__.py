@@ -1,0 +1,71 @@
+"""Memory budgets for any Python code: measure a block, hold it to a limit, say what exceeded it.
+
+    from membudget import limit_memory
+
+    with limit_memory("24 MB") as memory:
+        work()
+    print(memory.peak_bytes)
+
+Measured by memray, which runs with CPython on Linux and macOS.
+"""
+
+from .checks import judge
+from .errors import (
+    CaptureError,
+    InvalidOptionError,
+    InvalidSizeError,
+    MembudgetError,
+    MemoryLimitExceeded,
+    MisuseError,
+    NotEnforcedWarning,
+    NotMeasuredError,
+    RecordingError,
+    TrackerConflictError,
+)
+from .hookspecs import hookimpl
+from .limits import Block, budget_of, limit_memory, measure_memory, memory_budget
+from .model import Allocation, Budget, Excess, Figure, Frame, Limit, Measurement, Result, Verdict
+from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
+from .recording.platform import platform_is_supported
+from .report import json as report_json
+from .report import text as report_text
+from .sizes import format_size, parse_size
+
+__all__ = [
+    "OPTIONS",
+    "Allocation",
+    "Block",
+    "Budget",
+    "CaptureError",
+    "Excess",
+    "Figure",
+    "Frame",
+    "InvalidOptionError",
+    "InvalidSizeError",
+    "Limit",
+    "Measurement",
+    "MembudgetError",
+    "MemoryLimitExceeded",
+    "MisuseError",
+    "NotEnforcedWarning",
+    "NotMeasuredError",
+    "Option",
+    "RecordingError",
+    "Result",
+    "Settings",
+    "TrackerConflictError",
+    "Verdict",
+    "budget_of",
+    "enforcement_is_on",
+    "format_size",
+    "hookimpl",
+    "judge",
+    "limit_memory",
+    "measure_memory",
+    "memory_budget",
+    "parse_size",
+    "platform_is_supported",
+    "report_json",
+    "report_text",
+    "resolve",
+]

@@ -1,0 +1,318 @@
+"""Blocks and their budgets: ``limit_memory`` and ``measure_memory``.
+
+Each is a context manager and a decorator of ``def`` and ``async def``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, TypeVar, cast
+
+from .checks import judge
+from .errors import MemoryLimitExceeded, MisuseError, NotMeasuredError, RecordingError
+from .model import Budget, Limit, Measurement, Verdict
+from .options import enforcement_is_on
+from .plugins import plugin_manager
+from .recording.platform import platform_is_supported
+from .report.text import exceeded_message
+from .sizes import parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
+
+
+class Block:
+    """A block and its budget: what ``limit_memory``, ``measure_memory`` and the adapters share.
+
+    Use it with ``with``, or call it with a function to get one that runs in a block of its own each
+    time. The same object can be entered again when it has been left, and then measures anew.
+
+    Args:
+        budget: the limits; none means that the block is only measured.
+        subject: what messages call the block.
+        always_allocations: record the allocations at the peak also when the budget holds.
+        on_measured: called with the measurement and the verdict of each block, also when its body
+            raises, before an exceeded budget does.
+
+    Raises:
+        MemoryLimitExceeded: when the block ends and a limit is exceeded. If its body raises
+            something, that propagates and the message is added to it as a note.
+        RecordingError: when it begins or ends and cannot be measured. If its body raises
+            something, that propagates and the message is added to it as a note.
+        MisuseError: when it is entered before it has been left.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        subject: str = "Block",
+        always_allocations: bool = False,
+        on_measured: Callable[[Measurement, Verdict], None] | None = None,
+    ) -> None:
+        self.budget: Final = budget
+        self._subject = subject
+        self._always_allocations = always_allocations
+        self._on_measured = on_measured
+        self._decorates = False
+        self._open: Any = None
+        self._measurement: Measurement | None = None
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """What was observed, or None: the block has not ended, or measuring is off."""
+        return self._measurement
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest number of bytes alive at one time that the block allocated."""
+        return self._measured().peak_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes that the block ever allocated."""
+        return self._measured().total_bytes
+
+    @property
+    def n_allocations(self) -> int:
+        """How many allocations the block made."""
+        return self._measured().n_allocations
+
+    @property
+    def retained_bytes(self) -> int:
+        """What the block allocated and was still alive at its end."""
+        return self._measured().retained_bytes
+
+    def _measured(self) -> Measurement:
+        if self._measurement is not None:
+            return self._measurement
+        if not enforcement_is_on():
+            reason = "MEMBUDGET=off turns measuring off"
+        elif not platform_is_supported():
+            reason = "memray does not run on this platform"
+        elif self._open is not None:
+            reason = "the block has not ended yet"
+        else:
+            reason = "the block was not entered, or could not be read"
+        raise NotMeasuredError(f"there are no figures: {reason}. See .measurement, which is None")
+
+    def __enter__(self) -> Block:
+        if not (enforcement_is_on() and platform_is_supported()):
+            return self
+        if self._open is not None:
+            raise MisuseError(
+                f"this {type(self).__name__} object is open already; make another one for a block "
+                f"that nests or runs at the same time"
+            )
+        from .recording.recorder import get_recorder
+
+        self._measurement = None
+        self._open = get_recorder().open(
+            self.budget,
+            always_allocations=self._always_allocations,
+            stacks_begin_inside=self._decorates,
+        )
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        __tracebackhide__ = True  # pytest and others: begin the traceback at the user's code
+        if self._open is None:
+            return
+        self._open.end()
+        block, self._open = self._open, None
+        try:
+            self._close(block, raised)
+        finally:
+            block.resume()
+
+    def _close(self, block: Any, raised: BaseException | None) -> None:
+        __tracebackhide__ = True
+        if block.pid != os.getpid():
+            # A forked child leaves a block of its parent, which measures and judges it.
+            return
+        try:
+            measurement = block.read()
+        except RecordingError as error:
+            if raised is None:
+                raise
+            raised.add_note(f"membudget: {error}")
+            return
+        self._measurement = measurement
+        verdict = judge(measurement, self.budget)
+        if self._on_measured is not None:
+            self._on_measured(measurement, verdict)
+        if verdict.within:
+            return
+        message = exceeded_message(self._subject, measurement, verdict)
+        if raised is None:
+            raise MemoryLimitExceeded(message, measurement, verdict)
+        raised.add_note(message)
+
+    def __call__(self, func: F) -> F:
+        """Decorate a function; each call runs in a block of its own.
+
+        Args:
+            func: a ``def`` or an ``async def``; or a class that an installed adapter knows.
+
+        Raises:
+            TypeError: it is a generator function, not callable, or a class that no adapter knows.
+        """
+        if inspect.isclass(func):
+            return cast(F, self._limit_class(func))
+        if isinstance(func, (staticmethod, classmethod)):
+            raise TypeError(
+                f"write the budget below @{type(func).__name__}, not above it: "
+                f"{func.__func__.__qualname__}"
+            )
+        if not callable(func):
+            raise TypeError(f"a budget goes on a function or a class, not on {func!r}")
+        name = getattr(func, "__qualname__", None) or repr(func)
+        if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(
+                f"{name} is a generator function: calling it runs nothing yet, so there is nothing "
+                f"to measure. Write 'with {type(self).__name__}(...):' around the loop that uses it"
+            )
+        wrapper: Any
+        if inspect.iscoroutinefunction(func):
+
+            @functools.wraps(func)
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                __tracebackhide__ = True
+                with self._for_call(name):
+                    return await func(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(func)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                __tracebackhide__ = True
+                with self._for_call(name):
+                    return func(*args, **kwargs)
+
+        setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper))
+        return cast(F, wrapper)
+
+    def _for_call(self, name: str) -> Block:
+        subject = f"{name}()" if self._subject == "Block" else self._subject
+        block = Block(
+            self.budget,
+            subject=subject,
+            always_allocations=self._always_allocations,
+            on_measured=self._on_measured,
+        )
+        block._decorates = True
+        return block
+
+    def _limit_class(self, cls: type) -> type:
+        decorated = plugin_manager().hook.membudget_limit_class(cls=cls, budget=self.budget)
+        if decorated is None:
+            raise TypeError(
+                f"no installed package can put a budget on the class {cls.__qualname__}. For "
+                f"unittest.TestCase classes: pip install unittest-membudget. For other classes, "
+                f"decorate the methods"
+            )
+        return cast(type, decorated)
+
+
+class _Decoration:
+    """Tells which function a budget was put on; wrappers around that function inherit it."""
+
+    __slots__ = ("budget", "wrapper")
+
+    def __init__(self, budget: Budget, wrapper: Callable[..., Any]) -> None:
+        self.budget = budget
+        self.wrapper = wrapper
+
+
+def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., Any]]:
+    """Take the budget off a decorated function, for an adapter that runs it in its own block.
+
+    Args:
+        func: a function or a bound method.
+
+    Returns:
+        The budget that decorates it or None, and the function without that budget. A budget below
+        another decorator cannot be taken off; it is returned with ``func`` itself.
+    """
+    decoration = getattr(func, _BUDGET_ATTRIBUTE, None)
+    if not isinstance(decoration, _Decoration):
+        return None, func
+    plain = getattr(func, "__func__", func)
+    if plain is not decoration.wrapper:
+        return decoration.budget, func
+    bare = plain.__wrapped__
+    instance = getattr(func, "__self__", None)
+    return decoration.budget, bare if instance is None else bare.__get__(instance)
+
+
+class measure_memory(Block):
+    """Measure a block, as a context manager or as a decorator.
+
+    Args:
+        current_thread_only: count only what the thread that opens the block allocates.
+
+    Example:
+        >>> with measure_memory() as memory:
+        ...     data = bytearray(100_000)
+        >>> memory.peak_bytes >= 100_000
+        True
+    """
+
+    def __init__(self, *, current_thread_only: bool = False) -> None:
+        super().__init__(Budget((), current_thread_only))
+
+
+class limit_memory(Block):
+    """Limit the peak memory of a block, as a context manager or as a decorator.
+
+    The block may use exactly the limit. What was allocated before the block does not count, in
+    either direction; what blocks inside it allocate counts in both.
+
+    Args:
+        limit: the largest peak allowed, such as ``"24 MB"``, or an ``int`` of bytes; see
+            :func:`membudget.parse_size`. 1 KB = 1 KiB = 1024 bytes.
+        current_thread_only: count only what the thread that opens the block allocates.
+
+    Raises:
+        InvalidSizeError: at once, for a limit that is no size.
+        MemoryLimitExceeded: when the block ends, see :class:`Block`.
+
+    Example:
+        >>> with limit_memory("1 MB") as memory:
+        ...     data = bytearray(100_000)
+        >>> memory.retained_bytes >= 100_000
+        True
+        >>> @limit_memory("1 MB")
+        ... def load():
+        ...     return bytearray(100_000)
+        >>> len(load())
+        100000
+    """
+
+    def __init__(self, limit: str | int, *, current_thread_only: bool = False) -> None:
+        super().__init__(memory_budget(limit, current_thread_only=current_thread_only))
+
+
+def memory_budget(
+    limit: str | int, *, current_thread_only: bool = False, where: str = "limit_memory"
+) -> Budget:
+    """Return the budget that the arguments of ``limit_memory`` stand for.
+
+    Args:
+        limit, current_thread_only: see :class:`limit_memory`.
+        where: where the limit was written; it begins the message of the error.
+
+    Raises:
+        InvalidSizeError: for a limit that is no size.
+    """
+    return Budget((Limit("peak_bytes", parse_size(limit, where=where)),), current_thread_only)

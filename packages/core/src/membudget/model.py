@@ -1,0 +1,120 @@
+"""The data of a measured block: what was observed, what was allowed, and what follows.
+
+Frozen and plain: nothing here needs memray, so reports and tests can make these by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Figure: TypeAlias = Literal["peak_bytes"]
+"""The name of a figure of :class:`Measurement` that can be limited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of a stack trace."""
+
+    function: str
+    filename: str
+    lineno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Memory alive at the high watermark of a block that came from one stack.
+
+    Attributes:
+        size_bytes: how much of it was alive at the peak.
+        n_allocations: in how many allocations.
+        stack: the Python stack trace, innermost frame first, beginning at the block. Empty where
+            no Python code was running.
+    """
+
+    size_bytes: int
+    n_allocations: int
+    stack: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was observed in one block.
+
+    Attributes:
+        peak_bytes: the largest number of bytes alive at one time that the block allocated.
+        total_bytes: all bytes that the block ever allocated.
+        n_allocations: how many allocations it made; a free is no allocation.
+        retained_bytes: allocated in the block and still alive at its end.
+        size_histogram: how many allocations had each magnitude: item ``i`` counts the sizes
+            from ``2**(i-1)`` to ``2**i - 1`` bytes, item 0 the allocations of zero bytes.
+        allocations: what was alive at the peak, by stack, largest first; recorded for a block
+            that exceeded its budget or makes a report, empty for any other.
+    """
+
+    peak_bytes: int
+    total_bytes: int
+    n_allocations: int
+    retained_bytes: int
+    size_histogram: tuple[int, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One threshold: a figure may be at most ``maximum``."""
+
+    figure: Figure
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The limits that hold for one block.
+
+    Attributes:
+        limits: at most one for each figure; none means that the block is only measured.
+        current_thread_only: count only what the thread that opened the block allocates.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    current_thread_only: bool = False
+
+    def limit_of(self, figure: Figure) -> Limit | None:
+        """Return the limit on ``figure``, or None."""
+        return next((limit for limit in self.limits if limit.figure == figure), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A limit that was exceeded, and by what."""
+
+    limit: Limit
+    measured: int
+
+    @property
+    def over(self) -> int:
+        """By how much the limit was exceeded."""
+        return self.measured - self.limit.maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a budget says to a measurement."""
+
+    budget: Budget
+    excesses: tuple[Excess, ...] = ()
+
+    @property
+    def within(self) -> bool:
+        """Whether every limit holds."""
+        return not self.excesses
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One measured block with the name under which a report shows it."""
+
+    name: str
+    measurement: Measurement
+    verdict: Verdict

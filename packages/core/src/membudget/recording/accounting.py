@@ -1,0 +1,216 @@
+"""Accounting: the records and the marks of a capture in, the figures of one block out.
+
+Pure Python over an iterable of records, so that it can be checked against random programs for
+which every figure is known. The rules:
+
+* An allocation counts when it lies between the block's marks, and its thread is not at work for
+  membudget itself (between ``PAUSE`` and ``RESUME``), and, for ``current_thread_only``, its thread
+  is the one that opened the block.
+* A free takes back what a counted allocation brought, whichever thread frees it. The free of an
+  unknown address belongs to memory from before the block and counts in neither direction.
+* ``realloc`` appears as a free and an allocation.
+* A mapping may be unmapped in parts, or several with one call. One that is mapped over another
+  replaces it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+from ..model import Measurement
+from .marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class BlockMarks:
+    """Where one block lies in a capture.
+
+    Attributes:
+        start, end: its own marks.
+        others: all other marks between them, in stream order.
+        paused: the threads that are at work for membudget when the block starts.
+    """
+
+    start: Mark
+    end: Mark
+    others: list[Mark]
+    paused: frozenset[int]
+
+
+def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
+    """Find the block ``serial`` among the marks of a capture; None when a border is missing."""
+    start: Mark | None = None
+    others: list[Mark] = []
+    paused: set[int] = set()
+    at_start: frozenset[int] = frozenset()
+    for mark in marks:
+        if mark.serial == serial and mark.kind is Kind.START:
+            start = mark
+            others = []
+            at_start = frozenset(paused - {mark.tid})
+        elif mark.serial == serial and mark.kind is Kind.END and start is not None:
+            others.sort(key=lambda other: other.first)
+            return BlockMarks(start, mark, others, at_start)
+        else:
+            others.append(mark)
+        if mark.kind in (Kind.END, Kind.PAUSE):
+            paused.add(mark.tid)
+        else:
+            paused.discard(mark.tid)
+    return None
+
+
+class _Mappings(Generic[T]):
+    """The counted memory mappings that are alive: disjoint ranges, each with its origin."""
+
+    __slots__ = ("ranges",)
+
+    def __init__(self) -> None:
+        self.ranges: list[tuple[int, int, T]] = []
+
+    def add(self, address: int, size: int, origin: T) -> None:
+        """Add a mapping where nothing is mapped."""
+        if size:
+            insort(self.ranges, (address, address + size, origin), key=_beginning)
+
+    def remove(self, address: int, size: int) -> int:
+        """Unmap a range of addresses; return how many counted bytes that freed."""
+        ranges = self.ranges
+        end = address + size
+        first = bisect_left(ranges, address, key=_beginning)
+        if first and ranges[first - 1][1] > address:
+            first -= 1
+        last = first
+        freed = 0
+        kept: list[tuple[int, int, T]] = []
+        while last < len(ranges) and ranges[last][0] < end:
+            low, high, origin = ranges[last]
+            freed += min(high, end) - max(low, address)
+            if low < address:
+                kept.append((low, address, origin))
+            if high > end:
+                kept.append((end, high, origin))
+            last += 1
+        ranges[first:last] = kept
+        return freed
+
+
+def _beginning(mapping: tuple[int, int, object]) -> int:
+    return mapping[0]
+
+
+def _switches(block: BlockMarks) -> Iterator[tuple[int, int, bool]]:
+    """Yield (index, thread, at work) in stream order: where threads turn to membudget's work."""
+    points: list[tuple[int, int, bool]] = []
+    for mark in block.others:
+        points.append((mark.first, mark.tid, True))
+        if mark.kind in (Kind.START, Kind.RESUME):
+            points.append((mark.last + 1, mark.tid, False))
+    points.sort()
+    yield from points
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The figures of a block, and what they were read from.
+
+    Attributes:
+        measurement: the figures; without the allocations, which need stack traces.
+        peak_index: the index of the record that reached the peak, -1 when nothing was allocated.
+            As in memray, the last one that did.
+    """
+
+    measurement: Measurement
+    peak_index: int
+
+
+def account(records: Iterable[R], block: BlockMarks, *, current_thread_only: bool) -> Account:
+    """Read the figures of ``block`` from the records of its capture."""
+    ledger: _Ledger[None] = _Ledger()
+    return ledger.run(records, block, current_thread_only, block.end.first, lambda record: None)
+
+
+def alive_at(
+    records: Iterable[R], block: BlockMarks, *, current_thread_only: bool, index: int
+) -> list[tuple[int, R]]:
+    """Return what ``block`` allocated and was alive after record ``index``: (bytes, record)."""
+    ledger: _Ledger[R] = _Ledger()
+    ledger.run(records, block, current_thread_only, index + 1, lambda record: record)
+    mapped = ((high - low, origin) for low, high, origin in ledger.mappings.ranges)
+    return [*ledger.live.values(), *mapped]
+
+
+class _Ledger(Generic[T]):
+    """What is alive, and the sums so far. ``T`` is what is remembered of each allocation."""
+
+    __slots__ = ("live", "mappings")
+
+    def __init__(self) -> None:
+        self.live: dict[int, tuple[int, T]] = {}
+        self.mappings: _Mappings[T] = _Mappings()
+
+    def run(
+        self,
+        records: Iterable[R],
+        block: BlockMarks,
+        current_thread_only: bool,
+        stop: int,
+        remember: Callable[[R], T],
+    ) -> Account:
+        """Account for the records from the block's start up to, not including, ``stop``."""
+        live = self.live
+        mappings = self.mappings
+        begin = block.start.last + 1
+        owner = block.start.tid
+        at_work = set(block.paused)
+        switches = _switches(block)
+        endless = (stop, 0, False)
+        switch, thread, pausing = next(switches, endless)
+        alive = peak = total = n_allocations = 0
+        peak_index = -1
+        histogram = [0] * 65
+        for index, record in enumerate(islice(records, begin, stop), begin):
+            while index >= switch:
+                (at_work.add if pausing else at_work.discard)(thread)
+                switch, thread, pausing = next(switches, endless)
+            allocator = record.allocator
+            if allocator == FREE or allocator == PYMALLOC_FREE:
+                freed = live.pop(record.address, None)
+                if freed is not None:
+                    alive -= freed[0]
+                continue
+            address = record.address
+            size = record.size
+            if allocator >= MMAP:
+                # A mapping made over another one replaces it.
+                alive -= mappings.remove(address, size)
+                if allocator == MUNMAP:
+                    continue
+            tid = record.tid
+            if tid in at_work or (current_thread_only and tid != owner):
+                continue
+            if allocator == MMAP:
+                mappings.add(address, size, remember(record))
+            else:
+                if address in live:
+                    # Two threads in realloc and malloc can swap their records; see the tests.
+                    alive -= live[address][0]
+                live[address] = (size, remember(record))
+            alive += size
+            total += size
+            n_allocations += 1
+            histogram[size.bit_length()] += 1
+            if alive >= peak:
+                peak = alive
+                peak_index = index
+        while histogram and not histogram[-1]:
+            histogram.pop()
+        measurement = Measurement(peak, total, n_allocations, alive, tuple(histogram))
+        return Account(measurement, peak_index)

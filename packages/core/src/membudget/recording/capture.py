@@ -1,0 +1,161 @@
+"""One stretch of recording: memray's tracker, and the file that it writes.
+
+The file has no name (where the system can do that, which is Linux), so nobody else can remove or
+change it and nothing is left behind, however the process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from types import ModuleType
+from typing import IO, TYPE_CHECKING
+
+from ..errors import CaptureError, RecordingError, TrackerConflictError
+
+if TYPE_CHECKING:
+    import memray
+
+# memray samples the resident set size that often. Nothing here needs the samples, so: once an hour.
+_SAMPLE_INTERVAL_MS = 3_600_000
+
+
+def import_memray() -> ModuleType:
+    """Import memray, which takes a while: only when the first block opens.
+
+    Raises:
+        RecordingError: memray cannot be imported.
+    """
+    try:
+        import memray
+    except ImportError as error:
+        raise RecordingError(
+            f"memray, which measures for membudget, cannot be imported: {error}. "
+            f"Install it with: pip install memray"
+        ) from error
+    return memray
+
+
+class Capture:
+    """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`."""
+
+    def __init__(self) -> None:
+        try:
+            self._file: IO[bytes] = (
+                tempfile.TemporaryFile(prefix="membudget-")
+                if sys.platform == "linux"
+                else tempfile.NamedTemporaryFile(prefix="membudget-")
+            )
+        except OSError as error:
+            raise CaptureError(
+                f"cannot create a capture file: {error}. Set TMPDIR to a directory that can be "
+                f"written, or free some space there"
+            ) from error
+        self._tracker: memray.Tracker | None = None
+        self._tracker_thread = 0
+
+    def path(self, pid: int | None = None) -> str:
+        """Return a path that opens the file in process ``pid``'s view, by default in this one's."""
+        if sys.platform == "linux":
+            return f"/proc/{pid or 'self'}/fd/{self._file.fileno()}"
+        return self._file.name
+
+    def start(self) -> None:
+        """Start recording.
+
+        Raises:
+            TrackerConflictError: another tracker is active in this process.
+            CaptureError: the file cannot be written.
+            RecordingError: memray cannot be imported.
+        """
+        memray = import_memray()
+        destination = memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False)
+        try:
+            tracker = memray.Tracker(
+                destination=destination, memory_interval_ms=_SAMPLE_INTERVAL_MS
+            )
+            tracker.__enter__()
+        except RuntimeError as error:
+            if "Tracker" not in str(error):
+                raise RecordingError(f"memray cannot start recording: {error}") from error
+            raise TrackerConflictError(
+                "cannot measure: another memray.Tracker is active in this process, and memray "
+                "allows one at a time. It may come from 'memray run', from pytest-memray, or from "
+                "a 'with memray.Tracker(...)' around this block; take one of the two away"
+            ) from error
+        except OSError as error:
+            raise CaptureError(f"cannot record to the temporary directory: {error}") from error
+        self._tracker = tracker
+        self._tracker_thread = threading.get_ident()
+
+    def stop(self) -> None:
+        """Stop recording; does nothing when no tracker runs."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is None:
+            return
+        with self._keeping_profile_functions():
+            tracker.__exit__(None, None, None)
+        self._trim()
+
+    def forget_in_child(self) -> None:
+        """Take off, in a forked child, what the parent's tracker has put on the interpreter.
+
+        memray has let go of the tracker itself by then; what is left are profile functions and
+        descriptors on ``threading.Thread``, which would keep the child's own tracker from starting.
+        """
+        tracker, self._tracker = self._tracker, None
+        if tracker is not None:
+            with self._keeping_profile_functions():
+                tracker.__exit__(None, None, None)
+        self._file.close()
+
+    @contextlib.contextmanager
+    def _keeping_profile_functions(self) -> Iterator[None]:
+        """Keep profile functions that the program has set since the tracker began.
+
+        The tracker puts back what it found when it started. That is wrong for what was set
+        since, and for a thread other than the one that it started in.
+        """
+        import memray
+
+        profile = sys.getprofile()
+        thread_profile = threading.getprofile()
+        try:
+            yield
+        finally:
+            if profile is not None or self._tracker_thread != threading.get_ident():
+                sys.setprofile(profile)
+            if thread_profile is not memray.start_thread_trace:
+                threading.setprofile(thread_profile)  # type: ignore[arg-type]
+
+    def _trim(self) -> None:
+        """Cut the zero bytes at the end: memray grows the file in advance.
+
+        Its reader looks for the end backwards, byte by byte.
+        """
+        os.ftruncate(self._file.fileno(), written_length(self._file))
+
+    def close(self) -> None:
+        """Stop recording if need be, and give the file back to the system."""
+        try:
+            self.stop()
+        finally:
+            self._file.close()
+
+
+def written_length(file: IO[bytes]) -> int:
+    """Return the length of ``file`` without the zero bytes at its end."""
+    step = 1 << 16
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        begin = max(0, end - step)
+        file.seek(begin)
+        written = file.read(end - begin).rstrip(b"\0")
+        if written:
+            return begin + len(written)
+        end = begin
+    return 0

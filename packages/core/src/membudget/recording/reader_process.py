@@ -1,0 +1,137 @@
+"""Reading a block out of a capture that is still being written, in a process of its own.
+
+A block that ends while others are open cannot stop the tracker: whatever other threads allocate
+until it runs again would be missing from their blocks. And memray's reader must not run beside an
+active tracker. So a small process reads the file, started when first needed and kept until this
+process ends. Requests and answers are lines of JSON.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from typing import IO, Any
+
+from ..errors import CaptureError
+from ..model import Measurement
+from ..report.json import budget_from_json, measurement_from_json, measurement_to_json
+from .capture import written_length
+from .marks import Alphabet
+from .replay import BlockQuery, read_block
+
+_MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
+
+
+class ReaderProcess:
+    """The reading process, seen from the recording one."""
+
+    def __init__(self) -> None:
+        if not sys.executable:
+            raise CaptureError(
+                "a block that ends inside another one is read by a second Python process, and "
+                "sys.executable does not say how to start one"
+            )
+        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN.format(module=__name__), json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            # Ctrl-C in a terminal goes to the whole process group; this one ends with its input.
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+
+    def read_block(self, path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
+        """Read a block that has ended from the capture at ``path``; see ``replay.read_block``."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        request = {"path": path, "alphabet": asdict(alphabet), "query": asdict(query)}
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline())
+        except BaseException as error:
+            # Also for KeyboardInterrupt: the answer still to come would be taken for the next one.
+            self.close()
+            if not isinstance(error, (OSError, ValueError)):
+                raise
+            raise CaptureError(
+                f"the process that reads captures ended unexpectedly: {self._last_words() or error}"
+            ) from error
+        if "error" in answer:
+            raise CaptureError(answer["error"])
+        return measurement_from_json(answer["measurement"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process can no longer be used."""
+        return self._process.poll() is not None
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        atexit.unregister(self.close)
+        self._close_pipes()
+        self._process.wait()
+
+    def forget(self) -> None:
+        """Let go of the process in a fork of the process that started it."""
+        atexit.unregister(self.close)
+        self._close_pipes()
+        # Not ours to wait for; this keeps Popen from warning that it still runs.
+        self._process.returncode = 0
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            measurement = _read(request)
+        except CaptureError as error:
+            answer: dict[str, Any] = {"error": str(error)}
+        else:
+            answer = {"measurement": measurement_to_json(measurement)}
+        print(json.dumps(answer), flush=True)
+
+
+def _read(request: dict[str, Any]) -> Measurement:
+    signature = tuple(request["alphabet"]["signature"])
+    alphabet = Alphabet(**{**request["alphabet"], "signature": signature})
+    budget = budget_from_json(request["query"]["budget"])
+    query = BlockQuery(**{**request["query"], "budget": budget})
+    with tempfile.NamedTemporaryFile(prefix="membudget-") as copy:
+        try:
+            _copy_written(request["path"], copy)
+        except OSError as error:
+            raise CaptureError(f"cannot copy the capture of an open block: {error}") from error
+        return read_block(copy.name, alphabet, query)
+
+
+def _copy_written(path: str, copy: IO[bytes]) -> None:
+    """Copy what has been written so far, without the zero bytes that memray keeps behind it."""
+    with open(path, "rb") as capture:
+        remaining = written_length(capture)
+        capture.seek(0)
+        while remaining:
+            chunk = capture.read(min(remaining, 1 << 20))
+            if not chunk:
+                break
+            copy.write(chunk)
+            remaining -= len(chunk)
+    copy.flush()

@@ -1,0 +1,171 @@
+"""The one recorder of a process: opens and closes blocks.
+
+The tracker starts with the first block that opens and stops with the last one that closes. A block
+that closes while others are open is read by the reader process, so that nothing which happens
+meanwhile is lost; the last one is read here, when the tracker has stopped.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import threading
+
+from ..errors import CaptureError
+from ..model import Budget, Measurement
+from .capture import Capture, import_memray
+from .marks import Alphabet, Kind, make_mark
+from .reader_process import ReaderProcess
+from .replay import BlockQuery, read_block
+
+
+class OpenBlock:
+    """A block that has begun: :meth:`end` it, :meth:`read` it, :meth:`resume`.
+
+    Attributes:
+        query: how to read it.
+        pid: the process that opened it.
+    """
+
+    __slots__ = ("_end_mark", "_recorder", "pid", "query", "start_mark")
+
+    def __init__(self, recorder: Recorder, query: BlockQuery, alphabet: Alphabet) -> None:
+        self._recorder = recorder
+        self.query = query
+        self.start_mark = alphabet.spell(Kind.START, query.serial)
+        self._end_mark = alphabet.spell(Kind.END, query.serial)
+        self.pid = os.getpid()
+
+    def end(self) -> None:
+        """End the block: its thread is at work for membudget until :meth:`resume`."""
+        make_mark(self._end_mark)
+
+    def read(self) -> Measurement:
+        """Read the figures of the block, and close it.
+
+        Raises:
+            CaptureError: the capture cannot be read, or the block is not there in full.
+        """
+        return self._recorder.read(self)
+
+    def resume(self) -> None:
+        """Say that the thread is back to the program's own work."""
+        self._recorder.resume()
+
+
+class Recorder:
+    """Records blocks; one for a process, see :func:`get_recorder`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._alphabet = Alphabet.draw()
+        self._pause_mark = self._alphabet.spell(Kind.PAUSE)
+        self._resume_mark = self._alphabet.spell(Kind.RESUME)
+        self._serials = itertools.count(1)
+        self._open: set[OpenBlock] = set()
+        self._capture: Capture | None = None
+        self._reader: ReaderProcess | None = None
+
+    def open(
+        self, budget: Budget, *, always_allocations: bool, stacks_begin_inside: bool
+    ) -> OpenBlock:
+        """Open a block; what the process allocates from here on counts in it.
+
+        Raises:
+            RecordingError: recording cannot start. The block is not open then.
+        """
+        if self._open:
+            make_mark(self._pause_mark)
+        query = BlockQuery(next(self._serials), budget, always_allocations, stacks_begin_inside)
+        block = OpenBlock(self, query, self._alphabet)
+        try:
+            with self._lock:
+                if self._capture is None:
+                    self._capture = _started_capture()
+                self._open.add(block)
+            make_mark(block.start_mark)
+        except BaseException:
+            self._abandon(block)
+            raise
+        return block
+
+    def _abandon(self, block: OpenBlock) -> None:
+        with self._lock:
+            self._open.discard(block)
+            if not self._open and self._capture is not None:
+                capture, self._capture = self._capture, None
+                capture.close()
+        self.resume()
+
+    def read(self, block: OpenBlock) -> Measurement:
+        """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
+        with self._lock:
+            self._open.discard(block)
+            capture = self._capture
+            if capture is None:
+                raise CaptureError("the capture of this block was lost before the block ended")
+            if self._open:
+                if self._reader is None or self._reader.ended:
+                    self._reader = ReaderProcess()
+                path = capture.path(os.getpid())
+                return self._reader.read_block(path, self._alphabet, block.query)
+            self._capture = None
+            try:
+                capture.stop()
+                return read_block(capture.path(), self._alphabet, block.query)
+            finally:
+                capture.close()
+
+    def resume(self) -> None:
+        """Say that this thread is back to the program's own work."""
+        if self._open:
+            make_mark(self._resume_mark)
+
+    def forget_in_child(self) -> None:
+        """Let go, in a forked child, of what belongs to the parent."""
+        if self._reader is not None:
+            self._reader.forget()
+        if self._capture is not None:
+            self._capture.forget_in_child()
+
+
+def _started_capture() -> Capture:
+    capture = Capture()
+    try:
+        capture.start()
+    except BaseException:
+        capture.close()
+        raise
+    return capture
+
+
+_recorder: Recorder | None = None
+
+
+def get_recorder() -> Recorder:
+    """Return the recorder of this process.
+
+    Raises:
+        RecordingError: memray cannot be imported.
+    """
+    global _recorder
+    if _recorder is None:
+        _watch_forks()
+        _recorder = Recorder()
+    return _recorder
+
+
+@functools.cache
+def _watch_forks() -> None:
+    # memray's own handler lets go of the tracker. It has to run before ours, so it has to be
+    # registered before ours, which happens when memray is imported.
+    import_memray()
+    os.register_at_fork(after_in_child=_start_anew_in_child)
+
+
+def _start_anew_in_child() -> None:
+    global _recorder
+    recorder, _recorder = _recorder, None
+    if recorder is not None:
+        recorder.forget_in_child()

@@ -1,0 +1,76 @@
+"""Results as plain JSON data, for what crosses a process.
+
+``FORMAT`` is the version of the data; it changes when a reader of the old one would misread it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from ..errors import MembudgetError
+from ..model import Allocation, Budget, Excess, Frame, Limit, Measurement, Result, Verdict
+
+FORMAT: Final = 1
+
+
+def result_to_json(result: Result) -> dict[str, Any]:
+    """Return a result as JSON data; :func:`result_from_json` reads it back."""
+    return {
+        "format": FORMAT,
+        "name": result.name,
+        "measurement": measurement_to_json(result.measurement),
+        "budget": asdict(result.verdict.budget),
+        "excesses": [asdict(excess) for excess in result.verdict.excesses],
+    }
+
+
+def result_from_json(data: dict[str, Any]) -> Result:
+    """Read back what :func:`result_to_json` returned.
+
+    Raises:
+        MembudgetError: the data has another format, from another version of membudget.
+    """
+    if data.get("format") != FORMAT:
+        raise MembudgetError(
+            f"a result has format {data.get('format')!r}, and this membudget reads format "
+            f"{FORMAT}: use one version of membudget in all processes"
+        )
+    excesses = (
+        Excess(Limit(**excess["limit"]), excess["measured"]) for excess in data["excesses"]
+    )
+    return Result(
+        data["name"],
+        measurement_from_json(data["measurement"]),
+        Verdict(budget_from_json(data["budget"]), tuple(excesses)),
+    )
+
+
+def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
+    """Return a measurement as JSON data."""
+    return asdict(measurement)
+
+
+def measurement_from_json(data: dict[str, Any]) -> Measurement:
+    """Read back what :func:`measurement_to_json` returned."""
+    allocations = (
+        Allocation(
+            allocation["size_bytes"],
+            allocation["n_allocations"],
+            tuple(Frame(**frame) for frame in allocation["stack"]),
+        )
+        for allocation in data["allocations"]
+    )
+    return Measurement(
+        **{
+            **data,
+            "size_histogram": tuple(data["size_histogram"]),
+            "allocations": tuple(allocations),
+        }
+    )
+
+
+def budget_from_json(data: dict[str, Any]) -> Budget:
+    """Read back a budget that ``dataclasses.asdict`` made."""
+    limits = tuple(Limit(**limit) for limit in data["limits"])
+    return Budget(limits, data["current_thread_only"])

@@ -1,0 +1,161 @@
+"""Results as text, in the form of pytest-memray's report.
+
+What differs from that form: the total is the total and the count counts allocations (there, both
+are taken at the peak), and the peak has a line of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, TextIO
+
+from ..model import Allocation, Excess, Frame, Measurement, Result, Verdict
+from ..sizes import format_size
+
+TITLE: Final = "MEMRAY REPORT"
+N_FUNCTIONS: Final = 5
+"""How many of the biggest allocating functions a report shows for each test."""
+N_ALLOCATIONS: Final = 10
+"""How many allocations a failure lists."""
+
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_PLAIN_BARS: Final = " .:-=+*%#"
+_SYMBOLS: Final = "📦📏⛰📊🥇" + _BARS
+
+
+def can_show_symbols(stream: TextIO) -> bool:
+    """Whether ``stream`` can take the symbols of a report; if not, plain words do."""
+    try:
+        _SYMBOLS.encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def exceeded_line(subject: str, verdict: Verdict) -> str:
+    """Return one line that says which limit was exceeded.
+
+    Args:
+        subject: what was limited: ``"Test"``, ``"Block"``, ``"load()"``.
+        verdict: a verdict with at least one exceeded limit.
+    """
+    excess = verdict.excesses[0]
+    return (
+        f"{subject} was limited to {format_size(excess.limit.maximum)} "
+        f"but allocated {format_size(excess.measured)}"
+    )
+
+
+def exceeded_section(subject: str, measurement: Measurement, verdict: Verdict) -> str:
+    """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations."""
+    excess = verdict.excesses[0]
+    first = (
+        f"{subject} is using {format_size(excess.measured)} "
+        f"out of limit of {format_size(excess.limit.maximum)}"
+    )
+    return "\n".join([first, *_details(measurement, excess)])
+
+
+def exceeded_message(subject: str, measurement: Measurement, verdict: Verdict) -> str:
+    """Return the whole text of an exceeded budget, for an exception."""
+    details = _details(measurement, verdict.excesses[0])
+    return "\n".join([exceeded_line(subject, verdict), *details])
+
+
+def _details(measurement: Measurement, excess: Excess) -> Iterator[str]:
+    percent = f" ({100 * excess.over / excess.limit.maximum:.1f}%)" if excess.limit.maximum else ""
+    yield (
+        f"Exactly {excess.measured:,} bytes at the peak, "
+        f"{excess.over:,} bytes{percent} over the limit of {excess.limit.maximum:,} bytes"
+    )
+    yield "List of allocations: "
+    shown = measurement.allocations[:N_ALLOCATIONS]
+    for allocation in shown:
+        yield f"\t- {_innermost(allocation)} -> {format_size(allocation.size_bytes)}"
+        for frame in allocation.stack[1:]:
+            yield f"\t    called by {_place(frame)}"
+    if len(measurement.allocations) > len(shown):
+        rest = measurement.allocations[len(shown) :]
+        n_bytes = sum(allocation.size_bytes for allocation in rest)
+        yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
+
+
+def report_lines(
+    results: Iterable[Result], *, most_allocations: int, symbols: bool = True
+) -> Iterator[str]:
+    """Yield the lines of a memory report, without its title.
+
+    Args:
+        results: what was measured, in any order.
+        most_allocations: how many of them to show, those with the largest peak; 0 shows all.
+        symbols: whether to use symbols, see :func:`can_show_symbols`.
+    """
+    ranked = sorted(results, key=lambda result: -result.measurement.peak_bytes)
+    for result in ranked[: most_allocations or None]:
+        yield from _result_lines(result, symbols)
+
+
+def _result_lines(result: Result, symbols: bool) -> Iterator[str]:
+    measurement = result.measurement
+
+    def label(symbol: str, text: str) -> str:
+        return f"\t {symbol} {text}" if symbols else f"\t {text}"
+
+    yield f"Allocations results for {result.name}"
+    yield ""
+    total = format_size(measurement.total_bytes)
+    yield label("📦", f"Total memory allocated: {total}")
+    yield label("📏", f"Total allocations: {measurement.n_allocations}")
+    yield label("⛰", f"Peak memory: {format_size(measurement.peak_bytes)}{_of_limit(result)}")
+    bars = _histogram(measurement.size_histogram, _BARS if symbols else _PLAIN_BARS)
+    yield label("📊", f"Histogram of allocation sizes: |{bars}|")
+    functions = _by_function(measurement.allocations)
+    if functions:
+        yield label("🥇", "Biggest allocating functions:")
+    for place, size_bytes in functions[:N_FUNCTIONS]:
+        yield f"\t\t- {place} -> {format_size(size_bytes)}"
+    yield ""
+    yield ""
+
+
+def _of_limit(result: Result) -> str:
+    limit = result.verdict.budget.limit_of("peak_bytes")
+    if limit is None:
+        return ""
+    of_limit = f"the {format_size(limit.maximum)} limit"
+    if not limit.maximum:
+        return f" (of {of_limit})"
+    percent = 100 * result.measurement.peak_bytes / limit.maximum
+    # Never "100%" for what is over the limit by a little, nor "100%" for a little under it.
+    if percent != 100 and round(percent) == 100:
+        return f" ({'just over' if percent > 100 else 'just under'} {of_limit})"
+    return f" ({percent:.0f}% of {of_limit})"
+
+
+def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:
+    """Sum allocations that end in the same line of code, largest first."""
+    sizes: dict[str, int] = {}
+    for allocation in allocations:
+        place = _innermost(allocation)
+        sizes[place] = sizes.get(place, 0) + allocation.size_bytes
+    return sorted(sizes.items(), key=lambda item: -item[1])
+
+
+def _innermost(allocation: Allocation) -> str:
+    return _place(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
+
+
+def _place(frame: Frame) -> str:
+    return f"{frame.function}:{frame.filename}:{frame.lineno}"
+
+
+def _histogram(counts: tuple[int, ...], bars: str) -> str:
+    """Draw one bar for each power of two from the smallest size that occurs to the largest."""
+    used = [index for index, count in enumerate(counts) if count]
+    if not used:
+        return ""
+    drawn = counts[used[0] : used[-1] + 1]
+    most = max(drawn)
+    highest = len(bars) - 1
+    # What occurs at all is never drawn as nothing.
+    return "".join(bars[-(-count * highest // most)] for count in drawn)

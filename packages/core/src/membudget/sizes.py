@@ -1,0 +1,92 @@
+"""Sizes in bytes, as people write them and as reports print them.
+
+1 KB = 1 KiB = 1024 bytes, as in memory tools and in pytest-memray, not 1000.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .errors import InvalidSizeError
+
+GRAMMAR: Final = (
+    "write an int for bytes, or a string '<NUMBER> <UNIT>' with a unit of "
+    "B, KB, MB, GB, TB, PB, KiB, MiB, GiB, TiB or PiB, such as '24 MB' or '1.5 GiB' "
+    "(1 KB = 1 KiB = 1024 bytes)"
+)
+
+_PREFIXES: Final = "KMGTP"
+_SIZE: Final = re.compile(
+    r"\s*(?P<whole>[0-9]{0,30})(?:\.(?P<part>[0-9]{1,30}))?(?<=[0-9])"
+    r"\s*(?:(?P<prefix>[KMGTP])i?)?B\s*",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def parse_size(size: str | int, *, where: str = "") -> int:
+    """Return the number of bytes that ``size`` stands for.
+
+    The grammar is ``<NUMBER> ([KMGTP]B | [KMGTP]iB | B)`` in any case with optional blanks, after
+    pytest-memray's ``<NUMBER> ([KMGTP]B|B)``; the whole string must match. A fraction of a byte is
+    rounded to the nearest byte.
+
+    Args:
+        size: a string such as ``"24 MB"``, or an ``int`` of bytes.
+        where: what the size is for; it begins the message of the error.
+
+    Returns:
+        The size in bytes, zero or more.
+
+    Raises:
+        InvalidSizeError: ``size`` does not follow the grammar. It is a ``ValueError``.
+
+    Example:
+        >>> parse_size("24 MB")
+        25165824
+        >>> parse_size("1.5 KiB")
+        1536
+        >>> parse_size(4096)
+        4096
+    """
+    if isinstance(size, int) and not isinstance(size, bool):
+        if size >= 0:
+            return size
+    elif isinstance(size, str):
+        match = _SIZE.fullmatch(size)
+        if match:
+            prefix = match["prefix"]
+            factor = 1024 ** (_PREFIXES.index(prefix.upper()) + 1) if prefix else 1
+            part = match["part"] or ""
+            scale = 10 ** len(part)
+            return (2 * factor * int(match["whole"] + part) + scale) // (2 * scale)
+    place = f"{where}: " if where else ""
+    raise InvalidSizeError(f"{place}{size!r} is not a memory size: {GRAMMAR}")
+
+
+def format_size(n_bytes: float) -> str:
+    """Return ``n_bytes`` in the form of the reports: one decimal, binary units.
+
+    The form is pytest-memray's. Below 1 KiB nothing is rounded when ``n_bytes`` is an ``int``.
+
+    Args:
+        n_bytes: a number of bytes; a negative one keeps its sign.
+
+    Returns:
+        Text such as ``"117.2KiB"``.
+
+    Example:
+        >>> format_size(120_000)
+        '117.2KiB'
+        >>> format_size(512)
+        '512.0B'
+    """
+    value = float(n_bytes)
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        # 1023.95 would print as 1024.0; it belongs to the next unit.
+        if abs(value) < 1023.95:
+            break
+        value /= 1024
+        unit = larger
+    return f"{value:.1f}{unit}"

@@ -1,0 +1,118 @@
+"""A block around each test's call, its verdict in the test's report, the report at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from membudget import (
+    Block,
+    Measurement,
+    MemoryLimitExceeded,
+    Result,
+    Settings,
+    Verdict,
+    budget_of,
+    enforcement_is_on,
+    platform_is_supported,
+    report_json,
+    report_text,
+)
+
+from .budgets import budget_of_item, check_markers
+
+SECTION = "memray-max-memory"
+_RESULT_KEY = pytest.StashKey[Result]()
+_REPORT_ATTRIBUTE = "membudget_result"
+_EXCEEDED_ATTRIBUTE = "membudget_exceeded"
+
+
+class MeasuringPlugin:
+    """Registered when measuring is on."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._settings = settings
+        self._results: dict[str, Result] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        check_markers(items)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
+
+        def keep(measurement: Measurement, verdict: Verdict) -> None:
+            item.stash[_RESULT_KEY] = Result(item.nodeid, measurement, verdict)
+
+        function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
+        budget, function = budget_of(function) if function is not None else (None, None)
+        block = Block(
+            budget_of_item(item) if budget is None else budget,
+            subject="Test",
+            always_allocations=True,
+            on_measured=keep,
+        )
+        if not isinstance(item, pytest.Function) or function is None:
+            with block:
+                return (yield)
+        # Around the function and nothing else: fixtures, and what plugins do, stay outside.
+        original = item.obj
+        item.obj = block(function)
+        try:
+            return (yield)
+        finally:
+            item.obj = original
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.when != "call":
+            return report
+        result = item.stash.get(_RESULT_KEY, None)
+        if result is None:
+            return report
+        del item.stash[_RESULT_KEY]
+        # Plain data, so that it reaches the reporting process under pytest-xdist.
+        setattr(report, _REPORT_ATTRIBUTE, report_json.result_to_json(result))
+        raised = call.excinfo.value if call.excinfo is not None else None
+        if report.failed and isinstance(raised, MemoryLimitExceeded):
+            setattr(report, _EXCEEDED_ATTRIBUTE, True)
+            if raised.verdict == result.verdict:
+                # The test's own budget: its one line and its section say all there is to say.
+                # A block inside the test keeps its traceback, which shows which one it was.
+                report.longrepr = report_text.exceeded_line("Test", result.verdict)
+                section = report_text.exceeded_section("Test", result.measurement, result.verdict)
+                report.sections.append((SECTION, section))
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, str] | None:
+        if report.failed and getattr(report, _EXCEEDED_ATTRIBUTE, False):
+            return "failed", "M", "MEMORY PROBLEMS"
+        return None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data: dict[str, Any] | None = getattr(report, _REPORT_ATTRIBUTE, None)
+        if data is not None:
+            self._results[report.nodeid] = report_json.result_from_json(data)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._settings.hide_memray_summary:
+            return
+        terminalreporter.write_sep("=", report_text.TITLE)
+        for line in report_text.report_lines(
+            self._results.values(),
+            most_allocations=self._settings.most_allocations,
+            symbols=report_text.can_show_symbols(sys.stdout),
+        ):
+            terminalreporter.write_line(line)
+        if not enforcement_is_on():
+            terminalreporter.write_line("Nothing was measured: MEMBUDGET=off in the environment")
+        elif not platform_is_supported():
+            terminalreporter.write_line("Nothing was measured: memray does not run here")

@@ -1,0 +1,61 @@
+"""What pytest loads: the options, the marker, and the measuring when ``--memray`` is given."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+from membudget import OPTIONS, InvalidOptionError, resolve
+
+from .measuring import MeasuringPlugin
+
+_CONFLICT = (
+    "pytest-membudget and pytest-memray cannot be loaded together: both add the option --memray. "
+    "Uninstall one of them (pip uninstall pytest-memray), or keep one out of this run: "
+    "'-p no:memray' keeps pytest-memray out, '-p no:membudget' keeps pytest-membudget out"
+)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if _pytest_memray_loads(pluginmanager):
+        raise pytest.UsageError(_CONFLICT)
+    group = parser.getgroup("memray", "memory budgets (membudget)")
+    for option in OPTIONS:
+        # The default is None: what was not given must not hide the ini file.
+        if isinstance(option.default, bool):
+            group.addoption(
+                option.flag, action="store_true", default=None, dest=option.name, help=option.help
+            )
+        else:
+            group.addoption(
+                option.flag, metavar=option.metavar, dest=option.name, help=option.help
+            )
+        parser.addini(option.name, option.help, type="string", default=None)
+
+
+def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:
+    """Whether pytest-memray is loaded in this run, or will be after this plugin."""
+    if pluginmanager.hasplugin("memray") or pluginmanager.hasplugin("pytest_memray"):
+        return True
+    if pluginmanager.is_blocked("memray") or os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        return False
+    return importlib.util.find_spec("pytest_memray") is not None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "limit_memory(limit, *, current_thread_only=False): with --memray, fail the test when its "
+        "peak memory is larger than limit, such as '24 MB'",
+    )
+    try:
+        settings = resolve(
+            config={option.name: config.getini(option.name) for option in OPTIONS},
+            command_line={option.name: config.getoption(option.name) for option in OPTIONS},
+            config_name=str(config.inipath.name if config.inipath else "ini file"),
+        )
+    except InvalidOptionError as error:
+        raise pytest.UsageError(str(error)) from error
+    if settings.memray:
+        config.pluginmanager.register(MeasuringPlugin(config, settings), "membudget-measuring")

@@ -1,0 +1,136 @@
+"""A block around the test method of one test, and where its budget comes from."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import unittest
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
+
+from membudget import Block, Budget, Measurement, Verdict, budget_of, memory_budget
+
+LIMIT_ATTRIBUTE: Final = "memory_limit"
+"""The attribute in which a MemoryTestCase class writes its limit."""
+
+_CLASS_BUDGET: Final = "_membudget_class_budget"
+_RUNS_MEASURED: Final = "_membudget_runs_measured"
+_LISTENERS: Final = "_membudget_listeners"
+
+Listener: TypeAlias = Callable[[Measurement, Verdict], None]
+
+
+@contextlib.contextmanager
+def measured(test: unittest.TestCase, listener: Listener | None = None) -> Iterator[None]:
+    """Run the test method of ``test`` in a block while this lasts; ``setUp`` stays outside.
+
+    The class of a test and its runner may both ask for this; the test still runs in one block, and
+    each listener hears of it.
+    """
+    listeners: list[Listener] | None = getattr(test, _LISTENERS, None)
+    if listeners is not None:
+        listeners.extend(filter(None, [listener]))
+        yield
+        return
+    name: str = test._testMethodName
+    method = getattr(test, name, None)
+    if method is None:  # unittest makes tests without a method for modules it cannot import
+        yield
+        return
+    listeners = [listener] if listener else []
+    before = vars(test).get(name)
+    setattr(test, name, _in_block(test, method, listeners))
+    setattr(test, _LISTENERS, listeners)
+    try:
+        yield
+    finally:
+        delattr(test, _LISTENERS)
+        if before is None:
+            delattr(test, name)
+        else:
+            setattr(test, name, before)
+
+
+def _in_block(
+    test: unittest.TestCase, method: Callable[..., Any], listeners: list[Listener]
+) -> Callable[..., Any]:
+    budget, bare = budget_of(method)
+    below = budget is not None and bare == method
+
+    def tell(measurement: Measurement, verdict: Verdict) -> None:
+        for listener in listeners:
+            listener(measurement, verdict)
+
+    def in_block() -> Callable[..., Any]:
+        # Made when the test is called: by then, every listener is known.
+        block = Block(
+            # Below another decorator, a budget is enforced where it stands, in a block of its own.
+            Budget() if below else budget if budget is not None else class_budget(test),
+            subject="Test",
+            always_allocations=bool(listeners),
+            on_measured=tell,
+        )
+        return block(bare)
+
+    run: Callable[..., Any]
+    if inspect.iscoroutinefunction(bare):
+
+        @functools.wraps(bare)
+        async def run(*args: Any) -> Any:
+            return await in_block()(*args)
+
+    else:
+
+        @functools.wraps(bare)
+        def run(*args: Any) -> Any:
+            return in_block()(*args)
+
+    return run
+
+
+def class_budget(test: unittest.TestCase) -> Budget:
+    """Return the budget of the closest class that has one, or an empty one."""
+    for holder in (test, *type(test).__mro__):
+        attributes = vars(holder)
+        if _CLASS_BUDGET in attributes:
+            budget: Budget = attributes[_CLASS_BUDGET]
+            return budget
+        if LIMIT_ATTRIBUTE in attributes and getattr(test, _RUNS_MEASURED, False):
+            return written_budget(type(test), attributes[LIMIT_ATTRIBUTE])
+    return Budget()
+
+
+def written_budget(cls: type, limit: str | int | None) -> Budget:
+    """Return the budget of a ``memory_limit`` attribute; None stands for no limit.
+
+    Raises:
+        InvalidSizeError: the limit is no size; the message names the class.
+    """
+    if limit is None:
+        return Budget()
+    return memory_budget(limit, where=f"{cls.__qualname__}.{LIMIT_ATTRIBUTE}")
+
+
+def put_budget_on(cls: type[unittest.TestCase], budget: Budget) -> None:
+    """Make ``budget`` the default of the tests of ``cls``, with any runner."""
+    setattr(cls, _CLASS_BUDGET, budget)
+    run_measured(cls)
+
+
+def run_measured(cls: type[Any]) -> None:
+    """Make every test of ``cls`` run in a block of its own, with any runner."""
+    if getattr(cls, _RUNS_MEASURED, False):
+        return
+    run = cls.run
+
+    @functools.wraps(run)
+    def run_in_block(
+        self: unittest.TestCase, result: unittest.TestResult | None = None
+    ) -> unittest.TestResult | None:
+        with measured(self):
+            finished: unittest.TestResult | None = run(self, result)
+            return finished
+
+    cls.run = run_in_block
+    setattr(cls, _RUNS_MEASURED, True)

@@ -1,0 +1,132 @@
+"""A runner that measures every test and prints a memory report, and its result."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import unittest
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from membudget import (
+    Measurement,
+    MemoryLimitExceeded,
+    Result,
+    Settings,
+    Verdict,
+    enforcement_is_on,
+    platform_is_supported,
+    report_text,
+    resolve,
+)
+
+from .measuring import measured
+
+ExceptionInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+)
+
+
+class MemoryTestResult(unittest.TextTestResult):
+    """A result that measures each test between ``startTest`` and ``stopTest``.
+
+    Attributes:
+        measured: what was measured, in the order in which the tests ended.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.measured: list[Result] = []
+        self._measuring = contextlib.ExitStack()
+        self._over_budget: set[str] = set()
+
+    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """Measure the test from here on."""
+        super().startTest(test)
+
+        def keep(measurement: Measurement, verdict: Verdict) -> None:
+            self.measured.append(Result(test.id(), measurement, verdict))
+
+        self._measuring.enter_context(measured(test, keep))
+
+    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """Stop measuring the test."""
+        self._measuring.close()
+        super().stopTest(test)
+
+    def addFailure(  # noqa: N802
+        self, test: unittest.TestCase, err: ExceptionInfo
+    ) -> None:
+        """Show a test over its budget as ``M`` or ``MEMORY PROBLEMS``, any other as usual."""
+        if not isinstance(err[1], MemoryLimitExceeded):
+            super().addFailure(test, err)
+            return
+        # Counts as a failure; only the letter differs.
+        unittest.TestResult.addFailure(self, test, _without_own_frames(*err))
+        self._over_budget.add(test.id())
+        if self.showAll:
+            self._write_status(test, "MEMORY PROBLEMS")  # type: ignore[attr-defined]
+        elif self.dots:
+            self.stream.write("M")
+            self.stream.flush()
+
+    def printErrorList(  # noqa: N802
+        self, flavour: str, errors: Any
+    ) -> None:
+        """Print failures; those over budget under the heading ``MEMORY PROBLEMS``."""
+        over = [(test, text) for test, text in errors if test.id() in self._over_budget]
+        others = [(test, text) for test, text in errors if test.id() not in self._over_budget]
+        super().printErrorList(flavour, others)
+        super().printErrorList("MEMORY PROBLEMS" if flavour == "FAIL" else flavour, over)
+
+
+def _without_own_frames(
+    kind: type[BaseException], raised: BaseException, traceback: TracebackType | None
+) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """Begin a traceback at the user's code; for the test's own budget there is nothing else."""
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in ("unittest", "unittest_membudget", "membudget"):
+            break
+        traceback = traceback.tb_next
+    return kind, raised, traceback
+
+
+class MemoryTestRunner(unittest.TextTestRunner):
+    """A ``TextTestRunner`` that measures every test and prints a memory report.
+
+    Takes the arguments of ``unittest.TextTestRunner``.
+
+    Attributes:
+        settings: what the report shows; None for what the environment says. A class attribute:
+            override it in a subclass.
+
+    Example:
+        unittest.main(testRunner=MemoryTestRunner)
+    """
+
+    resultclass = MemoryTestResult
+    settings: Settings | None = None
+
+    def run(  # type: ignore[override]
+        self, test: unittest.TestSuite | unittest.TestCase
+    ) -> unittest.TestResult:
+        """Run the tests, then print the report."""
+        settings = self.settings or resolve(config={}, command_line={}, config_name="")
+        result = super().run(test)
+        if not settings.hide_memray_summary and isinstance(result, MemoryTestResult):
+            self._print_report(result, settings)
+        return result
+
+    def _print_report(self, result: MemoryTestResult, settings: Settings) -> None:
+        symbols = report_text.can_show_symbols(getattr(self.stream, "stream", sys.stderr))
+        self.stream.write(f"\n{f' {report_text.TITLE} ':=^70}\n")
+        for line in report_text.report_lines(
+            result.measured, most_allocations=settings.most_allocations, symbols=symbols
+        ):
+            self.stream.write(f"{line}\n")
+        if not enforcement_is_on():
+            self.stream.write("Nothing was measured: MEMBUDGET=off in the environment\n")
+        elif not platform_is_supported():
+            self.stream.write("Nothing was measured: memray does not run here\n")
+        self.stream.flush()
