@@ -9,7 +9,9 @@ from collections.abc import Iterable
 
 def export(n_orders: int) -> str:
     """Return a CSV export with ``n_orders`` lines."""
-    return "\n".join(f"{order},customer {order % 97},{order * 7 % 1000}" for order in range(n_orders))
+    return "\n".join(
+        f"{order},customer {order % 97},{order * 7 % 1000}" for order in range(n_orders)
+    )
 
 
 def total(lines: Iterable[str]) -> int:

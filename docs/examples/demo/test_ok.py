@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-def test_track():
+def test_track() -> None:
     queue = []
     for value in range(1):
         queue.append(value)
@@ -13,6 +13,6 @@ def test_track():
 
 
 @pytest.mark.limit_memory("100 KB")
-def test_memory_exceed():
+def test_memory_exceed() -> None:
     found = [[i] * 1_000 for i in range(15)]
     assert found

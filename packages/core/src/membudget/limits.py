@@ -199,7 +199,7 @@ class Block:
                 with self._for_call(name):
                     return func(*args, **kwargs)
 
-        setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper))
+        setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper, func))
         return cast(F, wrapper)
 
     def _for_call(self, name: str) -> Block:
@@ -225,13 +225,16 @@ class Block:
 
 
 class _Decoration:
-    """Tells which function a budget was put on; wrappers around that function inherit it."""
+    """Says which function a budget was put on; decorators around that function inherit it."""
 
-    __slots__ = ("budget", "wrapper")
+    __slots__ = ("bare", "budget", "wrapper")
 
-    def __init__(self, budget: Budget, wrapper: Callable[..., Any]) -> None:
+    def __init__(
+        self, budget: Budget, wrapper: Callable[..., Any], bare: Callable[..., Any]
+    ) -> None:
         self.budget = budget
         self.wrapper = wrapper
+        self.bare = bare
 
 
 def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., Any]]:
@@ -247,15 +250,15 @@ def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., An
     decoration = getattr(func, _BUDGET_ATTRIBUTE, None)
     if not isinstance(decoration, _Decoration):
         return None, func
-    plain = getattr(func, "__func__", func)
+    plain: Any = getattr(func, "__func__", func)
     if plain is not decoration.wrapper:
         return decoration.budget, func
-    bare = plain.__wrapped__
+    bare: Any = decoration.bare
     instance = getattr(func, "__self__", None)
     return decoration.budget, bare if instance is None else bare.__get__(instance)
 
 
-class measure_memory(Block):
+class measure_memory(Block):  # noqa: N801 - reads like the function that it is used as
     """Measure a block, as a context manager or as a decorator.
 
     Args:
@@ -272,7 +275,7 @@ class measure_memory(Block):
         super().__init__(Budget((), current_thread_only))
 
 
-class limit_memory(Block):
+class limit_memory(Block):  # noqa: N801
     """Limit the peak memory of a block, as a context manager or as a decorator.
 
     The block may use exactly the limit. What was allocated before the block does not count, in

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -49,19 +50,25 @@ def parse_size(size: str | int, *, where: str = "") -> int:
         >>> parse_size(4096)
         4096
     """
-    if isinstance(size, int) and not isinstance(size, bool):
-        if size >= 0:
-            return size
-    elif isinstance(size, str):
-        match = _SIZE.fullmatch(size)
-        if match:
-            prefix = match["prefix"]
-            factor = 1024 ** (_PREFIXES.index(prefix.upper()) + 1) if prefix else 1
-            part = match["part"] or ""
-            scale = 10 ** len(part)
-            return (2 * factor * int(match["whole"] + part) + scale) // (2 * scale)
+    if isinstance(size, str):
+        n_bytes = _parse(size)
+        if n_bytes is not None:
+            return n_bytes
+    elif isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+        return size
     place = f"{where}: " if where else ""
     raise InvalidSizeError(f"{place}{size!r} is not a memory size: {GRAMMAR}")
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse(text: str) -> int | None:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return None
+    prefix, part = match["prefix"], match["part"] or ""
+    factor = 1024 ** (_PREFIXES.index(prefix.upper()) + 1) if prefix else 1
+    scale: int = 10 ** len(part)
+    return (2 * factor * int(match["whole"] + part) + scale) // (2 * scale)
 
 
 def format_size(n_bytes: float) -> str:

@@ -26,13 +26,14 @@ def budget_of_item(item: pytest.Item) -> Budget:
 
 
 def _parse(*args: Any, **kwargs: Any) -> Budget:
-    written = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+    written = ", ".join(
+        [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+    )
     where = f"@pytest.mark.{MARKER}({written})"
     thread_only = kwargs.pop("current_thread_only", False)
     if len(args) != 1 or kwargs or not isinstance(thread_only, bool):
         raise BadMarkerError(
-            f"{where}: write {MARKER}('24 MB') or "
-            f"{MARKER}('24 MB', current_thread_only=True)"
+            f"{where}: write {MARKER}('24 MB') or {MARKER}('24 MB', current_thread_only=True)"
         )
     try:
         return memory_budget(args[0], current_thread_only=thread_only, where=where)

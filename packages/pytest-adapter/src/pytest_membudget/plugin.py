@@ -28,9 +28,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
                 option.flag, action="store_true", default=None, dest=option.name, help=option.help
             )
         else:
-            group.addoption(
-                option.flag, metavar=option.metavar, dest=option.name, help=option.help
-            )
+            group.addoption(option.flag, metavar=option.metavar, dest=option.name, help=option.help)
         parser.addini(option.name, option.help, type="string", default=None)
 
 

@@ -62,7 +62,11 @@ class MemoryTestResult(unittest.TextTestResult):
             super().addFailure(test, err)
             return
         # Counts as a failure; only the letter differs.
-        unittest.TestResult.addFailure(self, test, _without_own_frames(*err))
+        unittest.TestResult.addFailure(
+            self,
+            test,
+            _without_own_frames(*err),  # type: ignore[arg-type]
+        )
         self._over_budget.add(test.id())
         if self.showAll:
             self._write_status(test, "MEMORY PROBLEMS")  # type: ignore[attr-defined]

@@ -181,7 +181,7 @@ class _Ledger(Generic[T]):
                 (at_work.add if pausing else at_work.discard)(thread)
                 switch, thread, pausing = next(switches, endless)
             allocator = record.allocator
-            if allocator == FREE or allocator == PYMALLOC_FREE:
+            if allocator == FREE or allocator == PYMALLOC_FREE:  # noqa: SIM109 - the hot loop
                 freed = live.pop(record.address, None)
                 if freed is not None:
                     alive -= freed[0]

@@ -120,8 +120,7 @@ class Capture:
         The tracker puts back what it found when it started. That is wrong for what was set
         since, and for a thread other than the one that it started in.
         """
-        import memray
-
+        memray = import_memray()
         profile = sys.getprofile()
         thread_profile = threading.getprofile()
         try:
@@ -130,7 +129,7 @@ class Capture:
             if profile is not None or self._tracker_thread != threading.get_ident():
                 sys.setprofile(profile)
             if thread_profile is not memray.start_thread_trace:
-                threading.setprofile(thread_profile)  # type: ignore[arg-type]
+                threading.setprofile(thread_profile)
 
     def _trim(self) -> None:
         """Cut the zero bytes at the end: memray grows the file in advance.

@@ -19,12 +19,11 @@ thread and ``START`` also resumes it.
 from __future__ import annotations
 
 import enum
-import os
 import random
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 
 class Record(Protocol):
@@ -75,66 +74,47 @@ SERIALS: Final = 1 << 2 * _DIGIT_BITS
 """How many blocks can be told apart in one capture."""
 
 
-def _object_overhead() -> int:
-    """What CPython asks the allocator for beyond the length of a ``bytes`` object.
+Lengths: TypeAlias = tuple[int, int, int, int, int, int]
 
-    With the debug hooks of ``PYTHONMALLOC=debug`` and ``-X dev`` these add three words, or four
-    with serial numbers (see ``PYMEM_DEBUG_EXTRA_BYTES`` in CPython's ``Objects/obmalloc.c``).
-    """
-    requested = "" if sys.flags.ignore_environment else os.environ.get("PYTHONMALLOC", "")
-    debug = (
-        requested.endswith("debug")
-        or (not requested and sys.flags.dev_mode)
-        or hasattr(sys, "gettotalrefcount")
-    )
-    return sys.getsizeof(b"") + (3 * 8 if debug else 0)
+# What CPython asks the allocator for beyond the length of a bytes object, and what the debug hooks
+# of PYTHONMALLOC=debug and -X dev can add: three or four words for each of two domains (see
+# PYMEM_DEBUG_EXTRA_BYTES in CPython's Objects/obmalloc.c). Any overhead in between is understood.
+_LEAST_OVERHEAD: Final = sys.getsizeof(b"")
+_MOST_OVERHEAD: Final = _LEAST_OVERHEAD + 2 * 4 * 8
 
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """The sizes that spell marks in this process.
-
-    Attributes:
-        signature: the three sizes that begin every mark, as the stream shows them.
-        zero: the size in the stream that stands for the digit 0.
-        overhead: how much larger the stream shows a ``bytes`` object than its length.
-    """
+    """The lengths that spell marks in this process: the signature that begins every one."""
 
     signature: tuple[int, int, int]
-    zero: int
-    overhead: int
 
     @classmethod
     def draw(cls) -> Alphabet:
         """Draw a new random signature for this process."""
-        overhead = _object_overhead()
         # Not from random's shared generator: a program that seeded it must not see a difference.
         digits = random.SystemRandom().sample(range(_DIGIT), 3)
-        zero = _SMALLEST + overhead
-        return cls((zero + digits[0], zero + digits[1], zero + digits[2]), zero, overhead)
+        return cls((_SMALLEST + digits[0], _SMALLEST + digits[1], _SMALLEST + digits[2]))
 
-    def spell(self, kind: Kind, serial: int = 0) -> tuple[int, int, int, int, int, int]:
+    def spell(self, kind: Kind, serial: int = 0) -> Lengths:
         """Return the lengths of the ``bytes`` objects that make this mark."""
         high, low = divmod(serial % SERIALS, _DIGIT)
-        first, second, third = self.signature
-        return (
-            first - self.overhead,
-            second - self.overhead,
-            third - self.overhead,
-            _SMALLEST + kind,
-            _SMALLEST + high,
-            _SMALLEST + low,
-        )
+        return (*self.signature, _SMALLEST + kind, _SMALLEST + high, _SMALLEST + low)
 
-    def read(self, sizes: list[int]) -> tuple[Kind, int] | None:
-        """Return the kind and serial that six sizes from the stream spell, or None."""
-        kind, high, low = (size - self.zero for size in sizes[3:])
-        if not (0 <= kind < len(Kind) and 0 <= high < _DIGIT and 0 <= low < _DIGIT):
-            return None
+    def fits(self, position: int, length: int) -> bool:
+        """Whether ``length`` can be the one at ``position`` of a mark."""
+        if position < 3:
+            return length == self.signature[position]
+        return 0 <= length - _SMALLEST < (len(Kind) if position == 3 else _DIGIT)
+
+    @staticmethod
+    def read(lengths: list[int]) -> tuple[Kind, int]:
+        """Return the kind and serial that six lengths spell."""
+        kind, high, low = (length - _SMALLEST for length in lengths[3:])
         return Kind(kind), high * _DIGIT + low
 
 
-def make_mark(lengths: tuple[int, int, int, int, int, int]) -> None:
+def make_mark(lengths: Lengths) -> None:
     """Write a mark into the stream of the active tracker; ``lengths`` come from ``spell``."""
     # No loop and no names: whatever allocates here would be counted in the block.
     _BYTE * lengths[0]
@@ -147,9 +127,15 @@ def make_mark(lengths: tuple[int, int, int, int, int, int]) -> None:
 
 @dataclass(slots=True)
 class _Candidate:
+    """The beginning of a mark, perhaps. ``alive`` is its object that has not been freed yet."""
+
     first: int
-    sizes: list[int]
-    address: int | None
+    overhead: int
+    lengths: list[int]
+    alive: int | None
+
+
+_NO_ALLOCATION: Final = (FREE, PYMALLOC_FREE, MMAP, MUNMAP)
 
 
 def find_marks(records: Iterable[Record], alphabet: Alphabet) -> Iterator[Mark]:
@@ -158,29 +144,32 @@ def find_marks(records: Iterable[Record], alphabet: Alphabet) -> Iterator[Mark]:
     Records of other threads may lie between the records of a mark.
     """
     beginning = alphabet.signature[0]
+    least, most = beginning + _LEAST_OVERHEAD, beginning + _MOST_OVERHEAD
     candidates: dict[int, _Candidate] = {}
     for index, record in enumerate(records):
         size = record.size
-        if size != beginning and not candidates:
+        begins = least <= size <= most
+        if not begins and not candidates:
             continue
-        tid = record.tid
+        tid, allocator = record.tid, record.allocator
         candidate = candidates.get(tid)
-        if candidate is not None and candidate.address is not None:
+        if candidate is None:
+            pass
+        elif candidate.alive is not None:
             # The object just made must be freed before anything else happens on its thread.
-            if record.allocator in (FREE, PYMALLOC_FREE) and record.address == candidate.address:
-                candidate.address = None
-                if len(candidate.sizes) == 6:
+            if record.address == candidate.alive and allocator in (FREE, PYMALLOC_FREE):
+                candidate.alive = None
+                if len(candidate.lengths) == 6:
                     del candidates[tid]
-                    read = alphabet.read(candidate.sizes)
-                    if read is not None:
-                        yield Mark(*read, tid, candidate.first, index)
+                    kind, serial = alphabet.read(candidate.lengths)
+                    yield Mark(kind, serial, tid, candidate.first, index)
                 continue
-        elif candidate is not None and record.allocator not in (FREE, PYMALLOC_FREE, MMAP, MUNMAP):
-            position = len(candidate.sizes)
-            if position >= 3 or size == alphabet.signature[position]:
-                candidate.sizes.append(size)
-                candidate.address = record.address
+        elif allocator not in _NO_ALLOCATION:
+            length = size - candidate.overhead
+            if alphabet.fits(len(candidate.lengths), length):
+                candidate.lengths.append(length)
+                candidate.alive = record.address
                 continue
         candidates.pop(tid, None)
-        if size == beginning and record.allocator not in (FREE, PYMALLOC_FREE, MMAP, MUNMAP):
-            candidates[tid] = _Candidate(index, [size], record.address)
+        if begins and allocator not in _NO_ALLOCATION:
+            candidates[tid] = _Candidate(index, size - beginning, [beginning], record.address)

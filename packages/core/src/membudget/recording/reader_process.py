@@ -49,19 +49,23 @@ class ReaderProcess:
 
     def read_block(self, path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
         """Read a block that has ended from the capture at ``path``; see ``replay.read_block``."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        request = {"path": path, "alphabet": asdict(alphabet), "query": asdict(query)}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"path": path, "signature": alphabet.signature, "query": asdict(query)}
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             answer = json.loads(self._process.stdout.readline())
         except BaseException as error:
             # Also for KeyboardInterrupt: the answer still to come would be taken for the next one.
+            self._close_pipes()
+            self._process.wait()
+            last_words = self._last_words()
             self.close()
             if not isinstance(error, (OSError, ValueError)):
                 raise
             raise CaptureError(
-                f"the process that reads captures ended unexpectedly: {self._last_words() or error}"
+                f"the process that reads captures ended unexpectedly: {last_words or error}"
             ) from error
         if "error" in answer:
             raise CaptureError(answer["error"])
@@ -77,11 +81,13 @@ class ReaderProcess:
         atexit.unregister(self.close)
         self._close_pipes()
         self._process.wait()
+        self._errors.close()
 
     def forget(self) -> None:
         """Let go of the process in a fork of the process that started it."""
         atexit.unregister(self.close)
         self._close_pipes()
+        self._errors.close()
         # Not ours to wait for; this keeps Popen from warning that it still runs.
         self._process.returncode = 0
 
@@ -107,12 +113,12 @@ def main() -> None:
             answer: dict[str, Any] = {"error": str(error)}
         else:
             answer = {"measurement": measurement_to_json(measurement)}
-        print(json.dumps(answer), flush=True)
+        sys.stdout.write(f"{json.dumps(answer)}\n")
+        sys.stdout.flush()
 
 
 def _read(request: dict[str, Any]) -> Measurement:
-    signature = tuple(request["alphabet"]["signature"])
-    alphabet = Alphabet(**{**request["alphabet"], "signature": signature})
+    alphabet = Alphabet(tuple(request["signature"]))
     budget = budget_from_json(request["query"]["budget"])
     query = BlockQuery(**{**request["query"], "budget": budget})
     with tempfile.NamedTemporaryFile(prefix="membudget-") as copy:

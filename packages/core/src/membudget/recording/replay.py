@@ -6,6 +6,7 @@ as well, and the capture would grow while it is read.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -54,7 +55,7 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
 
     thread_only = query.budget.current_thread_only
     try:
-        with memray.FileReader(path) as reader:
+        with contextlib.closing(memray.FileReader(path)) as reader:
             block = locate(find_marks(reader.get_allocation_records(), alphabet), query.serial)
             if block is None:
                 raise CaptureError(
@@ -62,9 +63,7 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
                     "The disk may be full (memray then stops recording), or something in the "
                     "block stopped memray's tracker"
                 )
-            found = account(
-                reader.get_allocation_records(), block, current_thread_only=thread_only
-            )
+            found = account(reader.get_allocation_records(), block, current_thread_only=thread_only)
             measurement = found.measurement
             if not query.always_allocations and judge(measurement, query.budget).within:
                 return measurement

@@ -36,9 +36,7 @@ def result_from_json(data: dict[str, Any]) -> Result:
             f"a result has format {data.get('format')!r}, and this membudget reads format "
             f"{FORMAT}: use one version of membudget in all processes"
         )
-    excesses = (
-        Excess(Limit(**excess["limit"]), excess["measured"]) for excess in data["excesses"]
-    )
+    excesses = (Excess(Limit(**excess["limit"]), excess["measured"]) for excess in data["excesses"])
     return Result(
         data["name"],
         measurement_from_json(data["measurement"]),

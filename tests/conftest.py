@@ -1,0 +1,69 @@
+"""Running things in fresh interpreters: one process has one tracker, so tests share none."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+class RunPython(Protocol):
+    """Runs Python in a process of its own."""
+
+    def __call__(
+        self, *arguments: str, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+def run_python_in(
+    directory: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -W error arguments`` in ``directory`` and return what came of it."""
+    cleared = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MEMBUDGET", "PYTEST", "PYTHON", "COV"))
+    }
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=directory,
+        env={**cleared, "PYTHONIOENCODING": "utf-8", **(environment or {})},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> RunPython:
+    """Run Python in an empty directory."""
+    return functools.partial(run_python_in, tmp_path)
+
+
+def in_subprocess(test: Callable[[], None]) -> Callable[[Path], None]:
+    """Run a test function without arguments in a fresh interpreter.
+
+    The module is loaded from its file there; assertions show as plain tracebacks.
+    """
+    file = test.__code__.co_filename
+    program = f"import runpy; runpy.run_path({file!r})[{test.__name__!r}].plain()"
+
+    def run(tmp_path: Path) -> None:
+        path = os.pathsep.join(entry for entry in sys.path if entry.startswith(str(REPOSITORY)))
+        done = run_python_in(tmp_path, "-c", program, environment={"PYTHONPATH": path})
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert done.stderr == "", done.stderr
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    run.__module__ = test.__module__
+    run.plain = test  # type: ignore[attr-defined]
+    return run

@@ -1,0 +1,143 @@
+"""Work whose memory is known to the byte.
+
+Python's own small objects come out of arenas that it takes from the system a megabyte at a time.
+``make_headroom`` sees to it that none is taken while these run, so that exact numbers can be asked
+for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import threading
+
+from memray._test import MemoryAllocator
+
+KIB = 1024
+
+_pins: list[bytes] = []
+
+
+def make_headroom() -> None:
+    """Make Python take arenas from the system, and empty them without giving them back."""
+    filling = [bytes(480) for _ in range(20_000)]
+    _pins.extend(filling[::1000])
+
+
+def allocate(n_bytes: int) -> None:
+    """Allocate and free ``n_bytes`` in one piece."""
+    allocator = MemoryAllocator()
+    assert allocator.malloc(n_bytes)
+    allocator.free()
+
+
+def small() -> None:
+    allocate(100 * KIB)
+
+
+def large() -> None:
+    allocate(1000 * KIB)
+
+
+def steps() -> None:
+    """Peak 300 KiB, total 500 KiB, 4 allocations."""
+    first, second = MemoryAllocator(), MemoryAllocator()
+    first.malloc(100 * KIB)
+    second.malloc(200 * KIB)
+    first.free()
+    second.free()
+    allocate(100 * KIB)
+    allocate(100 * KIB)
+
+
+def mapping() -> None:
+    """Map 256 KiB and unmap them."""
+    mmap.mmap(-1, 256 * KIB).close()
+
+
+def raises_within() -> None:
+    allocate(100 * KIB)
+    raise LookupError("the body's own")
+
+
+def raises_over() -> None:
+    allocate(1000 * KIB)
+    raise LookupError("the body's own")
+
+
+def nested() -> None:
+    """A block inside the block: its 100 KiB count in both."""
+    from membudget import limit_memory
+
+    with limit_memory("200 KB") as inner:
+        allocate(100 * KIB)
+    assert inner.peak_bytes == 100 * KIB
+    allocate(50 * KIB)
+
+
+def nested_over() -> None:
+    """The inner block is over its own budget, within the outer one."""
+    from membudget import limit_memory
+
+    with limit_memory("50 KB"):
+        allocate(100 * KIB)
+
+
+def siblings() -> None:
+    """Two threads with a block each, open at the same time; 64 KiB and 128 KiB at once."""
+    from membudget import measure_memory
+
+    allocated, measured = threading.Barrier(2), threading.Barrier(2)
+    peaks: dict[int, tuple[int, int]] = {}
+
+    def work(n_bytes: int) -> None:
+        allocator = MemoryAllocator()
+        with measure_memory(current_thread_only=True) as own, measure_memory() as both:
+            measured.wait()
+            allocator.malloc(n_bytes)
+            allocated.wait()
+            allocator.free()
+            measured.wait()
+        peaks[n_bytes] = own.peak_bytes, both.peak_bytes
+
+    threads = [threading.Thread(target=work, args=(n * KIB,)) for n in (64, 128)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n_bytes, (own, both) in peaks.items():
+        assert n_bytes <= own < n_bytes + 16 * KIB, peaks
+        assert 192 * KIB <= both < 208 * KIB, peaks
+
+
+async def overlapping() -> None:
+    """Two tasks whose blocks overlap without nesting; each counts what happens while it is open."""
+    from membudget import measure_memory
+
+    first_open, second_open, first_closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    peaks = []
+
+    async def first() -> None:
+        with measure_memory() as block:
+            allocate(50 * KIB)
+            first_open.set()
+            await second_open.wait()
+            allocate(70 * KIB)
+        peaks.append(block.peak_bytes)
+        first_closed.set()
+
+    async def second() -> None:
+        await first_open.wait()
+        with measure_memory() as block:
+            second_open.set()
+            await first_closed.wait()
+            allocate(60 * KIB)
+        peaks.append(block.peak_bytes)
+
+    await asyncio.gather(first(), second())
+    assert all(70 * KIB <= peak < 74 * KIB for peak in peaks), peaks
+
+
+async def async_large() -> None:
+    await asyncio.sleep(0)
+    allocate(1000 * KIB)

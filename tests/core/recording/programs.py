@@ -1,0 +1,189 @@
+"""Random programs whose memory is known: a model of the heap, written as slowly as it is simple.
+
+A program is a list of operations of a few threads; running it gives the records that memray would
+write and, for every block, the figures by the book: every counted byte is in a dictionary, and the
+peak is the largest size that it ever had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+from membudget.recording.marks import FREE, MMAP, MUNMAP, Alphabet, Kind
+
+MALLOC, REALLOC = 6, 7
+PAGE = 16  # small, so that random ranges meet
+ALPHABET = Alphabet((9001, 9500, 8777))
+OVERHEAD = 33
+
+
+@dataclass(frozen=True, slots=True)
+class FakeRecord:
+    tid: int
+    address: int
+    size: int
+    allocator: int
+
+
+@dataclass
+class Block:
+    """A block by the book."""
+
+    tid: int
+    thread_only: bool
+    heap: dict[int, int] = field(default_factory=dict)
+    pages: set[int] = field(default_factory=set)
+    peak: int = 0
+    total: int = 0
+    count: int = 0
+    sizes: list[int] = field(default_factory=list)
+    peak_heap: dict[int, int] = field(default_factory=dict)
+    open: bool = True
+
+    @property
+    def alive(self) -> int:
+        return sum(self.heap.values()) + PAGE * len(self.pages)
+
+    def counts(self, tid: int) -> bool:
+        return tid == self.tid or not self.thread_only
+
+    def gain(self, size: int) -> None:
+        self.total += size
+        self.count += 1
+        self.sizes.append(size)
+        if self.alive >= self.peak:
+            self.peak = self.alive
+            self.peak_heap = dict(self.heap)
+
+
+Operation = tuple[str, int, int, int]
+
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["malloc"] * 4
+            + ["free"] * 3
+            + ["realloc", "mmap", "munmap", "lookalike"]
+            + ["open", "open_thread_only", "close", "work"]
+        ),
+        st.integers(1, 3),
+        st.integers(0, 40),
+        st.integers(0, 8),
+    ),
+    max_size=60,
+)
+
+
+class Machine:
+    """Runs a program: makes its records, and keeps the books of its blocks."""
+
+    def __init__(self) -> None:
+        self.records: list[FakeRecord] = []
+        self.blocks: list[Block] = []
+        self.at_work: set[int] = set()
+        self.heap: dict[int, int] = {}
+        self.next_address = 1 << 20
+
+    def run(self, program: list[Operation]) -> None:
+        for name, tid, a, b in program:
+            getattr(self, name)(tid, a, b)
+        for serial, block in enumerate(self.blocks):
+            if block.open:
+                self._close(serial, block.tid)
+
+    def _counting(self, tid: int) -> list[Block]:
+        if tid in self.at_work:
+            return []
+        return [block for block in self.blocks if block.open and block.counts(tid)]
+
+    def _record(self, tid: int, address: int, size: int, allocator: int) -> None:
+        self.records.append(FakeRecord(tid, address, size, allocator))
+
+    def malloc(self, tid: int, size: int, _: int, allocator: int = MALLOC) -> None:
+        address, self.next_address = self.next_address, self.next_address + 64
+        self.heap[address] = size
+        self._record(tid, address, size, allocator)
+        for block in self._counting(tid):
+            block.heap[address] = size
+            block.gain(size)
+
+    def free(self, tid: int, which: int, _: int) -> None:
+        if not self.heap:
+            # Memory from before the recording.
+            self._record(tid, 64 * which, 0, FREE)
+            return
+        address = list(self.heap)[which % len(self.heap)]
+        del self.heap[address]
+        self._record(tid, address, 0, FREE)
+        for block in self.blocks:
+            if block.open:
+                block.heap.pop(address, None)
+
+    def realloc(self, tid: int, which: int, size: int) -> None:
+        self.free(tid, which, 0)
+        self.malloc(tid, 5 * size, 0, REALLOC)
+
+    def mmap(self, tid: int, page: int, n_pages: int) -> None:
+        self._record(tid, PAGE * page, PAGE * n_pages, MMAP)
+        mapped = set(range(page, page + n_pages))
+        counting = self._counting(tid)
+        for block in self.blocks:
+            if block.open:
+                block.pages -= mapped
+        for block in counting:
+            block.pages |= mapped
+            block.gain(PAGE * n_pages)
+
+    def munmap(self, tid: int, page: int, n_pages: int) -> None:
+        self._record(tid, PAGE * page, PAGE * n_pages, MUNMAP)
+        for block in self.blocks:
+            if block.open:
+                block.pages -= set(range(page, page + n_pages))
+
+    def lookalike(self, tid: int, n: int, _: int) -> None:
+        """Allocate what begins like a mark and goes on differently."""
+        for length in [*ALPHABET.signature, 9999, 8192][: n % 6]:
+            self.malloc(tid, length + OVERHEAD, 0)
+            self.free(tid, len(self.heap) - 1, 0)
+
+    def open(self, tid: int, interruption: int, _: int, thread_only: bool = False) -> None:
+        if any(block.open for block in self.blocks):
+            self._mark(tid, Kind.PAUSE, 0, interruption)
+            self.at_work.add(tid)
+            self.malloc(tid, 7, 0)
+        self._mark(tid, Kind.START, len(self.blocks), interruption)
+        self.at_work.discard(tid)
+        self.blocks.append(Block(tid, thread_only))
+
+    def open_thread_only(self, tid: int, interruption: int, _: int) -> None:
+        self.open(tid, interruption, 0, thread_only=True)
+
+    def close(self, tid: int, which: int, interruption: int) -> None:
+        serials = [serial for serial, block in enumerate(self.blocks) if block.open]
+        if serials:
+            self._close(serials[which % len(serials)], tid, interruption)
+
+    def _close(self, serial: int, tid: int, interruption: int = 0) -> None:
+        self.blocks[serial].open = False
+        self.at_work.add(tid)
+        self._mark(tid, Kind.END, serial, interruption)
+        self.malloc(tid, 9, 0)
+        self._mark(tid, Kind.RESUME, 0, interruption)
+        self.at_work.discard(tid)
+
+    def work(self, tid: int, size: int, _: int) -> None:
+        """Pause a thread, allocate, and resume it."""
+        self.at_work.add(tid)
+        self._mark(tid, Kind.PAUSE, 0, 0)
+        self.malloc(tid, size, 0)
+        self._mark(tid, Kind.RESUME, 0, 0)
+        self.at_work.discard(tid)
+
+    def _mark(self, tid: int, kind: Kind, serial: int, interruption: int) -> None:
+        """Write a mark; another thread may come between."""
+        for position, length in enumerate(ALPHABET.spell(kind, serial)):
+            self._record(tid, 32, length + OVERHEAD, MALLOC)
+            if position == interruption:
+                self.malloc(4, 1000, 0)
+            self._record(tid, 32, 0, FREE)

@@ -1,0 +1,68 @@
+"""The figures of every block of random programs, by the book."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import example, given, settings
+from membudget.recording.accounting import account, alive_at, locate
+from membudget.recording.marks import MMAP, find_marks
+from programs import ALPHABET, Machine, Operation, operations
+
+
+@settings(max_examples=300)
+@given(operations)
+@example([("open", 1, 0, 0), ("mmap", 1, 0, 8), ("munmap", 1, 2, 3), ("mmap", 2, 1, 6)])
+@example([("open", 1, 0, 0), ("malloc", 2, 9, 0), ("open_thread_only", 2, 0, 0), ("free", 1, 0, 0)])
+def test_every_figure_of_every_block(program: list[Operation]) -> None:
+    """Nested, overlapping, in threads, with parts of mappings unmapped: all figures are exact."""
+    machine = Machine()
+    machine.run(program)
+    for serial, block in enumerate(machine.blocks):
+        marks = locate(find_marks(machine.records, ALPHABET), serial)
+        assert marks is not None
+        found = account(machine.records, marks, current_thread_only=block.thread_only)
+        measured = found.measurement
+        assert measured.peak_bytes == block.peak
+        assert measured.total_bytes == block.total
+        assert measured.n_allocations == block.count
+        assert measured.retained_bytes == block.alive
+        histogram = Counter(size.bit_length() for size in block.sizes)
+        assert dict(enumerate(measured.size_histogram)) == {
+            size: histogram[size] for size in range(len(measured.size_histogram))
+        }
+        assert sum(measured.size_histogram) == block.count
+        if block.count:
+            alive = alive_at(
+                machine.records,
+                marks,
+                current_thread_only=block.thread_only,
+                index=found.peak_index,
+            )
+            assert sum(size for size, _ in alive) == block.peak
+            heap = {r.address: size for size, r in alive if r.allocator != MMAP}
+            assert heap == block.peak_heap
+
+
+def test_a_block_without_its_end_is_not_there() -> None:
+    """A truncated capture gives no figures at all, rather than those of its first part."""
+    machine = Machine()
+    machine.run([("open", 1, 0, 0), ("malloc", 1, 9, 0)])
+    for cut in range(len(machine.records)):
+        marks = locate(find_marks(machine.records[:cut], ALPHABET), 0)
+        assert (marks is None) or cut >= marks.end.last
+
+
+def test_an_address_given_out_again_before_its_free_is_seen() -> None:
+    """realloc in one thread and malloc in another can swap their records; nothing counts twice."""
+    machine = Machine()
+    machine.open(1, 0, 0)
+    machine.malloc(1, 100, 0)
+    address = machine.records[-1].address
+    machine._record(2, address, 50, 6)
+    machine._record(1, address, 0, 5)
+    machine._close(0, 1)
+    marks = locate(find_marks(machine.records, ALPHABET), 0)
+    assert marks is not None
+    measured = account(machine.records, marks, current_thread_only=False).measurement
+    assert (measured.peak_bytes, measured.retained_bytes, measured.n_allocations) == (100, 0, 2)

@@ -1,0 +1,323 @@
+"""What goes wrong: each ends in a right number or a clear error, with nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import in_subprocess, run_python_in
+from membudget import Budget, CaptureError, Limit
+from membudget.recording.marks import Alphabet
+from membudget.recording.replay import BlockQuery, read_block
+
+QUERY = BlockQuery(1, Budget((Limit("peak_bytes", 0),)))
+
+CAPTURE = """
+import memray, sys
+from membudget.recording.marks import Alphabet, make_mark
+alphabet = Alphabet((9001, 9500, 8777))
+with memray.Tracker(
+    destination=memray.FileDestination("capture.bin", compress_on_exit=False)
+):
+    make_mark(alphabet.spell(0, 1))
+    data = [bytearray(1000) for _ in range(200)]
+    make_mark(alphabet.spell(1, 1))
+    if "further" in sys.argv:
+        more = [bytearray(1000) for _ in range(200)]
+"""
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    done = run_python_in(tmp_path, "-c", CAPTURE)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "capture.bin"
+
+
+ALPHABET = Alphabet((9001, 9500, 8777))
+
+
+def test_a_damaged_capture_is_an_error_or_exact(capture: Path) -> None:
+    """However a capture is truncated or overwritten, there is never a wrong number."""
+    whole = capture.read_bytes()
+    figures = read_block(str(capture), ALPHABET, QUERY)
+    # 200 objects, and the list that grows to hold them.
+    assert 200 <= figures.n_allocations < 220
+    assert 200 * 1001 <= figures.peak_bytes < 200 * 1001 + 4096
+    assert sum(site.size_bytes for site in figures.allocations) == figures.peak_bytes
+    # Cut anywhere.
+    for length in range(0, len(whole), 37):
+        capture.write_bytes(whole[:length])
+        try:
+            assert read_block(str(capture), ALPHABET, QUERY) == figures
+        except CaptureError as error:
+            assert "could not be checked" in str(error) or "cannot be read" in str(error)
+    # Zeroes instead of the end, as a full disk leaves them.
+    capture.write_bytes(whole[: len(whole) // 2] + b"\0" * (len(whole) // 2))
+    with pytest.raises(CaptureError, match=r"incomplete|cannot be read"):
+        read_block(str(capture), ALPHABET, QUERY)
+    capture.unlink()
+    with pytest.raises(CaptureError, match="cannot be read"):
+        read_block(str(capture), ALPHABET, QUERY)
+
+
+def test_marks_of_another_process_are_not_ours(capture: Path) -> None:
+    other = Alphabet((9002, 9501, 8778))
+    with pytest.raises(CaptureError, match="incomplete"):
+        read_block(str(capture), other, QUERY)
+
+
+@in_subprocess
+def test_a_foreign_tracker_is_named() -> None:
+    """Somebody else's tracker: a clear error, the body does not run, and later blocks work."""
+    import memray
+    from membudget import TrackerConflictError, measure_memory
+    from workloads import allocate
+
+    with memray.Tracker("foreign.bin"):
+        for _ in range(2):
+            try:
+                with measure_memory():
+                    raise AssertionError("the body must not run unmeasured")
+            except TrackerConflictError as error:
+                assert "another memray.Tracker is active" in str(error)
+                assert "memray run" in str(error)
+    with measure_memory() as memory:
+        allocate(50_000)
+        try:
+            with memray.Tracker("foreign2.bin"):
+                raise AssertionError("two trackers at a time")
+        except RuntimeError:
+            pass
+    assert memory.peak_bytes >= 50_000
+    with memray.Tracker("after.bin"):
+        pass
+
+
+@in_subprocess
+def test_a_directory_that_cannot_be_written_is_an_error() -> None:
+    import tempfile
+
+    from membudget import CaptureError, measure_memory
+
+    tempfile.tempdir = "/nowhere/at/all"
+    try:
+        with measure_memory():
+            raise AssertionError("the body must not run unmeasured")
+    except CaptureError as error:
+        assert "/nowhere/at/all" in str(error)
+        assert "TMPDIR" in str(error)
+
+
+FULL_DISK = """
+import resource, sys
+from membudget import CaptureError, limit_memory
+from workloads import allocate
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+for body in ("passes", "raises"):
+    try:
+        with limit_memory("1 GB"):
+            for _ in range(50_000):
+                allocate(10)
+            if body == "raises":
+                raise LookupError("the body's own")
+    except CaptureError as error:
+        assert body == "passes" and "could not be checked" in str(error), error
+    except LookupError as error:
+        assert body == "raises" and "could not be checked" in error.__notes__[0]
+    else:
+        raise AssertionError("a limit that nobody checked has passed")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+with limit_memory("1 GB") as memory:
+    allocate(10)
+assert memory.n_allocations >= 1
+"""
+
+
+def test_a_full_disk_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
+    """memray stops recording then; the limit could have been exceeded unseen."""
+    path = str(Path(__file__).parents[2] / "contract")
+    done = run_python_in(tmp_path, "-c", FULL_DISK, environment={"PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, tempfile
+from membudget import limit_memory, measure_memory
+from workloads import allocate
+tempfile.gettempdir()  # makes and removes a file of its own, when first asked
+rounds = interrupted = 0
+for delay in range(60):
+    timer = threading.Timer(0.0007 * delay, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        while True:
+            with limit_memory("1 GB"):
+                with measure_memory():
+                    allocate(10)
+            rounds += 1
+    except KeyboardInterrupt:
+        interrupted += 1
+    timer.join()
+assert interrupted == 60
+import memray
+with memray.Tracker("after.bin"):
+    pass
+assert not [name for name in os.listdir(tempfile.gettempdir()) if "membudget" in name]
+for _ in range(2):
+    with limit_memory("1 GB") as memory:
+        allocate(1000)
+    assert memory.peak_bytes >= 1000
+print(rounds)
+"""
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C at any time: no tracker runs on, no file stays, and the next block is measured."""
+    path = str(Path(__file__).parents[2] / "contract")
+    (tmp_path / "tmp").mkdir()
+    environment = {"PYTHONPATH": path, "TMPDIR": str(tmp_path / "tmp")}
+    done = run_python_in(tmp_path, "-c", INTERRUPTED, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("end", ["os._exit(3)", "sys.exit(3)", "os.kill(os.getpid(), 9)"])
+def test_an_exit_inside_a_block_leaves_no_file(tmp_path: Path, end: str) -> None:
+    """Not even when the process is killed: the capture never had a name."""
+    (tmp_path / "tmp").mkdir()
+    program = (
+        "import os, sys\nfrom membudget import measure_memory\n"
+        f"with measure_memory(), measure_memory():\n    {end}"
+    )
+    done = run_python_in(tmp_path, "-c", program, environment={"TMPDIR": str(tmp_path / "tmp")})
+    assert done.returncode in (3, -9), done.stderr
+    assert done.stderr == ""
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@in_subprocess
+def test_a_forked_child_starts_clean() -> None:
+    """It may open blocks of its own, and leaves those of its parent alone."""
+    import os
+
+    from membudget import limit_memory, measure_memory
+    from workloads import KIB, allocate
+
+    with measure_memory() as outer, limit_memory("300 KB") as memory:
+        with measure_memory():
+            allocate(10)
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                # Leaves the parent's block: not the child's to judge.
+                memory.__exit__(None, None, None)
+                with measure_memory() as own:
+                    with measure_memory() as inner:
+                        allocate(500 * KIB)
+                assert 500 * KIB <= own.peak_bytes < 510 * KIB
+                assert 500 * KIB <= inner.peak_bytes < 510 * KIB
+                status = 0
+            finally:
+                os._exit(status)
+        allocate(200 * KIB)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert 200 * KIB <= memory.peak_bytes < 220 * KIB
+    assert 200 * KIB <= outer.peak_bytes < 220 * KIB
+
+
+@in_subprocess
+def test_profile_functions_stay() -> None:
+    """Those set before a block, and those that the program sets inside one."""
+    import sys
+    import threading
+    from types import FrameType
+
+    from membudget import measure_memory
+
+    def before(frame: FrameType, event: str, argument: object) -> None: ...
+
+    def inside(frame: FrameType, event: str, argument: object) -> None: ...
+
+    sys.setprofile(before)
+    with measure_memory():
+        pass
+    assert sys.getprofile() is before
+    with measure_memory():
+        sys.setprofile(inside)
+        threading.setprofile(inside)
+    assert sys.getprofile() is inside
+    assert threading.getprofile() is inside
+    sys.setprofile(None)
+    threading.setprofile(None)
+    with measure_memory():
+        pass
+    assert sys.getprofile() is None
+    assert threading.getprofile() is None
+
+
+@in_subprocess
+def test_the_reading_process_may_die() -> None:
+    """Then one block cannot be judged and says so; the next one starts another."""
+    from membudget import CaptureError, measure_memory
+    from membudget.recording.recorder import get_recorder
+    from workloads import KIB, allocate
+
+    with measure_memory() as outer:
+        with measure_memory():
+            pass
+        reader = get_recorder()._reader
+        assert reader is not None
+        reader._process.kill()
+        # So that the recorder does not know yet.
+        reader._process.poll = lambda: None  # type: ignore[method-assign]
+        try:
+            with measure_memory():
+                pass
+        except CaptureError as error:
+            assert "ended unexpectedly" in str(error)
+        else:
+            raise AssertionError("a block that nobody read")
+        del reader._process.poll
+        with measure_memory() as inner:
+            allocate(100 * KIB)
+        assert inner.peak_bytes >= 100 * KIB
+    assert outer.peak_bytes >= 100 * KIB
+
+
+@in_subprocess
+def test_open_files_and_children_are_as_before() -> None:
+    """Measuring leaves no file descriptor open, and no process but the one that reads."""
+    import os
+
+    from membudget import measure_memory
+
+    with measure_memory():
+        pass
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        with measure_memory():
+            pass
+    assert os.listdir("/proc/self/fd") == before
+
+
+@in_subprocess
+def test_debug_allocators_are_understood() -> None:
+    """python -X dev and PYTHONMALLOC=debug change the size of every object."""
+    import subprocess
+    import sys
+
+    program = (
+        "from membudget import measure_memory\n"
+        "with measure_memory() as memory: data = bytearray(100_000)\n"
+        "assert 100_000 <= memory.peak_bytes < 110_000, memory.measurement\n"
+    )
+    for options, variables in (
+        (["-X", "dev"], {}),
+        ([], {"PYTHONMALLOC": "debug"}),
+        ([], {"PYTHONMALLOC": "malloc_debug"}),
+        ([], {"PYTHONMALLOC": "malloc"}),
+        (["-E"], {"PYTHONMALLOC": "debug"}),
+    ):
+        subprocess.run([sys.executable, *options, "-c", program], env=variables, check=True)

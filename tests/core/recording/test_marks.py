@@ -1,0 +1,61 @@
+"""Marks are found where they were made, and nowhere else."""
+
+from __future__ import annotations
+
+from conftest import in_subprocess
+from hypothesis import given
+from hypothesis import strategies as st
+from membudget.recording.marks import SERIALS, Alphabet, Kind, find_marks
+from programs import ALPHABET, MALLOC, OVERHEAD, FakeRecord, Machine, operations
+
+
+@given(st.sampled_from(list(Kind)), st.integers(0, SERIALS - 1))
+def test_a_mark_is_read_as_it_was_spelled(kind: Kind, serial: int) -> None:
+    alphabet = Alphabet.draw()
+    lengths = alphabet.spell(kind, serial)
+    assert alphabet.read(list(lengths)) == (kind, serial)
+    assert all(alphabet.fits(position, length) for position, length in enumerate(lengths))
+
+
+@given(operations)
+def test_marks_are_found_among_anything_else(program: list[tuple[str, int, int, int]]) -> None:
+    """Other threads between the records of a mark, and allocations that begin like one."""
+    machine = Machine()
+    machine.run(program)
+    found = [
+        (mark.kind, mark.serial)
+        for mark in find_marks(machine.records, ALPHABET)
+        if mark.kind in (Kind.START, Kind.END)
+    ]
+    for serial in range(len(machine.blocks)):
+        assert found.count((Kind.START, serial)) == found.count((Kind.END, serial)) == 1
+    assert len(found) == 2 * len(machine.blocks)
+
+
+def test_sizes_of_a_mark_in_wrong_order_are_no_mark() -> None:
+    """The same sizes by chance, with something between them, stay the program's own."""
+    records = []
+    for length in ALPHABET.spell(Kind.START, 1):
+        records.append(FakeRecord(1, 32, length + OVERHEAD, MALLOC))
+        records.append(FakeRecord(1, 32, 0, 5))
+        records.append(FakeRecord(1, 48, 8, MALLOC))
+    assert not list(find_marks(records, ALPHABET))
+    kept = [record for record in records if record.allocator == MALLOC and record.address == 32]
+    assert not list(find_marks(kept, ALPHABET))
+
+
+@in_subprocess
+def test_marks_in_a_real_capture() -> None:
+    """What make_mark writes is what find_marks finds, and nothing is between."""
+    import memray
+    from membudget.recording.marks import Alphabet, Kind, find_marks, make_mark
+
+    alphabet = Alphabet.draw()
+    start, end = alphabet.spell(Kind.START, 5), alphabet.spell(Kind.END, 5)
+    with memray.Tracker("capture.bin"):
+        make_mark(start)
+        make_mark(end)
+    records = list(memray.FileReader("capture.bin").get_allocation_records())
+    first, second = find_marks(records, alphabet)
+    assert (first.kind, first.serial, second.kind, second.serial) == (Kind.START, 5, Kind.END, 5)
+    assert second.first == first.last + 1

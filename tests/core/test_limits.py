@@ -1,0 +1,396 @@
+"""Blocks: exact figures, every way to write them, and the rules that they keep."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import in_subprocess
+from membudget import Block, InvalidSizeError, MisuseError, limit_memory, measure_memory
+
+
+@in_subprocess
+def test_exact_figures_of_known_work() -> None:
+    """The numbers are those of the program: nothing of membudget's is in them."""
+    from membudget import measure_memory
+    from workloads import KIB, allocate, make_headroom, mapping, steps
+
+    make_headroom()
+    for work in (steps, mapping):
+        work()
+    with measure_memory() as memory:
+        steps()
+    measured = memory.measurement
+    assert measured is not None
+    assert (measured.peak_bytes, measured.total_bytes) == (300 * KIB, 500 * KIB)
+    assert (measured.n_allocations, measured.retained_bytes) == (4, 0)
+    assert measured.size_histogram[(100 * KIB).bit_length()] == 3
+    assert measured.size_histogram[(200 * KIB).bit_length()] == 1
+    with measure_memory() as memory:
+        mapping()
+    assert (memory.peak_bytes, memory.retained_bytes) == (256 * KIB, 0)
+    with measure_memory() as memory:
+        data = bytearray(1_000_000)
+    assert (memory.peak_bytes, memory.retained_bytes) == (1_000_001, 1_000_001)
+    with measure_memory() as memory:
+        del data
+        allocate(10)
+    assert (memory.peak_bytes, memory.n_allocations) == (10, 1)
+
+
+@in_subprocess
+def test_an_empty_block_measures_nothing() -> None:
+    """Also the first one, and inside another."""
+    from membudget import Measurement, measure_memory
+    from workloads import make_headroom
+
+    make_headroom()
+    for _ in range(3):
+        with measure_memory() as outer:
+            with measure_memory() as inner:
+                pass
+            with measure_memory():
+                pass
+        assert inner.measurement == Measurement(0, 0, 0, 0)
+        assert outer.measurement == Measurement(0, 0, 0, 0)
+
+
+@in_subprocess
+def test_what_membudget_does_inside_a_block_does_not_count() -> None:
+    """A hundred inner blocks, with their reading process and its answers, leave no trace."""
+    from membudget import measure_memory
+    from workloads import KIB, allocate, make_headroom
+
+    make_headroom()
+    limits = [measure_memory() for _ in range(100)]
+    with measure_memory() as outer:
+        for inner in limits:
+            with inner:
+                allocate(100 * KIB)
+    assert {inner.peak_bytes for inner in limits} == {100 * KIB}
+    assert (outer.peak_bytes, outer.n_allocations) == (100 * KIB, 100)
+
+
+@in_subprocess
+def test_figures_are_memrays() -> None:
+    """For a block that fills a capture: memray's own high watermark, total, count and leaks."""
+    import json
+
+    import memray
+    from membudget import Budget
+    from membudget.recording.marks import Alphabet, Kind, make_mark
+    from membudget.recording.replay import BlockQuery, read_block
+
+    document = json.dumps({str(n): list(range(n % 50)) for n in range(30_000)})
+    alphabet = Alphabet.draw()
+    start, end = alphabet.spell(Kind.START, 1), alphabet.spell(Kind.END, 1)
+    in_marks = [length + 33 for length in (*start, *end)]
+    with memray.Tracker("capture.bin"):
+        make_mark(start)
+        kept = json.loads(document)
+        json.loads(document)
+        make_mark(end)
+    del kept
+    query = BlockQuery(1, Budget(), always_allocations=True)
+    measured = read_block("capture.bin", alphabet, query)
+
+    reader = memray.FileReader("capture.bin")
+    stats = memray._memray.compute_statistics("capture.bin")
+    high = list(reader.get_high_watermark_allocation_records())
+    leaked = list(reader.get_leaked_allocation_records())
+    before = 4096  # what the tracker itself does before the first mark and after the last
+    assert measured.peak_bytes > 1_000_000
+    assert 0 <= sum(record.size for record in high) - measured.peak_bytes < before
+    assert 0 <= sum(record.size for record in leaked) - measured.retained_bytes < before
+    assert 0 <= stats.total_memory_allocated - sum(in_marks) - measured.total_bytes < before
+    assert 0 <= stats.total_num_allocations - len(in_marks) - measured.n_allocations < 5
+    by_function = {
+        (record.stack_trace(1)[0][0], record.size) for record in high if record.size > before
+    }
+    assert by_function == {
+        (allocation.stack[0].function, allocation.size_bytes)
+        for allocation in measured.allocations
+        if allocation.size_bytes > before
+    }
+
+
+@in_subprocess
+def test_nested_and_overlapping_blocks_are_exact() -> None:
+    """In one thread, in two threads at once, in asyncio tasks that do not nest."""
+    import asyncio
+
+    from membudget import measure_memory
+    from workloads import KIB, make_headroom, nested, overlapping, siblings
+
+    make_headroom()
+    nested()
+    with measure_memory() as memory:
+        nested()
+    # CPython 3.11 allocates a line table for each function that memray traces.
+    assert 100 * KIB <= memory.peak_bytes < 104 * KIB, memory.measurement
+    for _ in range(3):
+        siblings()
+        asyncio.run(overlapping())
+
+
+@in_subprocess
+def test_threads_keep_counting_while_another_closes_its_block() -> None:
+    """Reading one block loses nothing of what other threads allocate meanwhile."""
+    import threading
+
+    from membudget import measure_memory
+    from workloads import KIB, allocate, make_headroom
+
+    make_headroom()
+    done = threading.Event()
+    rounds = 0
+
+    def churn() -> None:
+        nonlocal rounds
+        while not done.is_set():
+            allocate(64 * KIB)
+            rounds += 1
+
+    thread = threading.Thread(target=churn)
+    before = threading.Event()
+    with measure_memory() as outer:
+        thread.start()
+        for _ in range(5):
+            with measure_memory(current_thread_only=True) as inner:
+                allocate(100 * KIB)
+                before.wait(0.01)
+            assert inner.peak_bytes == 100 * KIB, inner.measurement
+        done.set()
+        thread.join()
+    expected = rounds * 64 * KIB + 5 * 100 * KIB
+    assert rounds > 100
+    assert 0 <= outer.total_bytes - expected < 64 * KIB, (outer.measurement, rounds)
+
+
+@in_subprocess
+def test_only_this_thread_counts_when_asked() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from membudget import measure_memory
+    from workloads import KIB, allocate, make_headroom
+
+    make_headroom()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(allocate, 10).result()
+        with measure_memory(current_thread_only=True) as own, measure_memory() as all_threads:
+            allocate(100 * KIB)
+            pool.submit(allocate, 900 * KIB).result()
+    assert 100 * KIB <= own.peak_bytes < 110 * KIB
+    assert 900 * KIB <= all_threads.peak_bytes < 910 * KIB
+
+
+@in_subprocess
+def test_a_block_may_end_in_another_thread() -> None:
+    import threading
+
+    from membudget import measure_memory
+    from workloads import KIB, allocate
+
+    block = measure_memory()
+    block.__enter__()
+    allocate(300 * KIB)
+    thread = threading.Thread(target=block.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    assert block.peak_bytes >= 300 * KIB
+
+
+@in_subprocess
+def test_the_limit_is_inclusive() -> None:
+    """Exactly at the limit passes; one byte more fails."""
+    from membudget import MemoryLimitExceeded, limit_memory
+    from workloads import allocate, make_headroom
+
+    make_headroom()
+    with limit_memory(12345):
+        allocate(12345)
+    try:
+        with limit_memory(12345) as memory:
+            allocate(12346)
+    except MemoryLimitExceeded as exceeded:
+        assert exceeded.measurement == memory.measurement
+        assert exceeded.verdict.excesses[0].over == 1
+        assert "Exactly 12,346 bytes at the peak, 1 bytes (0.0%) over" in str(exceeded)
+    else:
+        raise AssertionError("one byte over passed")
+
+
+@in_subprocess
+def test_decorated_functions() -> None:
+    """def, async def, methods, recursion: results and signatures stay, every call is limited."""
+    import asyncio
+    import inspect
+    import traceback
+
+    from membudget import MemoryLimitExceeded, limit_memory, measure_memory
+    from workloads import KIB, allocate, async_large
+
+    @limit_memory("500 KB")
+    def work(n_bytes: int, *, deep: int = 0) -> int:
+        """Docs."""
+        allocate(n_bytes)
+        return work(n_bytes, deep=deep - 1) if deep else n_bytes
+
+    assert work(10, deep=3) == 10
+    assert (work.__name__, work.__doc__) == ("work", "Docs.")
+    assert str(inspect.signature(work)) == "(n_bytes: 'int', *, deep: 'int' = 0) -> 'int'"
+
+    class Loader:
+        @limit_memory("500 KB")
+        def load(self) -> object:
+            return self
+
+    loader = Loader()
+    assert loader.load() is loader
+
+    try:
+        work(1000 * KIB)
+    except MemoryLimitExceeded as exceeded:
+        first, *rest = str(exceeded).splitlines()
+        assert first == (
+            "test_decorated_functions.<locals>.work() was limited to 500.0KiB "
+            "but allocated 1000.0KiB"
+        )
+        # The stack begins at the decorated function.
+        assert rest[1:3] == ["List of allocations: ", rest[2]]
+        assert "called by allocate:" in rest[3]
+        assert "called by work:" in rest[4]
+        assert not any("called by test_decorated" in line for line in rest), rest
+        frames = traceback.extract_tb(exceeded.__traceback__)
+        assert frames[0].name == "test_decorated_functions"
+    else:
+        raise AssertionError("the limit did not hold")
+
+    decorated = limit_memory("500 KB")(async_large)
+    assert inspect.iscoroutinefunction(decorated)
+    try:
+        asyncio.run(decorated())
+    except MemoryLimitExceeded as exceeded:
+        assert "async_large() was limited to 500.0KiB" in str(exceeded)
+    else:
+        raise AssertionError("the limit did not hold")
+    measure_memory()(allocate)(10)
+
+
+@in_subprocess
+def test_the_exception_of_the_body_wins() -> None:
+    """It propagates unchanged; when the budget was exceeded as well, a note says so."""
+    from membudget import limit_memory
+    from workloads import raises_over, raises_within
+
+    for body, notes in ((raises_within, 0), (raises_over, 1)):
+        try:
+            with limit_memory("500 KB") as memory:
+                body()
+        except LookupError as error:
+            assert error.args == ("the body's own",)
+            assert len(getattr(error, "__notes__", [])) == notes
+            if notes:
+                assert "Block was limited to 500.0KiB but allocated" in error.__notes__[0]
+        else:
+            raise AssertionError("the exception was lost")
+        assert memory.peak_bytes >= 100 * 1024
+
+
+@in_subprocess
+def test_a_block_object_can_be_used_again() -> None:
+    """One after the other, each measured anew; not twice at a time."""
+    from membudget import MisuseError, NotMeasuredError, measure_memory
+    from workloads import allocate
+
+    block = measure_memory()
+    assert block.measurement is None
+    for n_bytes in (70_000, 50_000):
+        with block:
+            allocate(n_bytes)
+            try:
+                block.peak_bytes  # noqa: B018
+            except NotMeasuredError as error:
+                assert "has not ended yet" in str(error)
+            else:
+                raise AssertionError("a figure before the end")
+            try:
+                block.__enter__()
+            except MisuseError:
+                pass
+            else:
+                raise AssertionError("entered twice")
+        assert n_bytes <= block.peak_bytes < n_bytes + 5000
+
+
+@in_subprocess
+def test_membudget_off_measures_nothing() -> None:
+    """MEMBUDGET=off: blocks run, decorators call through, memray is not even imported."""
+    import os
+    import sys
+
+    os.environ["MEMBUDGET"] = "off"
+    from membudget import NotMeasuredError, limit_memory
+
+    with limit_memory("1 KB") as memory:
+        data = bytearray(100_000)
+    assert limit_memory("1 KB")(lambda: len(data))() == 100_000
+    assert memory.measurement is None
+    try:
+        memory.peak_bytes  # noqa: B018
+    except NotMeasuredError as error:
+        assert "MEMBUDGET=off" in str(error)
+    else:
+        raise AssertionError("a figure that nobody measured")
+    assert "memray" not in sys.modules
+
+
+@in_subprocess
+def test_without_memray_one_warning_says_that_nothing_is_enforced() -> None:
+    """On Windows and PyPy everything imports and runs, and says once that limits do not hold."""
+    import sys
+    import warnings
+
+    sys.modules["memray"] = None  # type: ignore[assignment]
+    from membudget import NotEnforcedWarning, limit_memory
+
+    linux = sys.platform
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sys.platform = "win32"
+        for _ in range(3):
+            with limit_memory("1 KB"):
+                bytearray(100_000)
+        sys.platform = linux
+    assert [warning.category for warning in caught] == [NotEnforcedWarning]
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("bad", ["24", "1 MBanana", -1, None])
+def test_a_bad_limit_is_an_error_where_it_is_written(bad: object) -> None:
+    """At decoration, before anything runs."""
+    with pytest.raises(InvalidSizeError, match="limit_memory: "):
+        limit_memory(bad)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    """Generators run after the call, and a class needs an adapter that knows what it is."""
+
+    def generator() -> object:
+        yield 1
+
+    async def async_generator() -> object:
+        yield 1
+
+    for function in (generator, async_generator):
+        with pytest.raises(TypeError, match=r"generator function.*with limit_memory"):
+            limit_memory("1 MB")(function)
+    with pytest.raises(TypeError, match=r"pip install unittest-membudget"):
+        limit_memory("1 MB")(int)
+    with pytest.raises(TypeError, match=r"below @staticmethod"):
+        limit_memory("1 MB")(staticmethod(len))
+    with pytest.raises(TypeError, match=r"not on 3"):
+        measure_memory()(3)  # type: ignore[type-var]
+
+
+def test_misuse_is_a_runtime_error() -> None:
+    assert issubclass(MisuseError, RuntimeError)
+    assert issubclass(limit_memory, Block)

@@ -1,0 +1,70 @@
+"""The table of options and what is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from membudget import OPTIONS, InvalidOptionError, Settings, resolve
+from membudget.options import enforcement_is_on
+
+
+def test_every_option_is_a_setting() -> None:
+    """An option that is declared reaches the code that uses it."""
+    assert [option.name for option in OPTIONS] == [field.name for field in fields(Settings)]
+
+
+def test_defaults() -> None:
+    assert resolve(config={}, command_line={}, config_name="") == Settings(False, 5, False)
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One precedence everywhere: default, file, environment, command line."""
+
+    def resolved(**command_line: object) -> int:
+        config = {"most_allocations": "1"}
+        return resolve(
+            config=config, command_line=command_line, config_name="x.ini"
+        ).most_allocations
+
+    assert resolved() == 1
+    monkeypatch.setenv("MEMBUDGET_MOST_ALLOCATIONS", "2")
+    assert resolved() == 2
+    assert resolved(most_allocations="3") == 3
+    assert resolved(most_allocations=None) == 2
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "1.5", "", -1, True, 1.5])
+def test_a_wrong_value_names_its_place(value: object) -> None:
+    """A typo in a file is an error that says which key of which file."""
+    with pytest.raises(InvalidOptionError, match=r"x\.ini: most_allocations: "):
+        resolve(config={"most_allocations": value}, command_line={}, config_name="x.ini")
+    with pytest.raises(InvalidOptionError, match="--hide-memray-summary: 'maybe'"):
+        resolve(config={}, command_line={"hide_memray_summary": "maybe"}, config_name="")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("on", True), ("TRUE", True), ("0", False), ("No", False)]
+)
+def test_switches_take_the_usual_words(text: str, value: bool) -> None:
+    assert resolve(config={"memray": text}, command_line={}, config_name="x").memray is value
+
+
+@pytest.mark.parametrize(("text", "on"), [("off", False), ("0", False), ("on", True), ("", True)])
+def test_membudget_switches_enforcement(
+    text: str, on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMBUDGET", text)
+    enforcement_is_on.cache_clear()
+    assert enforcement_is_on() is on
+    enforcement_is_on.cache_clear()
+
+
+def test_a_typo_in_membudget_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MEMBUDGET=of must not measure on in silence, nor stop."""
+    monkeypatch.setenv("MEMBUDGET", "of")
+    enforcement_is_on.cache_clear()
+    with pytest.raises(InvalidOptionError, match="MEMBUDGET: 'of' is not on or off"):
+        enforcement_is_on()

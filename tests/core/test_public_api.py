@@ -1,0 +1,54 @@
+"""What ``import membudget`` offers."""
+
+from __future__ import annotations
+
+import pickle
+
+import membudget
+import pytest
+import pytest_membudget
+import unittest_membudget
+from conftest import in_subprocess
+from membudget import Budget, Limit, MembudgetError, MemoryLimitExceeded, judge
+from membudget.testing import make_measurement
+
+
+@pytest.mark.parametrize("module", [membudget, unittest_membudget, pytest_membudget])
+def test_all_lists_what_is_public(module: object) -> None:
+    """Nothing public is missing from ``__all__``, and nothing in it is missing."""
+    listed = getattr(module, "__all__", [])
+    assert len(listed) == len(set(listed))
+    for name in listed:
+        assert hasattr(module, name)
+
+
+def test_every_error_has_one_base() -> None:
+    """``except MembudgetError`` catches all of them."""
+    for name in membudget.__all__:
+        offered = getattr(membudget, name)
+        if isinstance(offered, type) and issubclass(offered, Exception):
+            assert issubclass(offered, (MembudgetError, Warning))
+
+
+def test_an_exceeded_limit_travels_between_processes() -> None:
+    """A worker of multiprocessing that exceeds its budget tells its parent so."""
+    measurement = make_measurement(130)
+    verdict = judge(measurement, Budget((Limit("peak_bytes", 100),)))
+    error = pickle.loads(pickle.dumps(MemoryLimitExceeded("too much", measurement, verdict)))
+    assert (str(error), error.measurement, error.verdict) == ("too much", measurement, verdict)
+    assert isinstance(error, AssertionError)
+
+
+@in_subprocess
+def test_importing_is_cheap() -> None:
+    """A suite that never measures does not pay for memray."""
+    import importlib
+    import sys
+
+    import membudget
+
+    for adapter in ("pytest_membudget.plugin", "unittest_membudget"):
+        importlib.import_module(adapter)
+    membudget.limit_memory("1 MB")
+    membudget.limit_memory("1 MB")(print)
+    assert not {name for name in sys.modules if name.partition(".")[0] in ("memray", "rich")}
