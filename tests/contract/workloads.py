@@ -87,11 +87,12 @@ def siblings() -> None:
     """Two threads with a block each, open at the same time; 64 KiB and 128 KiB at once."""
     from membudget import measure_memory
 
-    allocated, measured = threading.Barrier(2), threading.Barrier(2)
+    started, allocated, measured = (threading.Barrier(2) for _ in range(3))
     peaks: dict[int, tuple[int, int]] = {}
 
     def work(n_bytes: int) -> None:
         allocator = MemoryAllocator()
+        started.wait()  # a thread that starts takes memory as well
         with measure_memory(current_thread_only=True) as own, measure_memory() as both:
             measured.wait()
             allocator.malloc(n_bytes)

@@ -126,13 +126,15 @@ class Block:
         traceback: TracebackType | None,
     ) -> None:
         __tracebackhide__ = True  # pytest and others: begin the traceback at the user's code
-        if self._open is None:
+        block = self._open
+        if block is None:
             return
-        self._open.end()
-        block, self._open = self._open, None
         try:
+            block.end()
+            self._open = None
             self._close(block, raised)
         finally:
+            self._open = None
             block.resume()
 
     def _close(self, block: Any, raised: BaseException | None) -> None:

@@ -36,12 +36,15 @@ class BlockMarks:
         start, end: its own marks.
         others: all other marks between them, in stream order.
         paused: the threads that are at work for membudget when the block starts.
+        interrupted: a thread was at work for membudget, in the block, and never said that it was
+            done: some of the program's memory was not counted.
     """
 
     start: Mark
     end: Mark
     others: list[Mark]
     paused: frozenset[int]
+    interrupted: bool
 
 
 def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
@@ -50,14 +53,17 @@ def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
     others: list[Mark] = []
     paused: set[int] = set()
     at_start: frozenset[int] = frozenset()
+    interrupted = False
     for mark in marks:
+        interrupted |= mark.kind is Kind.END and mark.tid in paused
         if mark.serial == serial and mark.kind is Kind.START:
             start = mark
             others = []
+            interrupted = False
             at_start = frozenset(paused - {mark.tid})
         elif mark.serial == serial and mark.kind is Kind.END and start is not None:
             others.sort(key=lambda other: other.first)
-            return BlockMarks(start, mark, others, at_start)
+            return BlockMarks(start, mark, others, at_start, interrupted)
         else:
             others.append(mark)
         if mark.kind in (Kind.END, Kind.PAUSE):

@@ -75,11 +75,14 @@ class Capture:
         memray = import_memray()
         destination = memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False)
         try:
-            tracker = memray.Tracker(
+            # Kept before it starts: an interruption in between must not lose a running tracker.
+            self._tracker = memray.Tracker(
                 destination=destination, memory_interval_ms=_SAMPLE_INTERVAL_MS
             )
-            tracker.__enter__()
+            self._tracker_thread = threading.get_ident()
+            self._tracker.__enter__()
         except RuntimeError as error:
+            self._tracker = None  # stopping this one would stop the other one
             if "Tracker" not in str(error):
                 raise RecordingError(f"memray cannot start recording: {error}") from error
             raise TrackerConflictError(
@@ -88,17 +91,23 @@ class Capture:
                 "a 'with memray.Tracker(...)' around this block; take one of the two away"
             ) from error
         except OSError as error:
+            self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
-        self._tracker = tracker
-        self._tracker_thread = threading.get_ident()
 
     def stop(self) -> None:
         """Stop recording; does nothing when no tracker runs."""
-        tracker, self._tracker = self._tracker, None
+        tracker = self._tracker
         if tracker is None:
             return
         with self._keeping_profile_functions():
-            tracker.__exit__(None, None, None)
+            try:
+                tracker.__exit__(None, None, None)
+            except BaseException:
+                # KeyboardInterrupt in the middle: what it has not put back is still to be put back.
+                tracker.__exit__(None, None, None)
+                raise
+            finally:
+                self._tracker = None
         self._trim()
 
     def forget_in_child(self) -> None:

@@ -23,19 +23,25 @@ from .replay import BlockQuery, read_block
 class OpenBlock:
     """A block that has begun: :meth:`end` it, :meth:`read` it, :meth:`resume`.
 
+    The recorder does not hold it. One that is lost before it was read, because of an interruption
+    between two steps, is abandoned, so that the tracker does not run on for it.
+
     Attributes:
-        query: how to read it.
         pid: the process that opened it.
     """
 
-    __slots__ = ("_end_mark", "_recorder", "pid", "query", "start_mark")
+    __slots__ = ("_end_mark", "_query", "_recorder", "_start_mark", "pid")
 
     def __init__(self, recorder: Recorder, query: BlockQuery, alphabet: Alphabet) -> None:
-        self._recorder = recorder
-        self.query = query
-        self.start_mark = alphabet.spell(Kind.START, query.serial)
+        self._recorder: Recorder | None = recorder
+        self._query = query
+        self._start_mark = alphabet.spell(Kind.START, query.serial)
         self._end_mark = alphabet.spell(Kind.END, query.serial)
         self.pid = os.getpid()
+
+    def begin(self) -> None:
+        """Begin the block: what is allocated from here on counts in it."""
+        make_mark(self._start_mark)
 
     def end(self) -> None:
         """End the block: its thread is at work for membudget until :meth:`resume`."""
@@ -47,11 +53,20 @@ class OpenBlock:
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
         """
-        return self._recorder.read(self)
+        recorder = self._recorder
+        assert recorder is not None
+        try:
+            return recorder.read(self._query)
+        finally:
+            self._recorder = None
 
     def resume(self) -> None:
         """Say that the thread is back to the program's own work."""
-        self._recorder.resume()
+        get_recorder().resume()
+
+    def __del__(self) -> None:
+        if self._recorder is not None and self.pid == os.getpid():
+            self._recorder.abandon(self._query.serial)
 
 
 class Recorder:
@@ -63,7 +78,7 @@ class Recorder:
         self._pause_mark = self._alphabet.spell(Kind.PAUSE)
         self._resume_mark = self._alphabet.spell(Kind.RESUME)
         self._serials = itertools.count(1)
-        self._open: set[OpenBlock] = set()
+        self._open: set[int] = set()  # serials
         self._capture: Capture | None = None
         self._reader: ReaderProcess | None = None
 
@@ -77,45 +92,55 @@ class Recorder:
         """
         if self._open:
             make_mark(self._pause_mark)
-        query = BlockQuery(next(self._serials), budget, always_allocations, stacks_begin_inside)
+        serial = next(self._serials)
+        query = BlockQuery(serial, budget, always_allocations, stacks_begin_inside)
         block = OpenBlock(self, query, self._alphabet)
         try:
             with self._lock:
+                self._open.add(serial)
                 if self._capture is None:
-                    self._capture = _started_capture()
-                self._open.add(block)
-            make_mark(block.start_mark)
+                    self._capture = Capture()
+                    self._capture.start()
+            block.begin()
         except BaseException:
-            self._abandon(block)
+            self.abandon(serial)
             raise
         return block
 
-    def _abandon(self, block: OpenBlock) -> None:
+    def abandon(self, serial: int) -> None:
+        """Close a block without reading it; does nothing when it is closed."""
         with self._lock:
-            self._open.discard(block)
-            if not self._open and self._capture is not None:
-                capture, self._capture = self._capture, None
-                capture.close()
+            if serial in self._open:
+                try:
+                    if len(self._open) == 1:
+                        self._close_capture()
+                finally:
+                    self._open.discard(serial)
         self.resume()
 
-    def read(self, block: OpenBlock) -> Measurement:
+    def read(self, query: BlockQuery) -> Measurement:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
         with self._lock:
-            self._open.discard(block)
-            capture = self._capture
-            if capture is None:
-                raise CaptureError("the capture of this block was lost before the block ended")
-            if self._open:
-                if self._reader is None or self._reader.ended:
-                    self._reader = ReaderProcess()
-                path = capture.path(os.getpid())
-                return self._reader.read_block(path, self._alphabet, block.query)
-            self._capture = None
             try:
-                capture.stop()
-                return read_block(capture.path(), self._alphabet, block.query)
+                if self._capture is None:
+                    raise CaptureError("the capture of this block was lost before the block ended")
+                if len(self._open) > 1:
+                    if self._reader is None or self._reader.ended:
+                        self._reader = ReaderProcess()
+                    path = self._capture.path(os.getpid())
+                    return self._reader.read_block(path, self._alphabet, query)
+                try:
+                    self._capture.stop()
+                    return read_block(self._capture.path(), self._alphabet, query)
+                finally:
+                    self._close_capture()
             finally:
-                capture.close()
+                self._open.discard(query.serial)
+
+    def _close_capture(self) -> None:
+        if self._capture is not None:
+            self._capture.close()
+            self._capture = None
 
     def resume(self) -> None:
         """Say that this thread is back to the program's own work."""
@@ -128,16 +153,6 @@ class Recorder:
             self._reader.forget()
         if self._capture is not None:
             self._capture.forget_in_child()
-
-
-def _started_capture() -> Capture:
-    capture = Capture()
-    try:
-        capture.start()
-    except BaseException:
-        capture.close()
-        raise
-    return capture
 
 
 _recorder: Recorder | None = None

@@ -63,6 +63,11 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
                     "The disk may be full (memray then stops recording), or something in the "
                     "block stopped memray's tracker"
                 )
+            if block.interrupted:
+                raise CaptureError(
+                    "something interrupted membudget inside this block, such as Ctrl-C, so not all "
+                    "of its memory was counted and its budget could not be checked"
+                )
             found = account(reader.get_allocation_records(), block, current_thread_only=thread_only)
             measurement = found.measurement
             if not query.always_allocations and judge(measurement, query.budget).within:
