@@ -120,10 +120,10 @@ async def overlapping() -> None:
 
     async def first() -> None:
         with measure_memory() as block:
-            allocate(50 * KIB)
+            allocate(500 * KIB)
             first_open.set()
             await second_open.wait()
-            allocate(70 * KIB)
+            allocate(700 * KIB)
         peaks.append(block.peak_bytes)
         first_closed.set()
 
@@ -132,11 +132,12 @@ async def overlapping() -> None:
         with measure_memory() as block:
             second_open.set()
             await first_closed.wait()
-            allocate(60 * KIB)
+            allocate(600 * KIB)
         peaks.append(block.peak_bytes)
 
     await asyncio.gather(first(), second())
-    assert all(70 * KIB <= peak < 74 * KIB for peak in peaks), peaks
+    # unittest's event loop is in debug mode, which reads source files for its stack traces.
+    assert all(700 * KIB <= peak < 900 * KIB for peak in peaks), peaks
 
 
 async def async_large() -> None:

@@ -183,6 +183,31 @@ def test_only_this_thread_counts_when_asked() -> None:
 
 
 @in_subprocess
+def test_many_threads_may_open_their_first_block_at_once() -> None:
+    """There is one recorder, also when it is first needed everywhere at the same time."""
+    import threading
+
+    from membudget import measure_memory
+
+    barrier = threading.Barrier(8)
+    peaks = []
+
+    def work() -> None:
+        barrier.wait()
+        with measure_memory(current_thread_only=True) as memory:
+            bytearray(100_000)
+        peaks.append(memory.peak_bytes)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(peaks) == 8
+    assert min(peaks) >= 100_000
+
+
+@in_subprocess
 def test_a_block_may_end_in_another_thread() -> None:
     import threading
 

@@ -23,6 +23,10 @@ from .sizes import parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
+# a traceback begins at the user's code.
+__unittest = True
+
 _BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
 
 
@@ -125,7 +129,7 @@ class Block:
         raised: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        __tracebackhide__ = True  # pytest and others: begin the traceback at the user's code
+        __tracebackhide__ = True
         block = self._open
         if block is None:
             return
@@ -201,7 +205,8 @@ class Block:
                 with self._for_call(name):
                     return func(*args, **kwargs)
 
-        setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper, func))
+        if self.budget.limits:
+            setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper, None))
         return cast(F, wrapper)
 
     def _for_call(self, name: str) -> Block:
@@ -227,13 +232,18 @@ class Block:
 
 
 class _Decoration:
-    """Says which function a budget was put on; decorators around that function inherit it."""
+    """Says that a function has a budget; decorators around that function inherit it.
+
+    Attributes:
+        budget: the budget.
+        wrapper: the function that enforces it.
+        bare: what ``wrapper`` runs, for an adapter that enforces the budget itself; None where the
+            budget stays, because an adapter enforces it already.
+    """
 
     __slots__ = ("bare", "budget", "wrapper")
 
-    def __init__(
-        self, budget: Budget, wrapper: Callable[..., Any], bare: Callable[..., Any]
-    ) -> None:
+    def __init__(self, budget: Budget, wrapper: Any, bare: Any) -> None:
         self.budget = budget
         self.wrapper = wrapper
         self.bare = bare
@@ -246,18 +256,18 @@ def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., An
         func: a function or a bound method.
 
     Returns:
-        The budget that decorates it or None, and the function without that budget. A budget below
-        another decorator cannot be taken off; it is returned with ``func`` itself.
+        The budget of the function or None, and the function without that budget. A budget that
+        cannot be taken off, because it lies below another decorator or an adapter enforces it, is
+        returned with ``func`` itself.
     """
     decoration = getattr(func, _BUDGET_ATTRIBUTE, None)
     if not isinstance(decoration, _Decoration):
         return None, func
-    plain: Any = getattr(func, "__func__", func)
-    if plain is not decoration.wrapper:
+    if decoration.bare is None or getattr(func, "__func__", func) is not decoration.wrapper:
         return decoration.budget, func
-    bare: Any = decoration.bare
     instance = getattr(func, "__self__", None)
-    return decoration.budget, bare if instance is None else bare.__get__(instance)
+    bare = decoration.bare if instance is None else decoration.bare.__get__(instance)
+    return decoration.budget, bare
 
 
 class measure_memory(Block):  # noqa: N801 - reads like the function that it is used as
@@ -306,6 +316,13 @@ class limit_memory(Block):  # noqa: N801
 
     def __init__(self, limit: str | int, *, current_thread_only: bool = False) -> None:
         super().__init__(memory_budget(limit, current_thread_only=current_thread_only))
+
+    def __call__(self, func: F) -> F:
+        """Decorate a function, so that :func:`budget_of` can take the budget off, or a class."""
+        decorated = super().__call__(func)
+        if not inspect.isclass(decorated):
+            setattr(decorated, _BUDGET_ATTRIBUTE, _Decoration(self.budget, decorated, func))
+        return decorated
 
 
 def memory_budget(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import sys
-from collections.abc import Generator
+import unittest
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +30,24 @@ SECTION = "memray-max-memory"
 _RESULT_KEY = pytest.StashKey[Result]()
 _REPORT_ATTRIBUTE = "membudget_result"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
+
+
+@contextlib.contextmanager
+def _function_replaced(item: pytest.Function, function: Callable[..., object]) -> Iterator[None]:
+    original = item.obj
+    item.obj = function
+    # pytest leaves async methods of TestCase classes to the class, which looks them up by name.
+    looked_up = isinstance(item.instance, unittest.TestCase) and inspect.iscoroutinefunction(
+        function
+    )
+    if looked_up:
+        setattr(item.instance, item.name, function)
+    try:
+        yield
+    finally:
+        item.obj = original
+        if looked_up:
+            delattr(item.instance, item.name)
 
 
 class MeasuringPlugin:
@@ -58,12 +79,8 @@ class MeasuringPlugin:
             with block:
                 return (yield)
         # Around the function and nothing else: fixtures, and what plugins do, stay outside.
-        original = item.obj
-        item.obj = block(function)
-        try:
+        with _function_replaced(item, block(function)):
             return (yield)
-        finally:
-            item.obj = original
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

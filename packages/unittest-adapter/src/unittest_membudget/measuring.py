@@ -14,6 +14,9 @@ from membudget import Block, Budget, Measurement, Verdict, budget_of, memory_bud
 LIMIT_ATTRIBUTE: Final = "memory_limit"
 """The attribute in which a MemoryTestCase class writes its limit."""
 
+# unittest leaves out the frames of modules with this name from tracebacks.
+__unittest = True
+
 _CLASS_BUDGET: Final = "_membudget_class_budget"
 _RUNS_MEASURED: Final = "_membudget_runs_measured"
 _LISTENERS: Final = "_membudget_listeners"

@@ -62,11 +62,7 @@ class MemoryTestResult(unittest.TextTestResult):
             super().addFailure(test, err)
             return
         # Counts as a failure; only the letter differs.
-        unittest.TestResult.addFailure(
-            self,
-            test,
-            _without_own_frames(*err),  # type: ignore[arg-type]
-        )
+        unittest.TestResult.addFailure(self, test, err)
         self._over_budget.add(test.id())
         if self.showAll:
             self._write_status(test, "MEMORY PROBLEMS")  # type: ignore[attr-defined]
@@ -82,18 +78,6 @@ class MemoryTestResult(unittest.TextTestResult):
         others = [(test, text) for test, text in errors if test.id() not in self._over_budget]
         super().printErrorList(flavour, others)
         super().printErrorList("MEMORY PROBLEMS" if flavour == "FAIL" else flavour, over)
-
-
-def _without_own_frames(
-    kind: type[BaseException], raised: BaseException, traceback: TracebackType | None
-) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-    """Begin a traceback at the user's code; for the test's own budget there is nothing else."""
-    while traceback is not None:
-        module = traceback.tb_frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in ("unittest", "unittest_membudget", "membudget"):
-            break
-        traceback = traceback.tb_next
-    return kind, raised, traceback
 
 
 class MemoryTestRunner(unittest.TextTestRunner):

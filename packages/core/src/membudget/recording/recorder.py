@@ -3,11 +3,15 @@
 The tracker starts with the first block that opens and stops with the last one that closes. A block
 that closes while others are open is read by the reader process, so that nothing which happens
 meanwhile is lost; the last one is read here, when the tracker has stopped.
+
+Importing this module imports memray, so it is imported when the first block opens.
+
+Raises:
+    RecordingError: on import, when memray cannot be imported.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import threading
@@ -155,32 +159,20 @@ class Recorder:
             self._capture.forget_in_child()
 
 
-_recorder: Recorder | None = None
-
-
 def get_recorder() -> Recorder:
-    """Return the recorder of this process.
-
-    Raises:
-        RecordingError: memray cannot be imported.
-    """
-    global _recorder
-    if _recorder is None:
-        _watch_forks()
-        _recorder = Recorder()
+    """Return the recorder of this process."""
     return _recorder
-
-
-@functools.cache
-def _watch_forks() -> None:
-    # memray's own handler lets go of the tracker. It has to run before ours, so it has to be
-    # registered before ours, which happens when memray is imported.
-    import_memray()
-    os.register_at_fork(after_in_child=_start_anew_in_child)
 
 
 def _start_anew_in_child() -> None:
     global _recorder
-    recorder, _recorder = _recorder, None
-    if recorder is not None:
-        recorder.forget_in_child()
+    parents, _recorder = _recorder, Recorder()
+    parents.forget_in_child()
+
+
+# Made while this module is imported, so that two threads that open their first blocks at the same
+# time get the same one. memray's own fork handler lets go of the tracker and has to run before
+# ours, so it has to be registered before ours, which happens when memray is imported.
+import_memray()
+os.register_at_fork(after_in_child=_start_anew_in_child)
+_recorder = Recorder()

@@ -1,0 +1,116 @@
+"""Every front end: the same work, the same limit, the same measurement, verdict and text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import front_ends
+import pytest
+from front_ends import Outcome, Scenario
+
+KIB = 1024
+
+SCENARIOS = [
+    Scenario("within", "large", "'2 MB'", "passed", peak_bytes=1000 * KIB),
+    Scenario("steps", "steps", "'300 KB'", "passed", peak_bytes=300 * KIB),
+    Scenario("exactly at the limit", "large", "1024000", "passed", peak_bytes=1000 * KIB),
+    Scenario(
+        "one byte over", "large", "1023999", "failed", "MemoryLimitExceeded", peak_bytes=1000 * KIB
+    ),
+    Scenario(
+        "far over", "large", "'10 KB'", "failed", "MemoryLimitExceeded", peak_bytes=1000 * KIB
+    ),
+    Scenario("mapped memory", "mapping", "'256 KiB'", "passed", peak_bytes=256 * KIB),
+    Scenario("a limit of nothing", "small", "0", "failed", "MemoryLimitExceeded", 100 * KIB),
+    Scenario("nested", "nested", "'200 KB'", "passed"),
+    Scenario("nested over", "nested_over", "'2 MB'", "failed", "MemoryLimitExceeded"),
+    Scenario("sibling threads", "siblings", "'400 KB'", "passed", noise_bytes=16 * KIB),
+    Scenario(
+        "overlapping tasks",
+        "overlapping",
+        "'1 MB'",
+        "passed",
+        asynchronous=True,
+        noise_bytes=200 * KIB,
+    ),
+    Scenario(
+        "async over",
+        "async_large",
+        "'10 KB'",
+        "failed",
+        "MemoryLimitExceeded",
+        asynchronous=True,
+        noise_bytes=200 * KIB,
+    ),
+    Scenario("body raises within", "raises_within", "'2 MB'", "error", "LookupError", 100 * KIB),
+    Scenario("body raises over", "raises_over", "'1 KB'", "error", "LookupError", 1000 * KIB),
+    Scenario("bad size", "small", "'1 MBanana'", "error", "InvalidSizeError"),
+    Scenario("bad unit", "small", "'24'", "error", "InvalidSizeError"),
+    Scenario("disabled", "large", "'1 KB'", "passed", environment=(("MEMBUDGET", "off"),)),
+]
+
+FRONT_ENDS = [
+    front_ends.with_block,
+    front_ends.decorator,
+    front_ends.pytest_marker,
+    front_ends.unittest_method,
+    front_ends.unittest_class,
+    front_ends.memory_test_case,
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_every_front_end_gives_the_same(scenario: Scenario, tmp_path: Path) -> None:
+    outcomes: dict[Callable[..., Outcome], Outcome] = {}
+    for front_end in FRONT_ENDS:
+        directory = tmp_path / front_end.__name__
+        directory.mkdir()
+        outcome = outcomes[front_end] = front_end(scenario, directory)
+        assert (outcome.result, outcome.type) == (scenario.result, scenario.type), (
+            front_end.__name__,
+            outcome,
+        )
+        assert_as_expected(outcome, scenario)
+    reference = outcomes[front_ends.with_block]
+    for front_end, outcome in outcomes.items():
+        if scenario.noise_bytes:
+            assert shape(outcome.text) == shape(reference.text), front_end.__name__
+        else:
+            assert outcome.text == reference.text, front_end.__name__
+        assert_same_measurement(outcome, reference, scenario.noise_bytes)
+
+
+def shape(text: str) -> list[str]:
+    """The first two lines of a text without their numbers."""
+    return [re.sub(r"[\d.,]+[KMi]*", "N", line) for line in text.splitlines()[:2]]
+
+
+def assert_as_expected(outcome: Outcome, scenario: Scenario) -> None:
+    measured = outcome.measurement
+    if scenario.environment or scenario.type == "InvalidSizeError":
+        assert measured is None
+        return
+    assert measured is not None
+    if scenario.peak_bytes is not None:
+        assert measured["peak_bytes"] == scenario.peak_bytes, outcome
+    if (
+        scenario.name.endswith(" over")
+        and not scenario.asynchronous
+        and "nested" not in scenario.name
+    ):
+        assert "It was limited to" in outcome.text
+    if scenario.name == "steps":
+        assert (measured["total_bytes"], measured["n_allocations"]) == (500 * KIB, 4)
+
+
+def assert_same_measurement(outcome: Outcome, reference: Outcome, noise_bytes: int) -> None:
+    if outcome.measurement is None or reference.measurement is None:
+        assert outcome.measurement is reference.measurement
+    elif noise_bytes:
+        difference = outcome.measurement["peak_bytes"] - reference.measurement["peak_bytes"]
+        assert abs(difference) <= noise_bytes, (outcome.measurement, reference.measurement)
+    else:
+        for figure in ("peak_bytes", "total_bytes", "n_allocations", "retained_bytes"):
+            assert outcome.measurement[figure] == reference.measurement[figure], figure

@@ -1,0 +1,387 @@
+"""pytest with markers and --memray, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, run_python_in
+
+WORKLOADS = str(REPOSITORY / "tests/contract")
+
+TESTS = """
+import pytest
+from workloads import *
+make_headroom()
+
+@pytest.mark.limit_memory("100 KB")
+def test_over(): large()
+
+@pytest.mark.limit_memory("2 MB")
+def test_within(): large()
+
+def test_free(): small()
+"""
+
+
+class Ran:
+    """What a run of pytest printed."""
+
+    def __init__(self, returncode: int, stdout: str, stderr: str) -> None:
+        self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
+        self.lines = stdout.splitlines()
+
+    def counts(self, **expected: int) -> None:
+        last = self.lines[-1]
+        for name, number in expected.items():
+            assert f"{number} {name}" in last, self.stdout + self.stderr
+
+
+class Pytest:
+    """Runs pytest on files in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, **files: str) -> None:
+        for name, text in files.items():
+            (self.directory / f"{name}.py").write_text(text)
+
+    def run(self, *arguments: str, **environment: str) -> Ran:
+        done = run_python_in(
+            self.directory,
+            *("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments),
+            environment={"PYTHONPATH": WORKLOADS, **environment},
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Pytest:
+    ran = Pytest(tmp_path)
+    ran.write(test_it=TESTS)
+    return ran
+
+
+def test_a_test_over_its_limit_fails_as_in_the_usage_text(runner: Pytest) -> None:
+    """The letter, the heading, the line, the section, the report and the summary."""
+    ran = runner.run("--memray")
+    assert ran.returncode == 1
+    ran.counts(failed=1, passed=2)
+    assert any(line.startswith("test_it.py M..") for line in ran.lines)
+    start = ran.lines.index("Test was limited to 100.0KiB but allocated 1000.0KiB")
+    assert "memray-max-memory" in ran.lines[start + 1]
+    assert ran.lines[start + 2] == "Test is using 1000.0KiB out of limit of 100.0KiB"
+    assert ran.lines[start + 3] == (
+        "Exactly 1,024,000 bytes at the peak, 921,600 bytes (900.0%) over the limit of "
+        "102,400 bytes"
+    )
+    assert any(" MEMRAY REPORT " in line for line in ran.lines)
+    assert "\t ⛰ Peak memory: 1000.0KiB (49% of the 2.0MiB limit)" in ran.lines
+    assert any(line.startswith("MEMORY PROBLEMS test_it.py::test_over") for line in ran.lines)
+    # The stack ends at the test: nothing of pytest or membudget is in it.
+    assert not any("_pytest" in line or "membudget/" in line for line in ran.lines), ran.stdout
+
+
+def test_without_the_option_markers_do_nothing(runner: Pytest) -> None:
+    """No failure, no report, no warning about an unknown marker."""
+    ran = runner.run("--strict-markers", "-W", "error")
+    assert ran.returncode == 0
+    ran.counts(passed=3)
+    assert "MEMRAY" not in ran.stdout
+    assert "warning" not in ran.stdout
+
+
+def test_the_plugin_costs_nothing_without_the_option(runner: Pytest) -> None:
+    """memray is not even imported."""
+    runner.write(test_it="import sys\ndef test(): assert 'memray' not in sys.modules")
+    assert runner.run().returncode == 0
+
+
+def test_blocks_inside_tests_work_with_and_without_the_option(runner: Pytest) -> None:
+    """A block is code: it fails its test either way, and the traceback shows which block."""
+    runner.write(
+        test_it="""
+from membudget import limit_memory
+from workloads import *
+make_headroom()
+def test_block():
+    with limit_memory("2 MB"):
+        large()
+    with limit_memory("100 KB"):  # this one
+        large()
+@limit_memory("100 KB")
+def test_decorated():
+    large()
+"""
+    )
+    for options, letters in ((["--memray"], "MM"), ([], "FF")):
+        ran = runner.run(*options)
+        ran.counts(failed=2)
+        assert any(line.startswith(f"test_it.py {letters}") for line in ran.lines), ran.stdout
+        assert any(line.startswith(">") and "# this one" in line for line in ran.lines)
+        assert "Block was limited to 100.0KiB but allocated 1000.0KiB" in ran.stdout
+    # The budget of a decorated test is its test's budget.
+    ran = runner.run("--memray", "-k", "decorated")
+    assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
+    assert "\t ⛰ Peak memory: 1000.0KiB (1000% of the 100.0KiB limit)" in ran.lines
+
+
+def test_options_of_the_report(runner: Pytest) -> None:
+    ran = runner.run("--memray", "--most-allocations=1")
+    assert ran.stdout.count("Allocations results for") == 1
+    assert "Allocations results for test_it.py::test_over" in ran.lines
+    assert runner.run("--memray", "--most-allocations=0").stdout.count("Allocations results") == 3
+    ran = runner.run("--memray", "--hide-memray-summary")
+    assert "Allocations results" not in ran.stdout
+    ran.counts(failed=1, passed=2)
+
+
+@pytest.mark.parametrize("value", ["-1", "many", ""])
+def test_a_wrong_option_is_a_usage_error(runner: Pytest, value: str) -> None:
+    ran = runner.run("--memray", f"--most-allocations={value}")
+    assert ran.returncode == 4
+    assert f"--most-allocations: {value!r} is not a whole number, 0 or more" in ran.stderr
+
+
+def test_the_ini_file_and_the_environment_work(runner: Pytest) -> None:
+    """The command line wins over the environment, that over the file."""
+    (runner.directory / "pytest.ini").write_text("[pytest]\nmemray = true\nmost_allocations = 2\n")
+    assert runner.run().stdout.count("Allocations results") == 2
+    ran = runner.run(MEMBUDGET_MOST_ALLOCATIONS="1")
+    assert ran.stdout.count("Allocations results") == 1
+    ran = runner.run("--most-allocations=3", MEMBUDGET_MOST_ALLOCATIONS="1")
+    assert ran.stdout.count("Allocations results") == 3
+    (runner.directory / "pytest.ini").write_text("[pytest]\nmemray = perhaps\n")
+    ran = runner.run()
+    assert ran.returncode == 4
+    assert "pytest.ini: memray: 'perhaps' is not on or off" in ran.stderr
+
+
+def test_bad_markers_are_one_usage_error_that_lists_all(runner: Pytest) -> None:
+    """Before any test runs; each with its test and what was written."""
+    runner.write(
+        test_it="""
+import pytest
+@pytest.mark.limit_memory("1 MBanana")
+def test_a(): raise SystemExit("must not run")
+@pytest.mark.limit_memory
+def test_b(): ...
+@pytest.mark.limit_memory("1 MB", threads=1)
+class TestC:
+    def test_c(self): ...
+@pytest.mark.limit_memory("1 MB")
+def test_good(): ...
+@pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.limit_memory(-5))])
+def test_d(x): ...
+"""
+    )
+    ran = runner.run("--memray")
+    assert ran.returncode == 4
+    assert (
+        "test_it.py::test_a: @pytest.mark.limit_memory('1 MBanana'): '1 MBanana' is not"
+        in ran.stderr
+    )
+    assert "test_it.py::test_b: @pytest.mark.limit_memory(): write" in ran.stderr
+    assert "test_it.py::TestC::test_c: @pytest.mark.limit_memory('1 MB', threads=1)" in ran.stderr
+    assert "test_it.py::test_d[1]: @pytest.mark.limit_memory(-5): -5 is not" in ran.stderr
+    assert "test_good" not in ran.stderr
+    assert runner.run("--memray", "--collect-only").returncode == 4
+
+
+def test_the_closest_marker_wins(runner: Pytest) -> None:
+    runner.write(
+        test_it="""
+import pytest
+from workloads import *
+make_headroom()
+pytestmark = pytest.mark.limit_memory("10 KB")
+def test_module(): large()
+@pytest.mark.limit_memory("2 MB")
+class TestClass:
+    def test_class(self): large()
+    @pytest.mark.limit_memory("20 KB")
+    def test_method(self): large()
+"""
+    )
+    ran = runner.run("--memray", "-v")
+    for name, limit in (("test_module", "10.0KiB"), ("TestClass::test_method", "20.0KiB")):
+        assert any(f"{name} MEMORY PROBLEMS" in line for line in ran.lines), ran.stdout
+        assert f"Test was limited to {limit} but allocated 1000.0KiB" in ran.lines
+    assert any("TestClass::test_class PASSED" in line for line in ran.lines)
+
+
+def test_fixtures_do_not_count(runner: Pytest) -> None:
+    """The measurement lies around the test function; what fixtures hold is not in it."""
+    runner.write(
+        test_it="""
+import pytest
+from workloads import *
+make_headroom()
+@pytest.fixture
+def heavy():
+    kept = bytearray(5_000_000)
+    yield kept
+    bytearray(5_000_000)
+@pytest.mark.limit_memory("200 KB")
+def test(heavy): small()
+"""
+    )
+    assert runner.run("--memray").returncode == 0
+
+
+def test_a_failing_test_is_measured_and_says_that_it_was_over_as_well(runner: Pytest) -> None:
+    runner.write(
+        test_it="""
+import pytest
+from workloads import *
+make_headroom()
+@pytest.mark.limit_memory("100 KB")
+def test_fails():
+    large()
+    assert 1 == 2
+@pytest.mark.xfail(raises=MemoryError)
+@pytest.mark.limit_memory("100 KB")
+def test_wrong_xfail(): large()
+"""
+    )
+    runner.write(
+        test_xfail="""
+import pytest
+from membudget import MemoryLimitExceeded
+from workloads import *
+make_headroom()
+@pytest.mark.xfail(raises=MemoryLimitExceeded, strict=True)
+@pytest.mark.limit_memory("100 KB")
+def test_xfail(): large()
+"""
+    )
+    ran = runner.run("--memray", "test_it.py", "test_xfail.py")
+    ran.counts(failed=2, xfailed=1)
+    assert "E       assert 1 == 2" in ran.lines
+    assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.stdout
+    assert any(line.startswith("test_it.py FM") for line in ran.lines), ran.stdout
+    assert "Allocations results for test_it.py::test_fails" in ran.lines
+
+
+def test_async_tests_and_test_cases_and_doctests_are_measured(runner: Pytest) -> None:
+    runner.write(
+        test_it='''
+import asyncio, unittest
+import pytest
+from membudget import limit_memory
+from workloads import *
+make_headroom()
+@pytest.fixture
+def anyio_backend(): return "asyncio"
+@pytest.mark.anyio
+@pytest.mark.limit_memory("100 KB")
+async def test_async():
+    await asyncio.sleep(0)
+    large()
+class TestCase(unittest.TestCase):
+    @pytest.mark.limit_memory("100 KB")
+    def test_method(self): large()
+    def setUp(self): self.kept = bytearray(1_000_000)
+@limit_memory("100 KB")
+class TestLimited(unittest.TestCase):
+    def test_class(self): large()
+class TestAsyncCase(unittest.IsolatedAsyncioTestCase):
+    @limit_memory("100 KB")
+    async def test_await(self): large()
+def documented():
+    """
+    >>> len(bytearray(1_000_000))
+    1000000
+    """
+'''
+    )
+    ran = runner.run(
+        "--memray", "--doctest-modules", "--most-allocations=0", "-p", "no:doctestplus"
+    )
+    ran.counts(failed=4, passed=1)
+    for name in (
+        *("test_async", "TestCase::test_method", "TestLimited::test_class"),
+        *("TestAsyncCase::test_await", "test_it.documented"),
+    ):
+        assert f"Allocations results for test_it.py::{name}" in ran.lines, ran.stdout
+    assert ran.stdout.count("was limited to 100.0KiB but allocated 100") >= 4
+    assert any(line.startswith("MEMORY PROBLEMS") and "TestLimited" in line for line in ran.lines)
+
+
+def test_workers_of_xdist_report_as_plain_data(runner: Pytest) -> None:
+    """The numbers, the letter and the report reach the process that prints them."""
+    ran = runner.run("--memray", "-n", "2")
+    ran.counts(failed=1, passed=2)
+    assert ran.stdout.count("Allocations results for") == 3
+    assert "Test is using 1000.0KiB out of limit of 100.0KiB" in ran.lines
+    assert any(line.startswith("MEMORY PROBLEMS test_it.py::test_over") for line in ran.lines)
+
+
+def test_membudget_off_says_so(runner: Pytest) -> None:
+    """A report without numbers must not look like one of tests that used nothing."""
+    ran = runner.run("--memray", MEMBUDGET="off")
+    ran.counts(passed=3)
+    assert "Nothing was measured: MEMBUDGET=off in the environment" in ran.lines
+
+
+def test_a_measurement_that_fails_is_no_pass(runner: Pytest) -> None:
+    """Somebody else's tracker in a fixture: the test fails, with the reason."""
+    runner.write(
+        test_it="""
+import memray, pytest
+@pytest.fixture
+def tracked(tmp_path):
+    with memray.Tracker(tmp_path / "capture.bin"):
+        yield
+@pytest.mark.limit_memory("1 MB")
+def test(tracked): ...
+"""
+    )
+    ran = runner.run("--memray")
+    ran.counts(failed=1)
+    assert "TrackerConflictError: cannot measure: another memray.Tracker is active" in ran.stdout
+
+
+def test_plain_words_on_a_terminal_without_symbols(runner: Pytest) -> None:
+    ran = runner.run("--memray", PYTHONIOENCODING="ascii")
+    assert "\t Total allocations: 1" in ran.lines
+    assert "\\u" not in ran.stdout
+
+
+def test_junit_xml_has_the_message(runner: Pytest) -> None:
+    runner.run("--memray", "--junitxml=junit.xml")
+    text = (runner.directory / "junit.xml").read_text()
+    assert 'message="Test was limited to 100.0KiB but allocated 1000.0KiB"' in text
+
+
+@pytest.mark.parametrize("first", ["aaa", "zzz"])
+def test_pytest_memray_beside_it_is_a_usage_error_with_the_way_out(
+    runner: Pytest, first: str
+) -> None:
+    """Whichever of the two is loaded first. A stand-in for pytest-memray, with its entry point."""
+    site = runner.directory / "site"
+    (site / "pytest_memray").mkdir(parents=True)
+    (site / "pytest_memray/__init__.py").write_text(
+        "def pytest_addoption(parser): parser.addoption('--memray', action='store_true')"
+    )
+    info = site / f"{first}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {first}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[pytest11]\nmemray = pytest_memray\n")
+    path = os.pathsep.join([str(site), WORKLOADS])
+    for options in ([], ["--memray"]):
+        ran = runner.run(*options, PYTHONPATH=path)
+        assert ran.returncode == 4, ran.stdout + ran.stderr
+        assert "pytest-membudget and pytest-memray cannot be loaded together" in ran.stderr
+        assert "-p no:memray" in ran.stderr
+    assert runner.run("-p", "no:memray", PYTHONPATH=path).returncode == 0
+    assert runner.run("-p", "no:membudget", "-W", "ignore", PYTHONPATH=path).returncode == 0
+
+
+def test_help_and_markers(runner: Pytest) -> None:
+    ran = runner.run("--help")
+    assert "--most-allocations=N" in ran.stdout
+    ran = runner.run("--markers")
+    assert "@pytest.mark.limit_memory(limit, *, current_thread_only=False): " in ran.stdout
