@@ -16,7 +16,7 @@ def orders() -> str:
 
 @pytest.mark.limit_memory("4 MB")
 def test_total_reads_line_by_line(orders: str) -> None:
-    assert total(io.StringIO(orders)) == total_in_memory(orders[:0]) + 9_990_000
+    assert total(io.StringIO(orders)) == 9_990_000
 
 
 def test_streaming_needs_less_memory(orders: str) -> None:

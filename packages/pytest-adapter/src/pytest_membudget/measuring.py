@@ -122,6 +122,7 @@ class MeasuringPlugin:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._settings.hide_memray_summary:
             return
+        terminalreporter.write_line("")
         terminalreporter.write_sep("=", report_text.TITLE)
         for line in report_text.report_lines(
             self._results.values(),

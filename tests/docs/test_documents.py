@@ -1,0 +1,73 @@
+"""What the documents show is what the examples do."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import membudget
+import pytest
+import unittest_membudget
+from conftest import REPOSITORY, run_python_in
+
+README = (REPOSITORY / "README.md").read_text()
+EXAMPLES = "\n".join(file.read_text() for file in (REPOSITORY / "docs/examples").rglob("*.py"))
+
+
+def unindented(code: str) -> str:
+    """Take the indentation away: a document may show what stands inside a function."""
+    return "\n".join(line.strip() for line in code.strip().splitlines())
+
+
+@pytest.mark.parametrize("document", [REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md")])
+def test_code_in_documents_comes_from_an_example(document: Path) -> None:
+    """Whoever copies from a document copies what a test has run."""
+    for block in re.findall(r"```python\n(.*?)```", document.read_text(), re.S):
+        assert unindented(block) in unindented(EXAMPLES), block
+
+
+def test_the_readme_gives_the_commands_that_ci_runs() -> None:
+    """One command sets up and runs the quickstart, one sets up and runs the tests."""
+    commands = re.findall(r"```sh\n(.*?)```", README, re.S)
+    assert len(commands) == 2
+    assert all(command.count("\n") == 1 for command in commands)
+    assert commands[1].strip() in (REPOSITORY / ".ci/run").read_text()
+
+
+def test_links_in_documents_lead_somewhere() -> None:
+    for document in [
+        REPOSITORY / "README.md",
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("docs/*.md"),
+    ]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document}: {target}"
+
+
+def modules_with_examples() -> list[str]:
+    found = []
+    for package in (membudget, unittest_membudget):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.rpartition(".")[2] != "__main__":
+                found.append(module.name)
+    return found
+
+
+DOCTESTS = """
+import doctest, importlib, sys
+module = importlib.import_module(sys.argv[1])
+failed, tried = doctest.testmod(module)
+sys.exit(failed)
+"""
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_in_docstrings(name: str, tmp_path: Path) -> None:
+    module = importlib.import_module(name)
+    if any(test.examples for test in doctest.DocTestFinder().find(module)):
+        done = run_python_in(tmp_path, "-c", DOCTESTS, name)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,69 @@
+"""The examples run, and print what the documents promise."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, run_python_in
+
+EXAMPLES = REPOSITORY / "docs/examples"
+
+# From the usage text that the product promises to keep, with the figures that it deliberately
+# changes: the total is the total, the count counts allocations, and the peak has a line of its own.
+USAGE_TEXT = (Path(__file__).parent / "usage_text.txt").read_text()
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLES, tmp_path / "w", ignore=shutil.ignore_patterns("__*")))
+
+
+def test_the_demo_prints_the_usage_text(examples: Path) -> None:
+    """Every line of the usage text, in its order; the width of the rules does not matter."""
+    done = run_python_in(
+        examples, "-m", "pytest", "--memray", "-p", "no:cacheprovider", "--rootdir=.", "demo"
+    )
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"= 1 failed, 1 passed in [\d.]+s =", done.stdout.splitlines()[-1])
+    # Since 3.12, a comprehension is a part of its function and has no frame.
+    function = "<listcomp>" if sys.version_info < (3, 12) else "test_memory_exceed"
+
+    def shortened(line: str) -> str:
+        line = line.replace(str(examples), "/w").replace("<listcomp>", function)
+        return re.sub(r" {2,}|([=_-])\1{5,}", r"\1", line)
+
+    printed = iter([shortened(line) for line in done.stdout.splitlines()])
+    for line in USAGE_TEXT.splitlines():
+        expected = shortened(line)
+        # pytest itself adds the message to the summary, since 9.
+        assert any(
+            line == expected
+            or (expected.startswith("MEMORY PROBLEMS") and line.startswith(f"{expected} - "))
+            for line in printed
+        ), f"missing or out of order: {expected}\n{done.stdout}"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["-m", "pytest", "--memray", "-p", "no:cacheprovider", "test_quickstart.py"], "3 passed"),
+        (["-m", "pytest", "-p", "no:cacheprovider", "test_quickstart.py"], "3 passed"),
+        (["-m", "unittest_membudget", "quickstart_unittest"], "Ran 3 tests"),
+        (["-m", "unittest", "quickstart_unittest"], "Ran 3 tests"),
+        (["quickstart_unittest.py"], "Ran 3 tests"),
+        (["script.py"], "total: 9990000\npeak memory: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_budgets_of_the_examples_hold(
+    examples: Path, command: list[str], expected: str
+) -> None:
+    done = run_python_in(examples, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert expected in done.stdout + done.stderr
+    measures = "--memray" in command or "unittest_membudget" in command
+    assert ("MEMRAY REPORT" in done.stdout + done.stderr) is measures
