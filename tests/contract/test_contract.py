@@ -30,10 +30,10 @@ SCENARIOS = [
     Scenario(
         "overlapping tasks",
         "overlapping",
-        "'1 MB'",
+        "'8 MB'",
         "passed",
         asynchronous=True,
-        noise_bytes=200 * KIB,
+        noise_bytes=2048 * KIB,
     ),
     Scenario(
         "async over",
@@ -42,7 +42,7 @@ SCENARIOS = [
         "failed",
         "MemoryLimitExceeded",
         asynchronous=True,
-        noise_bytes=200 * KIB,
+        noise_bytes=2048 * KIB,
     ),
     Scenario("body raises within", "raises_within", "'2 MB'", "error", "LookupError", 100 * KIB),
     Scenario("body raises over", "raises_over", "'1 KB'", "error", "LookupError", 1000 * KIB),

@@ -113,6 +113,8 @@ FULL_DISK = """
 import resource, sys
 from membudget import CaptureError, limit_memory
 from workloads import allocate
+with limit_memory("1 GB"):  # imports what is needed: their compiled files must not be cut
+    pass
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 for body in ("passes", "raises"):
     try:
@@ -137,7 +139,7 @@ assert memory.n_allocations >= 1
 def test_a_full_disk_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
     """memray stops recording then; the limit could have been exceeded unseen."""
     path = str(Path(__file__).parents[2] / "contract")
-    done = run_python_in(tmp_path, "-c", FULL_DISK, environment={"PYTHONPATH": path})
+    done = run_python_in(tmp_path, "-B", "-c", FULL_DISK, environment={"PYTHONPATH": path})
     assert done.returncode == 0, done.stderr
 
 
@@ -146,6 +148,8 @@ import os, signal, sys, threading, tempfile
 from membudget import limit_memory, measure_memory
 from workloads import allocate
 tempfile.gettempdir()  # makes and removes a file of its own, when first asked
+with measure_memory(), measure_memory():  # imports what is needed
+    pass
 rounds = interrupted = 0
 for delay in range(60):
     timer = threading.Timer(0.0007 * delay, os.kill, (os.getpid(), signal.SIGINT))

@@ -42,17 +42,22 @@ def measured(test: unittest.TestCase, listener: Listener | None = None) -> Itera
         yield
         return
     listeners = [listener] if listener else []
-    before = vars(test).get(name)
-    setattr(test, name, _in_block(test, method, listeners))
-    setattr(test, _LISTENERS, listeners)
+    run = _in_block(test, method, listeners)
+    replaced: dict[str, Any] = {_LISTENERS: listeners, name: run}
+    call = getattr(test, "_callTestMethod", None)
+    if call is not None:
+        # Python 3.12.1 looks the method up before it tells the result that the test starts.
+        replaced["_callTestMethod"] = lambda _: call(run)
+    before = dict(vars(test))
+    vars(test).update(replaced)
     try:
         yield
     finally:
-        delattr(test, _LISTENERS)
-        if before is None:
-            delattr(test, name)
-        else:
-            setattr(test, name, before)
+        for attribute in replaced:
+            if attribute in before:
+                setattr(test, attribute, before[attribute])
+            else:
+                delattr(test, attribute)
 
 
 def _in_block(
