@@ -23,6 +23,7 @@ LAYERS = [
     {"model"},
     {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing"},
+    {"blocks"},
     {"limits"},
     {"membudget"},
 ]

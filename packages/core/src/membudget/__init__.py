@@ -9,6 +9,7 @@
 Measured by memray, which runs with CPython on Linux and macOS.
 """
 
+from .blocks import Block, budget_of
 from .checks import judge
 from .errors import (
     CaptureError,
@@ -23,7 +24,7 @@ from .errors import (
     TrackerConflictError,
 )
 from .hookspecs import hookimpl
-from .limits import Block, budget_of, limit_memory, measure_memory, memory_budget
+from .limits import limit_memory, measure_memory, memory_budget
 from .model import Allocation, Budget, Excess, Figure, Frame, Limit, Measurement, Result, Verdict
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
 from .recording.platform import platform_is_supported

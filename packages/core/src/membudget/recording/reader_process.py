@@ -45,6 +45,7 @@ class ReaderProcess:
             # Ctrl-C in a terminal goes to the whole process group; this one ends with its input.
             start_new_session=True,
         )
+        self._busy = False
         atexit.register(self.close)
 
     def read_block(self, path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
@@ -52,6 +53,7 @@ class ReaderProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = {"path": path, "signature": alphabet.signature, "query": asdict(query)}
+        self._busy = True
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
@@ -67,14 +69,20 @@ class ReaderProcess:
             raise CaptureError(
                 f"the process that reads captures ended unexpectedly: {last_words or error}"
             ) from error
+        finally:
+            self._busy = False
         if "error" in answer:
             raise CaptureError(answer["error"])
         return measurement_from_json(answer["measurement"])
 
     @property
-    def ended(self) -> bool:
-        """Whether the process can no longer be used."""
-        return self._process.poll() is not None
+    def usable(self) -> bool:
+        """Whether the process runs, and is not in the middle of an answer.
+
+        The latter happens to a signal handler or a finalizer that interrupts the reading of one
+        block and ends another.
+        """
+        return not self._busy and self._process.poll() is None
 
     def close(self) -> None:
         """End the process and wait for it."""

@@ -129,7 +129,7 @@ class Recorder:
                 if self._capture is None:
                     raise CaptureError("the capture of this block was lost before the block ended")
                 if len(self._open) > 1:
-                    if self._reader is None or self._reader.ended:
+                    if self._reader is None or not self._reader.usable:
                         self._reader = ReaderProcess()
                     path = self._capture.path(os.getpid())
                     return self._reader.read_block(path, self._alphabet, query)

@@ -1,0 +1,274 @@
+"""A block and its budget: what ``limit_memory``, ``measure_memory`` and the adapters share.
+
+Enters and leaves the recording, judges, raises; and puts budgets on functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, TypeVar, cast
+
+from .checks import judge
+from .errors import MemoryLimitExceeded, MisuseError, NotMeasuredError, RecordingError
+from .model import Budget, Measurement, Verdict
+from .options import enforcement_is_on
+from .plugins import plugin_manager
+from .recording.platform import platform_is_supported
+from .report.text import exceeded_message
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
+# a traceback begins at the user's code.
+__unittest = True
+
+_BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
+
+
+class Block:
+    """A block and its budget: what ``limit_memory``, ``measure_memory`` and the adapters share.
+
+    Use it with ``with``, or call it with a function to get one that runs in a block of its own each
+    time. The same object can be entered again when it has been left, and then measures anew.
+
+    Args:
+        budget: the limits; none means that the block is only measured.
+        subject: what messages call the block.
+        always_allocations: record the allocations at the peak also when the budget holds.
+        on_measured: called with the measurement and the verdict of each block, also when its body
+            raises, before an exceeded budget does.
+
+    Raises:
+        MemoryLimitExceeded: when the block ends and a limit is exceeded. If its body raises
+            something, that propagates and the message is added to it as a note.
+        RecordingError: when it begins or ends and cannot be measured. If its body raises
+            something, that propagates and the message is added to it as a note.
+        MisuseError: when it is entered before it has been left.
+    """
+
+    # Whether an adapter may enforce the budget of a decorated function in a block of its own, so
+    # that it can report it; see budget_of.
+    _adapters_may_take_over = False
+
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        subject: str = "Block",
+        always_allocations: bool = False,
+        on_measured: Callable[[Measurement, Verdict], None] | None = None,
+    ) -> None:
+        self.budget: Final = budget
+        self._subject = subject
+        self._always_allocations = always_allocations
+        self._on_measured = on_measured
+        self._decorates = False
+        self._open: Any = None
+        self._measurement: Measurement | None = None
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """What was observed, or None: the block has not ended, or measuring is off."""
+        return self._measurement
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest number of bytes alive at one time that the block allocated."""
+        return self._measured().peak_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """All bytes that the block ever allocated."""
+        return self._measured().total_bytes
+
+    @property
+    def n_allocations(self) -> int:
+        """How many allocations the block made."""
+        return self._measured().n_allocations
+
+    @property
+    def retained_bytes(self) -> int:
+        """What the block allocated and was still alive at its end."""
+        return self._measured().retained_bytes
+
+    def _measured(self) -> Measurement:
+        if self._measurement is not None:
+            return self._measurement
+        if not enforcement_is_on():
+            reason = "MEMBUDGET=off turns measuring off"
+        elif not platform_is_supported():
+            reason = "memray does not run on this platform"
+        elif self._open is not None:
+            reason = "the block has not ended yet"
+        else:
+            reason = "the block was not entered, or could not be read"
+        raise NotMeasuredError(f"there are no figures: {reason}. See .measurement, which is None")
+
+    def __enter__(self) -> Block:
+        if not (enforcement_is_on() and platform_is_supported()):
+            return self
+        if self._open is not None:
+            raise MisuseError(
+                f"this {type(self).__name__} object is open already; make another one for a block "
+                f"that nests or runs at the same time"
+            )
+        from .recording.recorder import get_recorder
+
+        self._measurement = None
+        self._open = get_recorder().open(
+            self.budget,
+            always_allocations=self._always_allocations,
+            stacks_begin_inside=self._decorates,
+        )
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        __tracebackhide__ = True
+        block = self._open
+        if block is None:
+            return
+        try:
+            block.end()
+            self._open = None
+            self._close(block, raised)
+        finally:
+            self._open = None
+            block.resume()
+
+    def _close(self, block: Any, raised: BaseException | None) -> None:
+        __tracebackhide__ = True
+        if block.pid != os.getpid():
+            # A forked child leaves a block of its parent, which measures and judges it.
+            return
+        try:
+            measurement = block.read()
+        except RecordingError as error:
+            if raised is None:
+                raise
+            raised.add_note(f"membudget: {error}")
+            return
+        self._measurement = measurement
+        verdict = judge(measurement, self.budget)
+        if self._on_measured is not None:
+            self._on_measured(measurement, verdict)
+        if verdict.within:
+            return
+        message = exceeded_message(self._subject, measurement, verdict)
+        if raised is None:
+            raise MemoryLimitExceeded(message, measurement, verdict)
+        raised.add_note(message)
+
+    def __call__(self, func: F) -> F:
+        """Decorate a function; each call runs in a block of its own.
+
+        Args:
+            func: a ``def`` or an ``async def``; or a class that an installed adapter knows.
+
+        Raises:
+            TypeError: it is a generator function, not callable, or a class that no adapter knows.
+        """
+        if inspect.isclass(func):
+            return cast(F, self._limit_class(func))
+        if isinstance(func, (staticmethod, classmethod)):
+            raise TypeError(
+                f"write the budget below @{type(func).__name__}, not above it: "
+                f"{func.__func__.__qualname__}"
+            )
+        if not callable(func):
+            raise TypeError(f"a budget goes on a function or a class, not on {func!r}")
+        name = getattr(func, "__qualname__", None) or repr(func)
+        if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(
+                f"{name} is a generator function: calling it runs nothing yet, so there is nothing "
+                f"to measure. Write 'with {type(self).__name__}(...):' around the loop that uses it"
+            )
+        wrapper: Any
+        if inspect.iscoroutinefunction(func):
+
+            @functools.wraps(func)
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:
+                __tracebackhide__ = True
+                with self._for_call(name):
+                    return await func(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(func)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                __tracebackhide__ = True
+                with self._for_call(name):
+                    return func(*args, **kwargs)
+
+        if self.budget.limits:
+            bare = func if self._adapters_may_take_over else None
+            setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper, bare))
+        return cast(F, wrapper)
+
+    def _for_call(self, name: str) -> Block:
+        subject = f"{name}()" if self._subject == "Block" else self._subject
+        block = Block(
+            self.budget,
+            subject=subject,
+            always_allocations=self._always_allocations,
+            on_measured=self._on_measured,
+        )
+        block._decorates = True
+        return block
+
+    def _limit_class(self, cls: type) -> type:
+        decorated = plugin_manager().hook.membudget_limit_class(cls=cls, budget=self.budget)
+        if decorated is None:
+            raise TypeError(
+                f"no installed package can put a budget on the class {cls.__qualname__}. For "
+                f"unittest.TestCase classes: pip install unittest-membudget. For other classes, "
+                f"decorate the methods"
+            )
+        return cast(type, decorated)
+
+
+class _Decoration:
+    """Says that a function has a budget; decorators around that function inherit it.
+
+    Attributes:
+        budget: the budget.
+        wrapper: the function that enforces it.
+        bare: what ``wrapper`` runs, for an adapter that enforces the budget itself; None where the
+            budget stays, because an adapter enforces it already.
+    """
+
+    __slots__ = ("bare", "budget", "wrapper")
+
+    def __init__(self, budget: Budget, wrapper: Any, bare: Any) -> None:
+        self.budget = budget
+        self.wrapper = wrapper
+        self.bare = bare
+
+
+def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., Any]]:
+    """Take the budget off a decorated function, for an adapter that runs it in its own block.
+
+    Args:
+        func: a function or a bound method.
+
+    Returns:
+        The budget of the function or None, and the function without that budget. A budget that
+        cannot be taken off, because it lies below another decorator or an adapter enforces it, is
+        returned with ``func`` itself.
+    """
+    decoration = getattr(func, _BUDGET_ATTRIBUTE, None)
+    if not isinstance(decoration, _Decoration):
+        return None, func
+    if decoration.bare is None or getattr(func, "__func__", func) is not decoration.wrapper:
+        return decoration.budget, func
+    instance = getattr(func, "__self__", None)
+    bare = decoration.bare if instance is None else decoration.bare.__get__(instance)
+    return decoration.budget, bare
