@@ -34,20 +34,18 @@ _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
 
 @contextlib.contextmanager
 def _function_replaced(item: pytest.Function, function: Callable[..., object]) -> Iterator[None]:
-    original = item.obj
+    original, instance = item.obj, item.instance
     item.obj = function
     # pytest leaves async methods of TestCase classes to the class, which looks them up by name.
-    looked_up = isinstance(item.instance, unittest.TestCase) and inspect.iscoroutinefunction(
-        function
-    )
+    looked_up = isinstance(instance, unittest.TestCase) and inspect.iscoroutinefunction(function)
     if looked_up:
-        setattr(item.instance, item.name, function)
+        setattr(instance, item.name, function)
     try:
         yield
     finally:
         item.obj = original
         if looked_up:
-            delattr(item.instance, item.name)
+            delattr(instance, item.name)
 
 
 class MeasuringPlugin:

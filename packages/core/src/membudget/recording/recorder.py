@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import weakref
 
 from ..errors import CaptureError
 from ..model import Budget, Measurement
@@ -27,17 +28,17 @@ from .replay import BlockQuery, read_block
 class OpenBlock:
     """A block that has begun: :meth:`end` it, :meth:`read` it, :meth:`resume`.
 
-    The recorder does not hold it. One that is lost before it was read, because of an interruption
+    The recorder holds it weakly: one that is lost before it was read, because of an interruption
     between two steps, is abandoned, so that the tracker does not run on for it.
 
     Attributes:
         pid: the process that opened it.
     """
 
-    __slots__ = ("_end_mark", "_query", "_recorder", "_start_mark", "pid")
+    __slots__ = ("__weakref__", "_end_mark", "_query", "_recorder", "_start_mark", "pid")
 
     def __init__(self, recorder: Recorder, query: BlockQuery, alphabet: Alphabet) -> None:
-        self._recorder: Recorder | None = recorder
+        self._recorder = recorder
         self._query = query
         self._start_mark = alphabet.spell(Kind.START, query.serial)
         self._end_mark = alphabet.spell(Kind.END, query.serial)
@@ -57,20 +58,11 @@ class OpenBlock:
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
         """
-        recorder = self._recorder
-        assert recorder is not None
-        try:
-            return recorder.read(self._query)
-        finally:
-            self._recorder = None
+        return self._recorder.read(self._query)
 
     def resume(self) -> None:
         """Say that the thread is back to the program's own work."""
-        get_recorder().resume()
-
-    def __del__(self) -> None:
-        if self._recorder is not None and self.pid == os.getpid():
-            self._recorder.abandon(self._query.serial)
+        self._recorder.resume()
 
 
 class Recorder:
@@ -82,7 +74,9 @@ class Recorder:
         self._pause_mark = self._alphabet.spell(Kind.PAUSE)
         self._resume_mark = self._alphabet.spell(Kind.RESUME)
         self._serials = itertools.count(1)
-        self._open: set[int] = set()  # serials
+        # By serial. Not a __del__ of OpenBlock: Python would run it for every block, and lose a
+        # KeyboardInterrupt that happens to arrive in it.
+        self._open: dict[int, weakref.ref[OpenBlock]] = {}
         self._capture: Capture | None = None
         self._reader: ReaderProcess | None = None
 
@@ -101,7 +95,7 @@ class Recorder:
         block = OpenBlock(self, query, self._alphabet)
         try:
             with self._lock:
-                self._open.add(serial)
+                self._open[serial] = weakref.ref(block, lambda _: self.abandon(serial))
                 if self._capture is None:
                     self._capture = Capture()
                     self._capture.start()
@@ -119,7 +113,7 @@ class Recorder:
                     if len(self._open) == 1:
                         self._close_capture()
                 finally:
-                    self._open.discard(serial)
+                    self._open.pop(serial, None)
         self.resume()
 
     def read(self, query: BlockQuery) -> Measurement:
@@ -139,7 +133,7 @@ class Recorder:
                 finally:
                     self._close_capture()
             finally:
-                self._open.discard(query.serial)
+                self._open.pop(query.serial, None)
 
     def _close_capture(self) -> None:
         if self._capture is not None:
@@ -153,6 +147,7 @@ class Recorder:
 
     def forget_in_child(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
+        self._open.clear()
         if self._reader is not None:
             self._reader.forget()
         if self._capture is not None:
