@@ -308,6 +308,26 @@ def test_open_files_and_children_are_as_before() -> None:
 
 
 @in_subprocess
+def test_where_files_need_names() -> None:
+    """Where a file without a name cannot be opened again (macOS), it is removed after reading."""
+    import os
+    import tempfile
+
+    from membudget import measure_memory
+    from membudget.recording import capture
+    from workloads import KIB, allocate
+
+    os.mkdir("tmp")
+    tempfile.tempdir = os.path.abspath("tmp")
+    capture._UNNAMED_FILES = False
+    with measure_memory() as outer:
+        with measure_memory() as inner:
+            allocate(100 * KIB)
+    assert 100 * KIB <= inner.peak_bytes <= outer.peak_bytes < 110 * KIB
+    assert os.listdir("tmp") == []
+
+
+@in_subprocess
 def test_debug_allocators_are_understood() -> None:
     """python -X dev and PYTHONMALLOC=debug change the size of every object."""
     import subprocess

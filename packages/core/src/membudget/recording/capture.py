@@ -20,6 +20,9 @@ from ..errors import CaptureError, RecordingError, TrackerConflictError
 if TYPE_CHECKING:
     import memray
 
+# Whether a file without a name can be opened a second time, through /proc.
+_UNNAMED_FILES = sys.platform == "linux"
+
 # memray samples the resident set size that often. Nothing here needs the samples, so: once an hour.
 _SAMPLE_INTERVAL_MS = 3_600_000
 
@@ -47,7 +50,7 @@ class Capture:
         try:
             self._file: IO[bytes] = (
                 tempfile.TemporaryFile(prefix="membudget-")
-                if sys.platform == "linux"
+                if _UNNAMED_FILES
                 else tempfile.NamedTemporaryFile(prefix="membudget-")
             )
         except OSError as error:
@@ -60,7 +63,7 @@ class Capture:
 
     def path(self, pid: int | None = None) -> str:
         """Return a path that opens the file in process ``pid``'s view, by default in this one's."""
-        if sys.platform == "linux":
+        if _UNNAMED_FILES:
             return f"/proc/{pid or 'self'}/fd/{self._file.fileno()}"
         return self._file.name
 
