@@ -142,7 +142,7 @@ class Block:
             self._close(block, raised)
         finally:
             self._open = None
-            block.resume()
+            block.leave()
 
     def _close(self, block: Any, raised: BaseException | None) -> None:
         __tracebackhide__ = True

@@ -98,7 +98,11 @@ class Capture:
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
 
     def stop(self) -> None:
-        """Stop recording; does nothing when no tracker runs."""
+        """Stop recording, and make the file ready to be read."""
+        self._stop_tracker()
+        self._trim()
+
+    def _stop_tracker(self) -> None:
         tracker = self._tracker
         if tracker is None:
             return
@@ -111,7 +115,6 @@ class Capture:
                 raise
             finally:
                 self._tracker = None
-        self._trim()
 
     def forget_in_child(self) -> None:
         """Take off, in a forked child, what the parent's tracker has put on the interpreter.
@@ -153,7 +156,7 @@ class Capture:
     def close(self) -> None:
         """Stop recording if need be, and give the file back to the system."""
         try:
-            self.stop()
+            self._stop_tracker()
         finally:
             self._file.close()
 

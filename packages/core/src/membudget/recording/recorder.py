@@ -26,7 +26,7 @@ from .replay import BlockQuery, read_block
 
 
 class OpenBlock:
-    """A block that has begun: :meth:`end` it, :meth:`read` it, :meth:`resume`.
+    """A block that has begun: :meth:`end` it, :meth:`read` it, :meth:`leave` it.
 
     The recorder holds it weakly: one that is lost before it was read, because of an interruption
     between two steps, is abandoned, so that the tracker does not run on for it.
@@ -49,7 +49,7 @@ class OpenBlock:
         make_mark(self._start_mark)
 
     def end(self) -> None:
-        """End the block: its thread is at work for membudget until :meth:`resume`."""
+        """End the block: its thread is at work for membudget until :meth:`leave`."""
         make_mark(self._end_mark)
 
     def read(self) -> Measurement:
@@ -60,9 +60,9 @@ class OpenBlock:
         """
         return self._recorder.read(self._query)
 
-    def resume(self) -> None:
-        """Say that the thread is back to the program's own work."""
-        self._recorder.resume()
+    def leave(self) -> None:
+        """Say that the thread is back to the program's own work; abandon what was not read."""
+        self._recorder.abandon(self._query.serial)
 
 
 class Recorder:
@@ -106,15 +106,11 @@ class Recorder:
         return block
 
     def abandon(self, serial: int) -> None:
-        """Close a block without reading it; does nothing when it is closed."""
+        """Close a block without reading it, if it is open; its thread is at work no more."""
         with self._lock:
-            if serial in self._open:
-                try:
-                    if len(self._open) == 1:
-                        self._close_capture()
-                finally:
-                    self._open.pop(serial, None)
-        self.resume()
+            self._close(serial)
+        if self._open:
+            make_mark(self._resume_mark)
 
     def read(self, query: BlockQuery) -> Measurement:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
@@ -122,31 +118,30 @@ class Recorder:
             try:
                 if self._capture is None:
                     raise CaptureError("the capture of this block was lost before the block ended")
-                if len(self._open) > 1:
-                    if self._reader is None or not self._reader.usable:
-                        self._reader = ReaderProcess()
-                    path = self._capture.path(os.getpid())
-                    return self._reader.read_block(path, self._alphabet, query)
-                try:
+                if len(self._open) == 1:
                     self._capture.stop()
                     return read_block(self._capture.path(), self._alphabet, query)
-                finally:
-                    self._close_capture()
+                if self._reader is None or not self._reader.usable:
+                    self._reader = ReaderProcess()
+                path = self._capture.path(os.getpid())
+                return self._reader.read_block(path, self._alphabet, query)
             finally:
-                self._open.pop(query.serial, None)
+                self._close(query.serial)
 
-    def _close_capture(self) -> None:
-        if self._capture is not None:
+    def _close(self, serial: int) -> None:
+        """Close a block, and the capture with the last one.
+
+        Can be done again: every block is closed twice, so that one interruption, wherever it
+        arrives, leaves nothing open.
+        """
+        self._open.pop(serial, None)
+        if not self._open and self._capture is not None:
             self._capture.close()
             self._capture = None
 
-    def resume(self) -> None:
-        """Say that this thread is back to the program's own work."""
-        if self._open:
-            make_mark(self._resume_mark)
-
     def forget_in_child(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
+        self._lock = threading.RLock()  # a thread that is not in the child may have held it
         self._open.clear()
         if self._reader is not None:
             self._reader.forget()
