@@ -292,6 +292,35 @@ def test_the_reading_process_may_die() -> None:
 
 
 @in_subprocess
+def test_reading_a_block_collects_no_garbage_of_the_program() -> None:
+    """Otherwise a ResourceWarning of one test would show in another one."""
+    import gc
+    import sys
+
+    from membudget import measure_memory
+
+    with measure_memory():
+        pass
+    collected_in: list[str] = []
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        frame = sys._getframe(1)
+        while frame.f_back is not None:
+            collected_in.append(frame.f_code.co_filename)
+            frame = frame.f_back
+
+    gc.callbacks.append(watch)
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        with measure_memory():
+            kept = [bytearray(1000) for _ in range(20_000)]
+        assert kept
+        assert gc.isenabled() is enabled
+    gc.callbacks.remove(watch)
+    assert not [name for name in collected_in if "recording" in name and "test_" not in name]
+
+
+@in_subprocess
 def test_open_files_and_children_are_as_before() -> None:
     """Measuring leaves no file descriptor open, and no process but the one that reads."""
     import os

@@ -12,6 +12,7 @@ Raises:
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import threading
@@ -115,7 +116,11 @@ class Recorder:
     def read(self, query: BlockQuery) -> Measurement:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
         with self._lock:
+            collecting = gc.isenabled()
             try:
+                # The program's garbage, and what its finalizers warn of, stays where it is without
+                # measuring: in the program.
+                gc.disable()
                 if self._capture is None:
                     raise CaptureError("the capture of this block was lost before the block ended")
                 if len(self._open) == 1:
@@ -126,6 +131,8 @@ class Recorder:
                 path = self._capture.path(os.getpid())
                 return self._reader.read_block(path, self._alphabet, query)
             finally:
+                if collecting:
+                    gc.enable()
                 self._close(query.serial)
 
     def _close(self, serial: int) -> None:
