@@ -26,7 +26,7 @@ SCENARIOS = [
     Scenario("a limit of nothing", "small", "0", "failed", "MemoryLimitExceeded", 100 * KIB),
     Scenario("nested", "nested", "'200 KB'", "passed"),
     Scenario("nested over", "nested_over", "'2 MB'", "failed", "MemoryLimitExceeded"),
-    Scenario("sibling threads", "siblings", "'400 KB'", "passed", noise_bytes=32 * KIB),
+    Scenario("sibling threads", "siblings", "'4 MB'", "passed", noise_bytes=300 * KIB),
     Scenario(
         "overlapping tasks",
         "overlapping",
