@@ -24,7 +24,7 @@ LAYERS = [
     {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing"},
     {"blocks"},
-    {"limits"},
+    {"limits", "runs"},
     {"membudget"},
 ]
 

@@ -73,17 +73,21 @@ def test_what_membudget_does_inside_a_block_does_not_count() -> None:
 def test_figures_are_memrays() -> None:
     """For a block that fills a capture: memray's own high watermark, total, count and leaks."""
     import json
+    import os
 
     import memray
     from membudget import Budget
     from membudget.recording.marks import Alphabet, Kind, make_mark
-    from membudget.recording.replay import BlockQuery, read_block
+    from membudget.recording.query import BlockQuery
+    from membudget.recording.reading import read_block
+    from membudget.recording.scanner import scanner_problem
 
     document = json.dumps({str(n): list(range(n % 50)) for n in range(30_000)})
     alphabet = Alphabet.draw()
     start, end = alphabet.spell(Kind.START, 1), alphabet.spell(Kind.END, 1)
     in_marks = [length + 33 for length in (*start, *end)]
-    with memray.Tracker("capture.bin"):
+    destination = memray.FileDestination("capture.bin", compress_on_exit=False)
+    with memray.Tracker(destination=destination):
         make_mark(start)
         kept = json.loads(document)
         json.loads(document)
@@ -91,6 +95,10 @@ def test_figures_are_memrays() -> None:
     del kept
     query = BlockQuery(1, Budget(), always_allocations=True)
     measured = read_block("capture.bin", alphabet, query)
+    assert scanner_problem() is None
+    os.environ["MEMBUDGET_READER"] = "replay"
+    scanner_problem.cache_clear()
+    assert read_block("capture.bin", alphabet, query) == measured
 
     reader = memray.FileReader("capture.bin")
     stats = memray._memray.compute_statistics("capture.bin")

@@ -15,7 +15,13 @@ def test_every_option_is_a_setting() -> None:
 
 
 def test_defaults() -> None:
-    assert resolve(config={}, command_line={}, config_name="") == Settings(False, 5, False)
+    assert resolve(config={}, command_line={}, config_name="") == Settings(
+        memray=False,
+        most_allocations=5,
+        hide_memray_summary=False,
+        native=False,
+        trace_python_allocators=False,
+    )
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(

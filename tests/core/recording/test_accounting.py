@@ -39,8 +39,9 @@ def test_every_figure_of_every_block(program: list[Operation]) -> None:
                 current_thread_only=block.thread_only,
                 index=found.peak_index,
             )
-            assert sum(size for size, _ in alive) == block.peak
-            heap = {r.address: size for size, r in alive if r.allocator != MMAP}
+            assert sum(size for _, size in alive) == block.peak
+            records = machine.records
+            heap = {records[i].address: size for i, size in alive if records[i].allocator != MMAP}
             assert heap == block.peak_heap
 
 

@@ -8,7 +8,8 @@ import pytest
 from conftest import in_subprocess, run_python_in
 from membudget import Budget, CaptureError, Limit
 from membudget.recording.marks import Alphabet
-from membudget.recording.replay import BlockQuery, read_block
+from membudget.recording.query import BlockQuery
+from membudget.recording.reading import read_block
 
 QUERY = BlockQuery(1, Budget((Limit("peak_bytes", 0),)))
 
@@ -265,6 +266,9 @@ def test_profile_functions_stay() -> None:
 @in_subprocess
 def test_the_reading_process_may_die() -> None:
     """Then one block cannot be judged and says so; the next one starts another."""
+    import os
+
+    os.environ["MEMBUDGET_READER"] = "replay"
     from membudget import CaptureError, measure_memory
     from membudget.recording.recorder import get_recorder
     from workloads import KIB, allocate

@@ -25,11 +25,24 @@ from .errors import (
 )
 from .hookspecs import hookimpl
 from .limits import limit_memory, measure_memory, memory_budget
-from .model import Allocation, Budget, Excess, Figure, Frame, Limit, Measurement, Result, Verdict
+from .model import (
+    Allocation,
+    Budget,
+    Excess,
+    Figure,
+    Frame,
+    Limit,
+    Measurement,
+    Result,
+    TraceSettings,
+    Verdict,
+)
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
 from .recording.platform import platform_is_supported
+from .recording.query import LateAllocations
 from .report import json as report_json
 from .report import text as report_text
+from .runs import Run
 from .sizes import format_size, parse_size
 
 __all__ = [
@@ -43,6 +56,7 @@ __all__ = [
     "Frame",
     "InvalidOptionError",
     "InvalidSizeError",
+    "LateAllocations",
     "Limit",
     "Measurement",
     "MembudgetError",
@@ -53,7 +67,9 @@ __all__ = [
     "Option",
     "RecordingError",
     "Result",
+    "Run",
     "Settings",
+    "TraceSettings",
     "TrackerConflictError",
     "Verdict",
     "budget_of",

@@ -10,17 +10,23 @@ import inspect
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from .checks import judge
 from .errors import MemoryLimitExceeded, MisuseError, NotMeasuredError, RecordingError
-from .model import Budget, Measurement, Verdict
+from .model import Budget, Measurement, TraceSettings, Verdict
 from .options import enforcement_is_on
 from .plugins import plugin_manager
+from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
+from .recording.query import LateAllocations
 from .report.text import exceeded_message
 
+if TYPE_CHECKING:
+    from .recording.recorder import OpenBlock
+
 F = TypeVar("F", bound=Callable[..., Any])
+OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], None]
 
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
 # a traceback begins at the user's code.
@@ -29,7 +35,7 @@ __unittest = True
 _BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
 
 
-class Block:
+class Block(MarkedBlock):
     """A block and its budget: what ``limit_memory``, ``measure_memory`` and the adapters share.
 
     Use it with ``with``, or call it with a function to get one that runs in a block of its own each
@@ -38,16 +44,19 @@ class Block:
     Args:
         budget: the limits; none means that the block is only measured.
         subject: what messages call the block.
+        trace: what the recording has to trace; None for what it traces already, or the default.
         always_allocations: record the allocations at the peak also when the budget holds.
         on_measured: called with the measurement and the verdict of each block, also when its body
-            raises, before an exceeded budget does.
+            raises, before an exceeded budget does; and with its allocations at the peak, for
+            :meth:`Run.add`.
 
     Raises:
         MemoryLimitExceeded: when the block ends and a limit is exceeded. If its body raises
             something, that propagates and the message is added to it as a note.
         RecordingError: when it begins or ends and cannot be measured. If its body raises
             something, that propagates and the message is added to it as a note.
-        MisuseError: when it is entered before it has been left.
+        MisuseError: when it is entered before it has been left, or when it asks for other
+            ``trace`` settings than those of a block that is open.
     """
 
     # Whether an adapter may enforce the budget of a decorated function in a block of its own, so
@@ -59,15 +68,17 @@ class Block:
         budget: Budget,
         *,
         subject: str = "Block",
+        trace: TraceSettings | None = None,
         always_allocations: bool = False,
-        on_measured: Callable[[Measurement, Verdict], None] | None = None,
+        on_measured: OnMeasured | None = None,
     ) -> None:
         self.budget: Final = budget
         self._subject = subject
+        self._trace = trace
         self._always_allocations = always_allocations
         self._on_measured = on_measured
         self._decorates = False
-        self._open: Any = None
+        self._open: OpenBlock | None = None
         self._measurement: Measurement | None = None
 
     @property
@@ -108,9 +119,10 @@ class Block:
             reason = "the block was not entered, or could not be read"
         raise NotMeasuredError(f"there are no figures: {reason}. See .measurement, which is None")
 
-    def __enter__(self) -> Block:
+    # __enter__ and __exit__ are MarkedBlock's: they make the marks, and call these two.
+    def _enter(self) -> None:
         if not (enforcement_is_on() and platform_is_supported()):
-            return self
+            return
         if self._open is not None:
             raise MisuseError(
                 f"this {type(self).__name__} object is open already; make another one for a block "
@@ -119,14 +131,22 @@ class Block:
         from .recording.recorder import get_recorder
 
         self._measurement = None
-        self._open = get_recorder().open(
-            self.budget,
-            always_allocations=self._always_allocations,
-            stacks_begin_inside=self._decorates,
-        )
-        return self
+        try:
+            self._open = get_recorder().open(
+                self.budget,
+                trace=self._trace,
+                always_allocations=self._always_allocations,
+                stacks_begin_inside=self._decorates,
+            )
+            self._set_marks(self._open.start_mark, self._open.end_mark)
+        except BaseException:
+            self._clear_marks()
+            block, self._open = self._open, None
+            if block is not None:
+                block.leave()
+            raise
 
-    def __exit__(
+    def _leave(
         self,
         exc_type: type[BaseException] | None,
         raised: BaseException | None,
@@ -137,20 +157,19 @@ class Block:
         if block is None:
             return
         try:
-            block.end()
             self._open = None
             self._close(block, raised)
         finally:
             self._open = None
             block.leave()
 
-    def _close(self, block: Any, raised: BaseException | None) -> None:
+    def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
         if block.pid != os.getpid():
             # A forked child leaves a block of its parent, which measures and judges it.
             return
         try:
-            measurement = block.read()
+            measurement, allocations = block.read()
         except RecordingError as error:
             if raised is None:
                 raise
@@ -159,7 +178,7 @@ class Block:
         self._measurement = measurement
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
-            self._on_measured(measurement, verdict)
+            self._on_measured(measurement, verdict, allocations)
         if verdict.within:
             return
         message = exceeded_message(self._subject, measurement, verdict)
@@ -218,6 +237,7 @@ class Block:
         block = Block(
             self.budget,
             subject=subject,
+            trace=self._trace,
             always_allocations=self._always_allocations,
             on_measured=self._on_measured,
         )

@@ -86,6 +86,20 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """What a recording traces besides allocations and their Python stacks.
+
+    Attributes:
+        native_traces: the native stacks of allocations as well; changes no figure.
+        trace_python_allocators: every object that Python's own allocators hand out, instead of the
+            arenas that they take from the system.
+    """
+
+    native_traces: bool = False
+    trace_python_allocators: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Excess:
     """A limit that was exceeded, and by what."""
 

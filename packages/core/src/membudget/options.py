@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import InvalidOptionError
+from .model import TraceSettings
 
 ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"
 
@@ -89,6 +90,16 @@ OPTIONS: Final = (
         default=False,
         help="Do not show the memory report at the end of the run",
     ),
+    Option(
+        "native",
+        default=False,
+        help="Record native stacks as well (changes no figure, costs time)",
+    ),
+    Option(
+        "trace_python_allocators",
+        default=False,
+        help="Count every Python object, instead of the arenas that Python puts them in",
+    ),
 )
 
 
@@ -99,6 +110,13 @@ class Settings:
     memray: bool
     most_allocations: int
     hide_memray_summary: bool
+    native: bool
+    trace_python_allocators: bool
+
+    @property
+    def trace(self) -> TraceSettings:
+        """What the recording of a test has to trace."""
+        return TraceSettings(self.native, self.trace_python_allocators)
 
 
 def resolve(

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from membudget import (
     Block,
+    LateAllocations,
     Measurement,
     MemoryLimitExceeded,
     Result,
+    Run,
     Settings,
     Verdict,
     budget_of,
@@ -29,6 +31,7 @@ from .budgets import budget_of_item, check_markers
 SECTION = "memray-max-memory"
 _RESULT_KEY = pytest.StashKey[Result]()
 _REPORT_ATTRIBUTE = "membudget_result"
+_WORKER_RESULTS = "membudget_results"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
 
 
@@ -53,7 +56,28 @@ class MeasuringPlugin:
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._settings = settings
-        self._results: dict[str, Result] = {}
+        self._run = Run(settings.most_allocations)
+        self._results: list[Result] = []
+        self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
+
+    def pytest_sessionstart(self) -> None:
+        self._run.begin()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        self._results = self._run.end()
+        if self._workeroutput is not None:
+            # What was read only now travels to the reporting process on its own.
+            self._workeroutput[_WORKER_RESULTS] = [
+                report_json.result_to_json(result)
+                for result in self._results
+                if result.measurement.allocations
+            ]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
+            self._run.add_result(report_json.result_from_json(data))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         check_markers(items)
@@ -62,14 +86,15 @@ class MeasuringPlugin:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         __tracebackhide__ = True
 
-        def keep(measurement: Measurement, verdict: Verdict) -> None:
-            item.stash[_RESULT_KEY] = Result(item.nodeid, measurement, verdict)
+        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+            item.stash[_RESULT_KEY] = self._run.add(item.nodeid, measurement, verdict, late)
 
         function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
         budget, function = budget_of(function) if function is not None else (None, None)
         block = Block(
             budget_of_item(item) if budget is None else budget,
             subject="Test",
+            trace=self._settings.trace,
             always_allocations=True,
             on_measured=keep,
         )
@@ -114,8 +139,8 @@ class MeasuringPlugin:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data: dict[str, Any] | None = getattr(report, _REPORT_ATTRIBUTE, None)
-        if data is not None:
-            self._results[report.nodeid] = report_json.result_from_json(data)
+        if data is not None and getattr(report, "node", None) is not None:  # of another process
+            self._run.add_result(report_json.result_from_json(data))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._settings.hide_memray_summary:
@@ -123,7 +148,7 @@ class MeasuringPlugin:
         terminalreporter.write_line("")
         terminalreporter.write_sep("=", report_text.TITLE)
         for line in report_text.report_lines(
-            self._results.values(),
+            self._results,
             most_allocations=self._settings.most_allocations,
             symbols=report_text.can_show_symbols(sys.stdout),
         ):

@@ -9,7 +9,16 @@ import unittest
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
-from membudget import Block, Budget, Measurement, Verdict, budget_of, memory_budget
+from membudget import (
+    Block,
+    Budget,
+    LateAllocations,
+    Measurement,
+    TraceSettings,
+    Verdict,
+    budget_of,
+    memory_budget,
+)
 
 LIMIT_ATTRIBUTE: Final = "memory_limit"
 """The attribute in which a MemoryTestCase class writes its limit."""
@@ -21,11 +30,15 @@ _CLASS_BUDGET: Final = "_membudget_class_budget"
 _RUNS_MEASURED: Final = "_membudget_runs_measured"
 _LISTENERS: Final = "_membudget_listeners"
 
-Listener: TypeAlias = Callable[[Measurement, Verdict], None]
+Listener: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], None]
 
 
 @contextlib.contextmanager
-def measured(test: unittest.TestCase, listener: Listener | None = None) -> Iterator[None]:
+def measured(
+    test: unittest.TestCase,
+    listener: Listener | None = None,
+    trace: TraceSettings | None = None,
+) -> Iterator[None]:
     """Run the test method of ``test`` in a block while this lasts; ``setUp`` stays outside.
 
     The class of a test and its runner may both ask for this; the test still runs in one block, and
@@ -42,7 +55,7 @@ def measured(test: unittest.TestCase, listener: Listener | None = None) -> Itera
         yield
         return
     listeners = [listener] if listener else []
-    run = _in_block(test, method, listeners)
+    run = _in_block(test, method, listeners, trace)
     replaced: dict[str, Any] = {_LISTENERS: listeners, name: run}
     call = getattr(test, "_callTestMethod", None)
     if call is not None:
@@ -61,14 +74,17 @@ def measured(test: unittest.TestCase, listener: Listener | None = None) -> Itera
 
 
 def _in_block(
-    test: unittest.TestCase, method: Callable[..., Any], listeners: list[Listener]
+    test: unittest.TestCase,
+    method: Callable[..., Any],
+    listeners: list[Listener],
+    trace: TraceSettings | None,
 ) -> Callable[..., Any]:
     budget, bare = budget_of(method)
     below = budget is not None and bare == method
 
-    def tell(measurement: Measurement, verdict: Verdict) -> None:
+    def tell(*measured: Any) -> None:
         for listener in listeners:
-            listener(measurement, verdict)
+            listener(*measured)
 
     def in_block() -> Callable[..., Any]:
         # Made when the test is called: by then, every listener is known.
@@ -76,6 +92,7 @@ def _in_block(
             # Below another decorator, a budget is enforced where it stands, in a block of its own.
             Budget() if below else budget if budget is not None else class_budget(test),
             subject="Test",
+            trace=trace,
             always_allocations=bool(listeners),
             on_measured=tell,
         )

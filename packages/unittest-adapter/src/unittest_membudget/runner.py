@@ -9,10 +9,13 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from membudget import (
+    LateAllocations,
     Measurement,
     MemoryLimitExceeded,
     Result,
+    Run,
     Settings,
+    TraceSettings,
     Verdict,
     enforcement_is_on,
     platform_is_supported,
@@ -31,23 +34,40 @@ class MemoryTestResult(unittest.TextTestResult):
     """A result that measures each test between ``startTest`` and ``stopTest``.
 
     Attributes:
-        measured: what was measured, in the order in which the tests ended.
+        memory_run: what was measured; :class:`MemoryTestRunner` sets how much of it will be shown.
+        trace: what the recording has to trace.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.measured: list[Result] = []
+        self.memory_run = Run(most_allocations=0)
+        self.trace: TraceSettings | None = None
         self._measuring = contextlib.ExitStack()
         self._over_budget: set[str] = set()
+
+    def startTestRun(self) -> None:  # noqa: N802
+        """Begin the run."""
+        super().startTestRun()
+        self.memory_run.begin()
+
+    def stopTestRun(self) -> None:  # noqa: N802
+        """End the run."""
+        self.memory_run.end()
+        super().stopTestRun()
+
+    @property
+    def measured(self) -> list[Result]:
+        """What was measured, in the order in which the tests ended."""
+        return self.memory_run.results
 
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         """Measure the test from here on."""
         super().startTest(test)
 
-        def keep(measurement: Measurement, verdict: Verdict) -> None:
-            self.measured.append(Result(test.id(), measurement, verdict))
+        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+            self.memory_run.add(test.id(), measurement, verdict, late)
 
-        self._measuring.enter_context(measured(test, keep))
+        self._measuring.enter_context(measured(test, keep, self.trace))
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         """Stop measuring the test."""
@@ -100,10 +120,21 @@ class MemoryTestRunner(unittest.TextTestRunner):
         self, test: unittest.TestSuite | unittest.TestCase
     ) -> unittest.TestResult:
         """Run the tests, then print the report."""
-        settings = self.settings or resolve(config={}, command_line={}, config_name="")
+        settings = self._settings()
         result = super().run(test)
         if not settings.hide_memray_summary and isinstance(result, MemoryTestResult):
             self._print_report(result, settings)
+        return result
+
+    def _settings(self) -> Settings:
+        return self.settings or resolve(config={}, command_line={}, config_name="")
+
+    def _makeResult(self) -> Any:  # noqa: N802 - the place to override
+        result = super()._makeResult()
+        if isinstance(result, MemoryTestResult):
+            settings = self._settings()
+            result.memory_run = Run(settings.most_allocations)
+            result.trace = settings.trace
         return result
 
     def _print_report(self, result: MemoryTestResult, settings: Settings) -> None:

@@ -16,16 +16,12 @@ which every figure is known. The rules:
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
 
 from ..model import Measurement
 from .marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
-
-R = TypeVar("R", bound=Record)
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -73,15 +69,15 @@ def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
     return None
 
 
-class _Mappings(Generic[T]):
-    """The counted memory mappings that are alive: disjoint ranges, each with its origin."""
+class _Mappings:
+    """The counted memory mappings that are alive: disjoint ranges, each with its record's index."""
 
     __slots__ = ("ranges",)
 
     def __init__(self) -> None:
-        self.ranges: list[tuple[int, int, T]] = []
+        self.ranges: list[tuple[int, int, int]] = []
 
-    def add(self, address: int, size: int, origin: T) -> None:
+    def add(self, address: int, size: int, origin: int) -> None:
         """Add a mapping where nothing is mapped."""
         if size:
             insort(self.ranges, (address, address + size, origin), key=_beginning)
@@ -95,7 +91,7 @@ class _Mappings(Generic[T]):
             first -= 1
         last = first
         freed = 0
-        kept: list[tuple[int, int, T]] = []
+        kept: list[tuple[int, int, int]] = []
         while last < len(ranges) and ranges[last][0] < end:
             low, high, origin = ranges[last]
             freed += min(high, end) - max(low, address)
@@ -131,44 +127,45 @@ class Account:
         measurement: the figures; without the allocations, which need stack traces.
         peak_index: the index of the record that reached the peak, -1 when nothing was allocated.
             As in memray, the last one that did.
+        start_index: the index of the first record of the block's start mark.
+        interrupted: see :class:`BlockMarks`; the figures are too small then.
     """
 
     measurement: Measurement
     peak_index: int
+    start_index: int
+    interrupted: bool
 
 
-def account(records: Iterable[R], block: BlockMarks, *, current_thread_only: bool) -> Account:
+def account(records: Iterable[Record], block: BlockMarks, *, current_thread_only: bool) -> Account:
     """Read the figures of ``block`` from the records of its capture."""
-    ledger: _Ledger[None] = _Ledger()
-    return ledger.run(records, block, current_thread_only, block.end.first, lambda record: None)
+    return _Ledger().run(records, block, current_thread_only, block.end.first)
 
 
 def alive_at(
-    records: Iterable[R], block: BlockMarks, *, current_thread_only: bool, index: int
-) -> list[tuple[int, R]]:
-    """Return what ``block`` allocated and was alive after record ``index``: (bytes, record)."""
-    ledger: _Ledger[R] = _Ledger()
-    ledger.run(records, block, current_thread_only, index + 1, lambda record: record)
-    mapped = ((high - low, origin) for low, high, origin in ledger.mappings.ranges)
-    return [*ledger.live.values(), *mapped]
+    records: Iterable[Record], block: BlockMarks, *, current_thread_only: bool, index: int
+) -> list[tuple[int, int]]:
+    """Return what ``block`` allocated and was alive after record ``index``.
+
+    As pairs: the index of the record that allocated, and how many of its bytes were alive.
+    """
+    ledger = _Ledger()
+    ledger.run(records, block, current_thread_only, index + 1)
+    mapped = ((origin, high - low) for low, high, origin in ledger.mappings.ranges)
+    return sorted([*((origin, size) for size, origin in ledger.live.values()), *mapped])
 
 
-class _Ledger(Generic[T]):
-    """What is alive, and the sums so far. ``T`` is what is remembered of each allocation."""
+class _Ledger:
+    """What is alive, by address: its size and the index of the record that allocated it."""
 
     __slots__ = ("live", "mappings")
 
     def __init__(self) -> None:
-        self.live: dict[int, tuple[int, T]] = {}
-        self.mappings: _Mappings[T] = _Mappings()
+        self.live: dict[int, tuple[int, int]] = {}
+        self.mappings = _Mappings()
 
     def run(
-        self,
-        records: Iterable[R],
-        block: BlockMarks,
-        current_thread_only: bool,
-        stop: int,
-        remember: Callable[[R], T],
+        self, records: Iterable[Record], block: BlockMarks, current_thread_only: bool, stop: int
     ) -> Account:
         """Account for the records from the block's start up to, not including, ``stop``."""
         live = self.live
@@ -199,16 +196,17 @@ class _Ledger(Generic[T]):
                 alive -= mappings.remove(address, size)
                 if allocator == MUNMAP:
                     continue
+            elif address in live:
+                # Given out again before its free was seen: two threads in realloc and malloc can
+                # swap their records.
+                alive -= live.pop(address)[0]
             tid = record.tid
             if tid in at_work or (current_thread_only and tid != owner):
                 continue
             if allocator == MMAP:
-                mappings.add(address, size, remember(record))
+                mappings.add(address, size, index)
             else:
-                if address in live:
-                    # Two threads in realloc and malloc can swap their records; see the tests.
-                    alive -= live[address][0]
-                live[address] = (size, remember(record))
+                live[address] = (size, index)
             alive += size
             total += size
             n_allocations += 1
@@ -219,4 +217,4 @@ class _Ledger(Generic[T]):
         while histogram and not histogram[-1]:
             histogram.pop()
         measurement = Measurement(peak, total, n_allocations, alive, tuple(histogram))
-        return Account(measurement, peak_index)
+        return Account(measurement, peak_index, block.start.first, block.interrupted)

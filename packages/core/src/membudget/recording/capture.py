@@ -13,18 +13,44 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from types import ModuleType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
+from ..model import TraceSettings
 
 if TYPE_CHECKING:
     import memray
+
+# What sys.setprofile takes; or the object of a C profiler.
+ProfileFunction: TypeAlias = Any
 
 # Whether a file without a name can be opened a second time, through /proc.
 _UNNAMED_FILES = sys.platform == "linux"
 
 # memray samples the resident set size that often. Nothing here needs the samples, so: once an hour.
 _SAMPLE_INTERVAL_MS = 3_600_000
+
+
+def _take_profile_function() -> ProfileFunction | None:
+    """Return the profile function of this thread, for :func:`_set_profile_function`.
+
+    A C profiler, such as cProfile before Python 3.12, is switched off as well: there Python only
+    knows the profiler's object, which memray would put back as if it were a function.
+    """
+    profile: ProfileFunction | None = sys.getprofile()
+    if profile is not None and not callable(profile):
+        sys.setprofile(None)
+    return profile
+
+
+def _set_profile_function(profile: ProfileFunction | None) -> None:
+    """Set the profile function of this thread; a C profiler is switched on."""
+    if profile is None or callable(profile):
+        sys.setprofile(profile)
+    else:
+        sys.setprofile(None)
+        with contextlib.suppress(AttributeError):
+            profile.enable()
 
 
 def import_memray() -> ModuleType:
@@ -44,9 +70,14 @@ def import_memray() -> ModuleType:
 
 
 class Capture:
-    """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`."""
+    """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`.
 
-    def __init__(self) -> None:
+    Between :meth:`rest` and :meth:`wake` the tracker goes on, but not its profile function, which
+    slows every call of a Python function: stack traces of that time are not to be relied on.
+    """
+
+    def __init__(self, trace: TraceSettings) -> None:
+        self._trace = trace
         try:
             self._file: IO[bytes] = (
                 tempfile.TemporaryFile(prefix="membudget-")
@@ -59,7 +90,20 @@ class Capture:
                 f"written, or free some space there"
             ) from error
         self._tracker: memray.Tracker | None = None
-        self._tracker_thread = 0
+        # What memray's profile function has replaced, and in which thread.
+        self._program_profile: ProfileFunction | None = None
+        self._profile_thread = 0
+        self._resting = False
+
+    @property
+    def fd(self) -> int:
+        """The file, open for reading."""
+        return self._file.fileno()
+
+    @property
+    def recording(self) -> bool:
+        """Whether the tracker runs."""
+        return self._tracker is not None
 
     def path(self, pid: int | None = None) -> str:
         """Return a path that opens the file in process ``pid``'s view, by default in this one's."""
@@ -80,9 +124,13 @@ class Capture:
         try:
             # Kept before it starts: an interruption in between must not lose a running tracker.
             self._tracker = memray.Tracker(
-                destination=destination, memory_interval_ms=_SAMPLE_INTERVAL_MS
+                destination=destination,
+                memory_interval_ms=_SAMPLE_INTERVAL_MS,
+                native_traces=self._trace.native_traces,
+                trace_python_allocators=self._trace.trace_python_allocators,
             )
-            self._tracker_thread = threading.get_ident()
+            self._profile_thread = threading.get_ident()
+            self._program_profile = _take_profile_function()
             self._tracker.__enter__()
         except RuntimeError as error:
             self._tracker = None  # stopping this one would stop the other one
@@ -97,10 +145,30 @@ class Capture:
             self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
 
+    def rest(self) -> None:
+        """Give the calling thread its own profile function back, until :meth:`wake`."""
+        if sys.getprofile() is None:  # else the program has set one of its own meanwhile
+            own = self._profile_thread == threading.get_ident()
+            _set_profile_function(self._program_profile if own else None)
+        self._profile_thread = threading.get_ident()
+        self._resting = True
+
+    def wake(self) -> bool:
+        """End :meth:`rest`. False, and nothing is done, in a thread other than the resting one."""
+        if self._profile_thread != threading.get_ident():
+            return False
+        self._program_profile = _take_profile_function()
+        # Called by hand, as threading calls it for a new thread: sets memray's profile function for
+        # this thread, and takes note of the frames that are on the stack.
+        import_memray().start_thread_trace(None, "call", None)
+        self._resting = False
+        return True
+
     def stop(self) -> None:
         """Stop recording, and make the file ready to be read."""
-        self._stop_tracker()
-        self._trim()
+        if self._tracker is not None:
+            self._stop_tracker()
+            self._trim()
 
     def _stop_tracker(self) -> None:
         tracker = self._tracker
@@ -136,13 +204,15 @@ class Capture:
         since, and for a thread other than the one that it started in.
         """
         memray = import_memray()
-        profile = sys.getprofile()
+        profile = _take_profile_function()
         thread_profile = threading.getprofile()
         try:
             yield
         finally:
-            if profile is not None or self._tracker_thread != threading.get_ident():
-                sys.setprofile(profile)
+            replaced = self._profile_thread == threading.get_ident() and not self._resting
+            if profile is None and replaced:
+                profile = self._program_profile
+            _set_profile_function(profile)
             if thread_profile is not memray.start_thread_trace:
                 threading.setprofile(thread_profile)
 

@@ -11,6 +11,10 @@ asks the allocator once, for the object itself, keeps the GIL and makes nothing 
 larger than pymalloc's (512 bytes) so that the allocator is asked each time, and smaller than those
 that malloc maps from the system one by one.
 
+Python code that makes a mark leaves a trace beside it when python allocators are traced: the frame
+object of the function. So marks are made in C (csrc/marksmodule.c) where that could be built, and
+by the same sizes in Python elsewhere.
+
 Marks say two things at once. ``START`` and ``END`` are the borders of a block. Between ``PAUSE``
 and ``RESUME`` a thread does membudget's own work, which no block counts; ``END`` also pauses its
 thread and ``START`` also resumes it.
@@ -23,7 +27,18 @@ import random
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias
+
+if TYPE_CHECKING:
+    MARKS_ARE_MADE_IN_C = False
+else:
+    try:
+        from ._marks import MarkedBlock, make_mark
+    except ImportError:
+        MARKS_ARE_MADE_IN_C = False
+    else:
+        MARKS_ARE_MADE_IN_C = True
 
 
 class Record(Protocol):
@@ -68,8 +83,8 @@ class Mark:
 
 _BYTE: Final = b"\0"
 _DIGIT_BITS: Final = 12
-_DIGIT: Final = 1 << _DIGIT_BITS
-_SMALLEST: Final = 8192
+N_DIGITS: Final = 1 << _DIGIT_BITS
+SMALLEST: Final = 8192
 SERIALS: Final = 1 << 2 * _DIGIT_BITS
 """How many blocks can be told apart in one capture."""
 
@@ -79,8 +94,8 @@ Lengths: TypeAlias = tuple[int, int, int, int, int, int]
 # What CPython asks the allocator for beyond the length of a bytes object, and what the debug hooks
 # of PYTHONMALLOC=debug and -X dev can add: three or four words for each of two domains (see
 # PYMEM_DEBUG_EXTRA_BYTES in CPython's Objects/obmalloc.c). Any overhead in between is understood.
-_LEAST_OVERHEAD: Final = sys.getsizeof(b"")
-_MOST_OVERHEAD: Final = _LEAST_OVERHEAD + 2 * 4 * 8
+LEAST_OVERHEAD: Final = sys.getsizeof(b"")
+MOST_OVERHEAD: Final = LEAST_OVERHEAD + 2 * 4 * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +108,86 @@ class Alphabet:
     def draw(cls) -> Alphabet:
         """Draw a new random signature for this process."""
         # Not from random's shared generator: a program that seeded it must not see a difference.
-        digits = random.SystemRandom().sample(range(_DIGIT), 3)
-        return cls((_SMALLEST + digits[0], _SMALLEST + digits[1], _SMALLEST + digits[2]))
+        digits = random.SystemRandom().sample(range(N_DIGITS), 3)
+        return cls((SMALLEST + digits[0], SMALLEST + digits[1], SMALLEST + digits[2]))
 
     def spell(self, kind: Kind, serial: int = 0) -> Lengths:
         """Return the lengths of the ``bytes`` objects that make this mark."""
-        high, low = divmod(serial % SERIALS, _DIGIT)
-        return (*self.signature, _SMALLEST + kind, _SMALLEST + high, _SMALLEST + low)
+        high, low = divmod(serial % SERIALS, N_DIGITS)
+        return (*self.signature, SMALLEST + kind, SMALLEST + high, SMALLEST + low)
 
     def fits(self, position: int, length: int) -> bool:
         """Whether ``length`` can be the one at ``position`` of a mark."""
         if position < 3:
             return length == self.signature[position]
-        return 0 <= length - _SMALLEST < (len(Kind) if position == 3 else _DIGIT)
+        return 0 <= length - SMALLEST < (len(Kind) if position == 3 else N_DIGITS)
 
     @staticmethod
     def read(lengths: list[int]) -> tuple[Kind, int]:
         """Return the kind and serial that six lengths spell."""
-        kind, high, low = (length - _SMALLEST for length in lengths[3:])
-        return Kind(kind), high * _DIGIT + low
+        kind, high, low = (length - SMALLEST for length in lengths[3:])
+        return Kind(kind), high * N_DIGITS + low
 
 
-def make_mark(lengths: Lengths) -> None:
-    """Write a mark into the stream of the active tracker; ``lengths`` come from ``spell``."""
-    # No loop and no names: whatever allocates here would be counted in the block.
-    _BYTE * lengths[0]
-    _BYTE * lengths[1]
-    _BYTE * lengths[2]
-    _BYTE * lengths[3]
-    _BYTE * lengths[4]
-    _BYTE * lengths[5]
+if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
+
+    def make_mark(lengths: Lengths, /) -> None:
+        """Write a mark into the stream of the active tracker; ``lengths`` come from ``spell``."""
+        # No loop and no names: whatever allocates here would be counted in the block.
+        _BYTE * lengths[0]
+        _BYTE * lengths[1]
+        _BYTE * lengths[2]
+        _BYTE * lengths[3]
+        _BYTE * lengths[4]
+        _BYTE * lengths[5]
+
+    class MarkedBlock:
+        """The base class of what is entered with a START mark and left with an END mark.
+
+        Nothing of ours comes between the marks and what runs in the block.
+        """
+
+        _marks: tuple[Lengths, Lengths] | None = None
+
+        def _set_marks(self, start: Lengths, end: Lengths, /) -> None:
+            """Make these marks when the ``with`` statement is entered and left, once."""
+            self._marks = (start, end)
+
+        def _clear_marks(self) -> None:
+            """Make no marks."""
+            self._marks = None
+
+        def __enter__(self) -> Self:
+            self._enter()
+            if self._marks is not None:
+                make_mark(self._marks[0])
+            return self
+
+        def __exit__(
+            self,
+            exc_type: type[BaseException] | None,
+            raised: BaseException | None,
+            traceback: TracebackType | None,
+            /,
+        ) -> None:
+            __tracebackhide__ = True
+            if self._marks is not None:
+                make_mark(self._marks[1])
+                self._marks = None
+            self._leave(exc_type, raised, traceback)
+
+        def _enter(self) -> None:
+            """Do what there is to do when the ``with`` statement is entered."""
+            raise NotImplementedError
+
+        def _leave(
+            self,
+            exc_type: type[BaseException] | None,
+            raised: BaseException | None,
+            traceback: TracebackType | None,
+        ) -> None:
+            """Do what there is to do when the ``with`` statement is left."""
+            raise NotImplementedError
 
 
 @dataclass(slots=True)
@@ -144,7 +209,7 @@ def find_marks(records: Iterable[Record], alphabet: Alphabet) -> Iterator[Mark]:
     Records of other threads may lie between the records of a mark.
     """
     beginning = alphabet.signature[0]
-    least, most = beginning + _LEAST_OVERHEAD, beginning + _MOST_OVERHEAD
+    least, most = beginning + LEAST_OVERHEAD, beginning + MOST_OVERHEAD
     candidates: dict[int, _Candidate] = {}
     for index, record in enumerate(records):
         size = record.size

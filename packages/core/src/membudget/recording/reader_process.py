@@ -22,7 +22,8 @@ from ..model import Measurement
 from ..report.json import budget_from_json, measurement_from_json, measurement_to_json
 from .capture import written_length
 from .marks import Alphabet
-from .replay import BlockQuery, read_block
+from .query import BlockQuery
+from .reading import read_block
 
 _MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
 

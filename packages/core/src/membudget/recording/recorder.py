@@ -1,8 +1,15 @@
-"""The one recorder of a process: opens and closes blocks.
+"""The one recorder of a process: opens and closes blocks, decides when the tracker runs.
 
-The tracker starts with the first block that opens and stops with the last one that closes. A block
-that closes while others are open is read by the reader process, so that nothing which happens
-meanwhile is lost; the last one is read here, when the tracker has stopped.
+The tracker starts with the first block that opens. With the last one that closes it stops, or goes
+on for the next one while a run lasts (see :mod:`lingering`). What is recorded in between is a
+segment; a segment ends only where no block is open, and then when it has become large, when the
+next block asks for other settings, when the process forks, or when a block exceeded its budget and
+its stacks are needed at once.
+
+A block is read by the scanner while the tracker goes on. Where there is no scanner, or for the
+stacks of a block that ends while others are open, the reader process reads the capture, so that
+nothing which happens meanwhile is lost; and the last open block is read here, with the tracker
+stopped.
 
 Importing this module imports memray, so it is imported when the first block opens.
 
@@ -12,49 +19,59 @@ Raises:
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
 import itertools
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
-from ..errors import CaptureError
-from ..model import Budget, Measurement
-from .capture import Capture, import_memray
-from .marks import Alphabet, Kind, make_mark
+from ..checks import judge
+from ..errors import CaptureError, MisuseError
+from ..model import Allocation, Budget, Measurement, TraceSettings
+from .capture import import_memray
+from .lingering import Lingering
+from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark
+from .query import BlockQuery, LateAllocations
 from .reader_process import ReaderProcess
-from .replay import BlockQuery, read_block
+from .reading import checked
+from .segment import Segment
+
+SEGMENT_BYTES: Final = 2_000_000
+"""How large a capture may grow before the recording goes on in another one."""
 
 
 class OpenBlock:
-    """A block that has begun: :meth:`end` it, :meth:`read` it, :meth:`leave` it.
+    """A block that was opened: make its marks, :meth:`read` it, :meth:`leave` it.
 
     The recorder holds it weakly: one that is lost before it was read, because of an interruption
     between two steps, is abandoned, so that the tracker does not run on for it.
 
     Attributes:
         pid: the process that opened it.
+        start_mark, end_mark: the marks between which it lies. From the end mark until
+            :meth:`leave`, its thread is at work for membudget.
     """
 
-    __slots__ = ("__weakref__", "_end_mark", "_query", "_recorder", "_start_mark", "pid")
+    __slots__ = ("__weakref__", "_query", "_recorder", "end_mark", "pid", "start_mark")
 
     def __init__(self, recorder: Recorder, query: BlockQuery, alphabet: Alphabet) -> None:
         self._recorder = recorder
         self._query = query
-        self._start_mark = alphabet.spell(Kind.START, query.serial)
-        self._end_mark = alphabet.spell(Kind.END, query.serial)
-        self.pid = os.getpid()
+        self.start_mark: Final[Lengths] = alphabet.spell(Kind.START, query.serial)
+        self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, query.serial)
+        self.pid: Final = os.getpid()
 
-    def begin(self) -> None:
-        """Begin the block: what is allocated from here on counts in it."""
-        make_mark(self._start_mark)
-
-    def end(self) -> None:
-        """End the block: its thread is at work for membudget until :meth:`leave`."""
-        make_mark(self._end_mark)
-
-    def read(self) -> Measurement:
+    def read(self) -> tuple[Measurement, LateAllocations]:
         """Read the figures of the block, and close it.
+
+        Returns:
+            The measurement, and its allocations at the peak. The measurement has them already when
+            the budget is exceeded; otherwise they are read later, if they were asked for.
 
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
@@ -78,33 +95,66 @@ class Recorder:
         # By serial. Not a __del__ of OpenBlock: Python would run it for every block, and lose a
         # KeyboardInterrupt that happens to arrive in it.
         self._open: dict[int, weakref.ref[OpenBlock]] = {}
-        self._capture: Capture | None = None
+        self._segment: Segment | None = None
         self._reader: ReaderProcess | None = None
+        self._lingering = Lingering()
+        self._n_runs = 0
 
     def open(
-        self, budget: Budget, *, always_allocations: bool, stacks_begin_inside: bool
+        self,
+        budget: Budget,
+        *,
+        trace: TraceSettings | None = None,
+        always_allocations: bool = False,
+        stacks_begin_inside: bool = False,
     ) -> OpenBlock:
-        """Open a block; what the process allocates from here on counts in it.
+        """Open a block, which begins with its start mark.
+
+        Args:
+            budget: says whose memory counts, and when allocations at the peak are wanted.
+            trace: what the recording has to trace; None for what it traces, or for the default.
+            always_allocations: the allocations at the peak are wanted in any case.
+            stacks_begin_inside: see :class:`BlockQuery`.
 
         Raises:
             RecordingError: recording cannot start. The block is not open then.
+            MisuseError: a block is open whose recording traces something else.
         """
         if self._open:
             make_mark(self._pause_mark)
-        serial = next(self._serials)
+        serial = next(self._serials) % SERIALS
         query = BlockQuery(serial, budget, always_allocations, stacks_begin_inside)
         block = OpenBlock(self, query, self._alphabet)
         try:
             with self._lock:
+                segment = self._ready_segment(trace)
                 self._open[serial] = weakref.ref(block, lambda _: self.abandon(serial))
-                if self._capture is None:
-                    self._capture = Capture()
-                    self._capture.start()
-            block.begin()
+                segment.expect(query)
         except BaseException:
             self.abandon(serial)
             raise
         return block
+
+    def _ready_segment(self, trace: TraceSettings | None) -> Segment:
+        """Return the segment that records, for a block that asks for ``trace``."""
+        segment = self._segment
+        if segment is not None and self._open:
+            if trace not in (None, segment.trace):
+                raise MisuseError(
+                    f"this block asks for {trace}, and it opens while another block is recorded "
+                    f"with {segment.trace}. Blocks that overlap share one recording: give the "
+                    f"outer one the same settings, or leave them out here"
+                )
+            return segment
+        trace = trace or TraceSettings()
+        if segment is not None and not (segment.trace == trace and segment.wake()):
+            self._finish_segment()
+            segment = None
+        if segment is None:
+            # Kept before it starts: an interruption in between must not lose a running tracker.
+            self._segment = segment = Segment(self._alphabet, trace)
+            segment.start()
+        return segment
 
     def abandon(self, serial: int) -> None:
         """Close a block without reading it, if it is open; its thread is at work no more."""
@@ -113,38 +163,90 @@ class Recorder:
         if self._open:
             make_mark(self._resume_mark)
 
-    def read(self, query: BlockQuery) -> Measurement:
+    def read(self, query: BlockQuery) -> tuple[Measurement, LateAllocations]:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
-        with self._lock:
-            collecting = gc.isenabled()
+        with self._lock, _no_garbage_collection():
             try:
-                # The program's garbage, and what its finalizers warn of, stays where it is without
-                # measuring: in the program.
-                gc.disable()
-                if self._capture is None:
+                segment = self._segment
+                if segment is None:
                     raise CaptureError("the capture of this block was lost before the block ended")
-                if len(self._open) == 1:
-                    self._capture.stop()
-                    return read_block(self._capture.path(), self._alphabet, query)
-                if self._reader is None or not self._reader.usable:
-                    self._reader = ReaderProcess()
-                path = self._capture.path(os.getpid())
-                return self._reader.read_block(path, self._alphabet, query)
+                account = segment.scan(query)
+                if account is not None:
+                    measurement = checked(account).measurement
+                    if judge(measurement, query.budget).within:
+                        return measurement, segment.later(query, account)
+                measurement = self._read_in_full(segment, query)
+                return measurement, LateAllocations(query, measurement.allocations)
             finally:
-                if collecting:
-                    gc.enable()
                 self._close(query.serial)
 
+    def _read_in_full(self, segment: Segment, query: BlockQuery) -> Measurement:
+        if self._open.keys() <= {query.serial}:
+            return segment.read_block(query)
+        if self._reader is None or not self._reader.usable:
+            self._reader = ReaderProcess()
+        return self._reader.read_block(segment.path(os.getpid()), self._alphabet, query)
+
     def _close(self, serial: int) -> None:
-        """Close a block, and the capture with the last one.
+        """Close a block; with the last one, the segment rests or ends.
 
         Can be done again: every block is closed twice, so that one interruption, wherever it
         arrives, leaves nothing open.
         """
-        self._open.pop(serial, None)
-        if not self._open and self._capture is not None:
-            self._capture.close()
-            self._capture = None
+        was_open = self._open.pop(serial, None) is not None
+        segment = self._segment
+        if segment is None:
+            return
+        segment.forget(serial)
+        if self._open:
+            return
+        if was_open and self._goes_on(segment):
+            segment.rest()
+        elif not segment.resting:
+            self._finish_segment()
+
+    def _goes_on(self, segment: Segment) -> bool:
+        if not self._n_runs or not segment.can_rest:
+            return False
+        gap = segment.gap_bytes()
+        if gap is not None:
+            self._lingering.saw_gap(gap)
+        return segment.scanned_bytes < SEGMENT_BYTES and self._lingering.goes_on()
+
+    def _finish_segment(self) -> None:
+        segment = self._segment
+        if segment is not None:
+            try:
+                self._lingering.restart_seconds = segment.finish()
+            finally:
+                self._segment = None
+
+    def begin_run(self) -> None:
+        """Let the recording go on between blocks, until :meth:`end_run`."""
+        with self._lock:
+            self._n_runs += 1
+
+    def end_run(self) -> None:
+        """End what :meth:`begin_run` began."""
+        with self._lock:
+            self._n_runs = max(0, self._n_runs - 1)  # a forked child may end its parent's run
+            if not self._n_runs:
+                self.settle()
+
+    def settle(self) -> None:
+        """End the segment, if no block is open: what was left for later is read now."""
+        with self._lock, _no_garbage_collection():
+            if not self._open:
+                self._finish_segment()
+
+    def read_late(self, late: LateAllocations) -> tuple[Allocation, ...]:
+        """Return the allocations of a block; read them now if that has not happened."""
+        self.settle()
+        with self._lock, _no_garbage_collection():
+            if late.allocations is None and self._segment is not None:  # a block is open
+                query = replace(late.query, always_allocations=True)
+                late.allocations = self._read_in_full(self._segment, query).allocations
+            return late.allocations or ()
 
     def forget_in_child(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
@@ -152,8 +254,20 @@ class Recorder:
         self._open.clear()
         if self._reader is not None:
             self._reader.forget()
-        if self._capture is not None:
-            self._capture.forget_in_child()
+        if self._segment is not None:
+            self._segment.forget_in_child()
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Leave the program's garbage where it is without measuring, and its finalizers' warnings."""
+    collecting = gc.isenabled()
+    try:
+        gc.disable()
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def get_recorder() -> Recorder:
@@ -167,9 +281,16 @@ def _start_anew_in_child() -> None:
     parents.forget_in_child()
 
 
+def _settle() -> None:
+    _recorder.settle()
+
+
 # Made while this module is imported, so that two threads that open their first blocks at the same
 # time get the same one. memray's own fork handler lets go of the tracker and has to run before
 # ours, so it has to be registered before ours, which happens when memray is imported.
 import_memray()
-os.register_at_fork(after_in_child=_start_anew_in_child)
+# A tracker that merely lingers is stopped first: the child has nothing to let go of, and Python
+# finds no further thread to warn of.
+os.register_at_fork(before=_settle, after_in_child=_start_anew_in_child)
+atexit.register(_settle)
 _recorder = Recorder()

@@ -1,0 +1,361 @@
+#include "capture_decoder.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Record types, by the first byte of a record; see RecordType in memray's records.h. */
+enum {
+    FILLER = 0,
+    TRAILER = 1,
+    MEMORY_RECORD = 2,
+    NATIVE_TRACE_INDEX = 5,
+    MEMORY_MAP_START = 6,
+    SEGMENT_HEADER = 7,
+    SEGMENT = 8,
+    THREAD_RECORD = 10,
+    CONTEXT_SWITCH = 12,
+    CODE_OBJECT = 14,
+    FRAME_POP = 16,
+    OBJECT_RECORD = 32,
+    FRAME_PUSH = 64,
+    ALLOCATION = 128,
+};
+
+enum { CACHE_MISS = 15, ALL_ALLOCATIONS = 0, LAST_ALLOCATOR = ALLOCATOR_MUNMAP };
+
+/* Reading bytes. A failed read leaves the decoder at the end of the data. */
+
+static bool
+fill(Decoder *decoder)
+{
+    decoder->offset += decoder->position;
+    decoder->position = 0;
+    decoder->length = 0;
+    ssize_t n;
+    do {
+        n = pread(decoder->fd, decoder->buffer, DECODER_BUFFER_SIZE, (off_t)decoder->offset);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        return false;
+    }
+    decoder->length = (size_t)n;
+    return true;
+}
+
+static inline bool
+read_byte(Decoder *decoder, unsigned char *byte)
+{
+    if (decoder->position == decoder->length && !fill(decoder)) {
+        return false;
+    }
+    *byte = decoder->buffer[decoder->position++];
+    return true;
+}
+
+static bool
+read_bytes(Decoder *decoder, void *into, size_t n)
+{
+    unsigned char *bytes = into;
+    while (n--) {
+        if (!read_byte(decoder, bytes++)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+skip_bytes(Decoder *decoder, uint64_t n)
+{
+    while (n) {
+        if (decoder->position == decoder->length && !fill(decoder)) {
+            return false;
+        }
+        size_t here = decoder->length - decoder->position;
+        if (here > n) {
+            here = (size_t)n;
+        }
+        decoder->position += here;
+        n -= here;
+    }
+    return true;
+}
+
+/* Skip a string and its terminating zero; say whether it was empty. */
+static bool
+skip_string(Decoder *decoder, bool *empty)
+{
+    *empty = true;
+    for (;;) {
+        unsigned char byte;
+        if (!read_byte(decoder, &byte)) {
+            return false;
+        }
+        if (!byte) {
+            return true;
+        }
+        *empty = false;
+    }
+}
+
+static inline Decoded
+read_varint(Decoder *decoder, uint64_t *value)
+{
+    *value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        unsigned char byte;
+        if (!read_byte(decoder, &byte)) {
+            return END_OF_DATA;
+        }
+        *value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80)) {
+            return DECODED;
+        }
+    }
+    return DAMAGED;
+}
+
+static Decoded
+skip_varints(Decoder *decoder, int n)
+{
+    uint64_t ignored;
+    Decoded decoded = DECODED;
+    while (n-- && decoded == DECODED) {
+        decoded = read_varint(decoder, &ignored);
+    }
+    return decoded;
+}
+
+static Decoded
+skip_strings(Decoder *decoder, int n)
+{
+    bool ignored;
+    while (n--) {
+        if (!skip_string(decoder, &ignored)) {
+            return END_OF_DATA;
+        }
+    }
+    return DECODED;
+}
+
+static inline uint64_t
+unzigzag(uint64_t value)
+{
+    return (value >> 1) ^ (~(value & 1) + 1);
+}
+
+/* Records. */
+
+static inline Decoded
+read_pointer(Decoder *decoder, unsigned cached, uint64_t *address)
+{
+    if (cached != CACHE_MISS) {
+        /* 0 is the pointer that was added last. */
+        *address = decoder->pointers[(decoder->oldest_pointer + POINTER_CACHE_SIZE - 1 - cached)
+                                     % POINTER_CACHE_SIZE];
+        return DECODED;
+    }
+    uint64_t delta;
+    Decoded decoded = read_varint(decoder, &delta);
+    if (decoded != DECODED) {
+        return decoded;
+    }
+    decoder->last_pointer += unzigzag(delta);
+    *address = decoder->last_pointer << 3;
+    decoder->pointers[decoder->oldest_pointer] = *address;
+    decoder->oldest_pointer = (decoder->oldest_pointer + 1) % POINTER_CACHE_SIZE;
+    return DECODED;
+}
+
+static inline Decoded
+read_allocation(Decoder *decoder, unsigned char token, Record *record)
+{
+    Decoded decoded = read_pointer(decoder, (token >> 3) & 15, &record->address);
+    if (decoded != DECODED) {
+        return decoded;
+    }
+    record->allocator = token & 7;
+    if (!record->allocator && !read_byte(decoder, &record->allocator)) {
+        return END_OF_DATA;
+    }
+    if (!record->allocator || record->allocator > LAST_ALLOCATOR || !decoder->has_tid) {
+        return DAMAGED;
+    }
+    record->size = 0;
+    if (!frees(record->allocator)) {
+        if (decoder->native_traces) {
+            decoded = skip_varints(decoder, 1);
+        }
+        if (decoded == DECODED) {
+            decoded = read_varint(decoder, &record->size);
+        }
+    }
+    record->tid = decoder->tid;
+    record->index = decoder->next_index++;
+    return decoded;
+}
+
+static Decoded
+skip_object(Decoder *decoder, unsigned char token)
+{
+    uint64_t ignored;
+    Decoded decoded = read_pointer(decoder, (token >> 1) & 15, &ignored);
+    bool created = token & 1;
+    return decoded == DECODED && created && decoder->native_traces ? skip_varints(decoder, 1)
+                                                                   : decoded;
+}
+
+static Decoded
+skip_code_object(Decoder *decoder)
+{
+    uint64_t length;
+    Decoded decoded = skip_varints(decoder, 1);
+    if (decoded == DECODED) {
+        decoded = skip_strings(decoder, 2);
+    }
+    if (decoded == DECODED) {
+        decoded = skip_varints(decoder, 1);
+    }
+    if (decoded == DECODED) {
+        decoded = read_varint(decoder, &length);
+    }
+    if (decoded != DECODED) {
+        return decoded;
+    }
+    return skip_bytes(decoder, length) ? DECODED : END_OF_DATA;
+}
+
+static Decoded
+skip_segment_header(Decoder *decoder)
+{
+    Decoded decoded = skip_strings(decoder, 1);
+    if (decoded == DECODED) {
+        decoded = skip_varints(decoder, 1);
+    }
+    if (decoded != DECODED) {
+        return decoded;
+    }
+    return skip_bytes(decoder, sizeof(uintptr_t)) ? DECODED : END_OF_DATA;
+}
+
+static Decoded
+skip_segment(Decoder *decoder)
+{
+    return skip_bytes(decoder, sizeof(uintptr_t)) ? skip_varints(decoder, 1) : END_OF_DATA;
+}
+
+static Decoded
+read_context_switch(Decoder *decoder)
+{
+    unsigned long tid;
+    if (!read_bytes(decoder, &tid, sizeof(tid))) {
+        return END_OF_DATA;
+    }
+    decoder->tid = tid;
+    decoder->has_tid = true;
+    return DECODED;
+}
+
+static Decoded
+skip_other(Decoder *decoder, unsigned char token)
+{
+    if (token >= OBJECT_RECORD) {
+        return skip_object(decoder, token);
+    }
+    if (token >= FRAME_POP) {
+        return DECODED;
+    }
+    switch (token) {
+        case MEMORY_RECORD:
+        case NATIVE_TRACE_INDEX:
+            return skip_varints(decoder, 2);
+        case MEMORY_MAP_START:
+            return DECODED;
+        case SEGMENT_HEADER:
+            return skip_segment_header(decoder);
+        case SEGMENT:
+            return skip_segment(decoder);
+        case THREAD_RECORD:
+            return skip_strings(decoder, 1);
+        case CONTEXT_SWITCH:
+            return read_context_switch(decoder);
+        case CODE_OBJECT:
+            return skip_code_object(decoder);
+        default:
+            return DAMAGED;
+    }
+}
+
+Decoded
+decoder_next(Decoder *decoder, Record *record)
+{
+    for (;;) {
+        unsigned char token;
+        if (!read_byte(decoder, &token)) {
+            return END_OF_DATA;
+        }
+        if (token >= ALLOCATION) {
+            return read_allocation(decoder, token, record);
+        }
+        if (token == FILLER || token == TRAILER) {
+            decoder->position--;
+            return END_OF_DATA;
+        }
+        Decoded decoded
+                = token >= FRAME_PUSH ? skip_varints(decoder, 2) : skip_other(decoder, token);
+        if (decoded != DECODED) {
+            return decoded;
+        }
+    }
+}
+
+void
+decoder_resume(Decoder *decoder)
+{
+    decoder->offset += decoder->position;
+    decoder->position = 0;
+    decoder->length = 0;
+}
+
+Decoder
+decoder_fork(const Decoder *decoder, unsigned char *buffer)
+{
+    Decoder fork = *decoder;
+    fork.buffer = buffer;
+    decoder_resume(&fork);
+    return fork;
+}
+
+/* The header; see HeaderRecord in memray's records.h. Numbers are as the machine writes them. */
+Decoded
+decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
+{
+    memset(decoder, 0, sizeof(*decoder));
+    decoder->fd = fd;
+    decoder->buffer = buffer;
+    char magic[7];
+    int version;
+    unsigned char native_traces;
+    unsigned char format;
+    bool empty;
+    if (!read_bytes(decoder, magic, sizeof(magic)) || memcmp(magic, "memray", sizeof(magic)) != 0
+        || !read_bytes(decoder, &version, sizeof(version)) || version != CAPTURE_VERSION
+        || !skip_bytes(decoder, sizeof(int)) /* Python's version */
+        || !read_bytes(decoder, &native_traces, 1) || !read_bytes(decoder, &format, 1)
+        || format != ALL_ALLOCATIONS || !skip_bytes(decoder, 2 * sizeof(size_t) + 2 * sizeof(long long))
+        || !skip_string(decoder, &empty) /* the command line */
+        || !skip_bytes(decoder, sizeof(int) + sizeof(unsigned long) + sizeof(size_t) + 3)
+        || !skip_string(decoder, &empty)) /* the standard library */
+    {
+        return DAMAGED;
+    }
+    decoder->native_traces = native_traces;
+    for (int lists = 2; lists;) { /* site-packages and sys.path, each ended by an empty string */
+        if (!skip_string(decoder, &empty)) {
+            return DAMAGED;
+        }
+        lists -= empty;
+    }
+    return DECODED;
+}

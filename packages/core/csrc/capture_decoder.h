@@ -1,0 +1,94 @@
+/* The records of a memray capture, one after the other.
+ *
+ * Knows the encoding of FileFormat.ALL_ALLOCATIONS with header version 13 (memray 1.20), which
+ * memray describes in its record_writer.cpp and record_reader.cpp. Pure C; no Python.
+ *
+ * The file may still be written: memray fills it with zero bytes in advance and a zero byte where a
+ * record would begin is the end for now. Nothing that was read ahead is kept from one call of
+ * decoder_resume() to the next.
+ */
+#ifndef MEMBUDGET_CAPTURE_DECODER_H
+#define MEMBUDGET_CAPTURE_DECODER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CAPTURE_VERSION 13
+
+/* memray.AllocatorType, as far as a reader has to tell them apart. */
+enum {
+    ALLOCATOR_PYMALLOC_FREE = 1,
+    ALLOCATOR_FREE = 5,
+    ALLOCATOR_MMAP = 14,
+    ALLOCATOR_MUNMAP = 15,
+};
+
+static inline bool
+frees(unsigned char allocator)
+{
+    return allocator == ALLOCATOR_FREE || allocator == ALLOCATOR_PYMALLOC_FREE;
+}
+
+static inline bool
+allocates(unsigned char allocator)
+{
+    return !frees(allocator) && allocator != ALLOCATOR_MUNMAP;
+}
+
+/* One allocation record. Its index counts the allocation records before it, as memray's reader
+ * does. */
+typedef struct {
+    uint64_t tid;
+    uint64_t address;
+    uint64_t size;
+    uint64_t index;
+    unsigned char allocator;
+} Record;
+
+typedef enum {
+    DECODED,
+    END_OF_DATA, /* nothing more has been written yet */
+    DAMAGED,     /* no capture that this decoder knows */
+} Decoded;
+
+enum { POINTER_CACHE_SIZE = 15, DECODER_BUFFER_SIZE = 1 << 16 };
+
+typedef struct {
+    int fd;
+    bool native_traces;
+    /* What the encoding carries from record to record. */
+    uint64_t tid;
+    bool has_tid;
+    uint64_t last_pointer;
+    uint64_t pointers[POINTER_CACHE_SIZE];
+    unsigned oldest_pointer; /* the cache is a ring */
+    uint64_t next_index;
+    /* The bytes at hand: file offset of buffer[0], and the part of it that is not yet decoded. */
+    uint64_t offset;
+    size_t position;
+    size_t length;
+    unsigned char *buffer; /* DECODER_BUFFER_SIZE bytes */
+} Decoder;
+
+/* Begin with the capture's header. Returns DAMAGED for a header that is not of CAPTURE_VERSION or
+ * not of a capture of all allocations. */
+Decoded decoder_begin(Decoder *decoder, int fd, unsigned char *buffer);
+
+/* Read the file anew from where decoding stands. */
+void decoder_resume(Decoder *decoder);
+
+/* Decode up to and with the next allocation record. */
+Decoded decoder_next(Decoder *decoder, Record *record);
+
+/* Make a copy that decodes ahead, with a buffer of its own. */
+Decoder decoder_fork(const Decoder *decoder, unsigned char *buffer);
+
+/* How many bytes of the file have been decoded. */
+static inline uint64_t
+decoder_offset(const Decoder *decoder)
+{
+    return decoder->offset + decoder->position;
+}
+
+#endif

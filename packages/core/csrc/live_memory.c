@@ -1,0 +1,173 @@
+#include "live_memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_PLACES = 1 << 10, LEAST_RANGES = 64 };
+
+static size_t
+home_of(const Allocations *table, uint64_t address)
+{
+    /* Fibonacci hashing: the low bits of addresses say little. */
+    return (size_t)((address * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & (table->n_places - 1);
+}
+
+static size_t
+place_of(const Allocations *table, uint64_t address)
+{
+    size_t place = home_of(table, address);
+    while (table->places[place].address && table->places[place].address != address) {
+        place = (place + 1) & (table->n_places - 1);
+    }
+    return place;
+}
+
+static bool
+grow(Allocations *table)
+{
+    Allocations larger = {NULL, table->n_places ? 2 * table->n_places : LEAST_PLACES, table->n_used};
+    larger.places = calloc(larger.n_places, sizeof(Allocation));
+    if (!larger.places) {
+        return false;
+    }
+    for (size_t i = 0; i < table->n_places; i++) {
+        if (table->places[i].address) {
+            larger.places[place_of(&larger, table->places[i].address)] = table->places[i];
+        }
+    }
+    free(table->places);
+    *table = larger;
+    return true;
+}
+
+bool
+allocations_add(Allocations *table, uint64_t address, uint64_t size, Origin origin)
+{
+    if (!address) {
+        return true; /* nothing is ever allocated there; only damaged captures say so */
+    }
+    if (2 * (table->n_used + 1) > table->n_places && !grow(table)) {
+        return false;
+    }
+    table->places[place_of(table, address)] = (Allocation){address, size, origin};
+    table->n_used++;
+    return true;
+}
+
+bool
+allocations_remove(Allocations *table, uint64_t address, Allocation *removed)
+{
+    if (!table->n_used) {
+        return false;
+    }
+    size_t mask = table->n_places - 1;
+    size_t hole = place_of(table, address);
+    if (!table->places[hole].address) {
+        return false;
+    }
+    *removed = table->places[hole];
+    /* Move up what probing would no longer reach across the hole. */
+    for (size_t next = (hole + 1) & mask; table->places[next].address; next = (next + 1) & mask) {
+        size_t home = home_of(table, table->places[next].address);
+        if (((next - home) & mask) >= ((next - hole) & mask)) {
+            table->places[hole] = table->places[next];
+            hole = next;
+        }
+    }
+    table->places[hole].address = 0;
+    table->n_used--;
+    return true;
+}
+
+void
+allocations_clear(Allocations *table)
+{
+    free(table->places);
+    *table = (Allocations){NULL, 0, 0};
+}
+
+/* The first range that ends behind `address`. */
+static size_t
+first_behind(const Mappings *mappings, uint64_t address)
+{
+    size_t low = 0;
+    size_t high = mappings->n_ranges;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (mappings->ranges[middle].high > address) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+/* Replace the `n_old` ranges from `at` on by `n_new` others. */
+static bool
+splice(Mappings *mappings, size_t at, size_t n_old, const Mapping *new, size_t n_new)
+{
+    size_t n_ranges = mappings->n_ranges - n_old + n_new;
+    if (n_ranges > mappings->capacity) {
+        size_t capacity = mappings->capacity ? 2 * mappings->capacity : LEAST_RANGES;
+        Mapping *ranges = realloc(mappings->ranges, capacity * sizeof(Mapping));
+        if (!ranges) {
+            return false;
+        }
+        mappings->ranges = ranges;
+        mappings->capacity = capacity;
+    }
+    if (mappings->ranges) {
+        Mapping *place = mappings->ranges + at;
+        memmove(place + n_new, place + n_old, (mappings->n_ranges - at - n_old) * sizeof(Mapping));
+        memcpy(place, new, n_new * sizeof(Mapping));
+    }
+    mappings->n_ranges = n_ranges;
+    return true;
+}
+
+static uint64_t
+end_of(uint64_t address, uint64_t size)
+{
+    return size > UINT64_MAX - address ? UINT64_MAX : address + size;
+}
+
+bool
+mappings_add(Mappings *mappings, uint64_t address, uint64_t size, Origin origin)
+{
+    Mapping mapping = {address, end_of(address, size), origin};
+    if (mapping.low == mapping.high) {
+        return true;
+    }
+    return splice(mappings, first_behind(mappings, address), 0, &mapping, 1);
+}
+
+bool
+mappings_remove(Mappings *mappings, uint64_t address, uint64_t size, Unmapped unmapped, void *context)
+{
+    uint64_t end = end_of(address, size);
+    size_t first = first_behind(mappings, address);
+    size_t behind = first;
+    Mapping kept[2];
+    size_t n_kept = 0;
+    for (; behind < mappings->n_ranges && mappings->ranges[behind].low < end; behind++) {
+        Mapping mapping = mappings->ranges[behind];
+        uint64_t low = mapping.low > address ? mapping.low : address;
+        uint64_t high = mapping.high < end ? mapping.high : end;
+        unmapped(context, high - low, mapping.origin);
+        if (mapping.low < low) {
+            kept[n_kept++] = (Mapping){mapping.low, low, mapping.origin};
+        }
+        if (mapping.high > high) {
+            kept[n_kept++] = (Mapping){high, mapping.high, mapping.origin};
+        }
+    }
+    return behind == first || splice(mappings, first, behind - first, kept, n_kept);
+}
+
+void
+mappings_clear(Mappings *mappings)
+{
+    free(mappings->ranges);
+    *mappings = (Mappings){NULL, 0, 0};
+}

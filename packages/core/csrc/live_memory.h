@@ -1,0 +1,68 @@
+/* What is alive: allocations by address, and memory mappings as ranges of addresses.
+ *
+ * Each remembers when and by which thread it was made, so that every block can tell whether it
+ * counts it. Pure C; no Python. Memory is linear in what is alive.
+ */
+#ifndef MEMBUDGET_LIVE_MEMORY_H
+#define MEMBUDGET_LIVE_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where memory comes from.
+ *
+ * epoch: how many blocks had been started by then; thread: the number of the thread; index: that of
+ * its record. */
+typedef struct {
+    uint64_t index;
+    uint32_t epoch;
+    uint32_t thread;
+} Origin;
+
+typedef struct {
+    uint64_t address; /* 0: a free place in the table */
+    uint64_t size;
+    Origin origin;
+} Allocation;
+
+/* Open addressing with linear probing; a power of two of places. */
+typedef struct {
+    Allocation *places;
+    size_t n_places;
+    size_t n_used;
+} Allocations;
+
+typedef struct {
+    uint64_t low;
+    uint64_t high; /* the first address behind it */
+    Origin origin;
+} Mapping;
+
+/* Disjoint and sorted by address. */
+typedef struct {
+    Mapping *ranges;
+    size_t n_ranges;
+    size_t capacity;
+} Mappings;
+
+/* Add an allocation at an address that is not in the table. False: no memory. */
+bool allocations_add(Allocations *, uint64_t address, uint64_t size, Origin);
+
+/* Take an allocation out of the table; false when it is not there. */
+bool allocations_remove(Allocations *, uint64_t address, Allocation *removed);
+
+void allocations_clear(Allocations *);
+
+/* Add a mapping where nothing is mapped. False: no memory. */
+bool mappings_add(Mappings *, uint64_t address, uint64_t size, Origin);
+
+/* Told of each part that is unmapped. */
+typedef void (*Unmapped)(void *context, uint64_t size, Origin);
+
+/* Unmap a range: parts of mappings, or several. False: no memory. */
+bool mappings_remove(Mappings *, uint64_t address, uint64_t size, Unmapped, void *context);
+
+void mappings_clear(Mappings *);
+
+#endif

@@ -1,0 +1,40 @@
+"""What readers of a capture are asked: which block, how, and what may wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..model import Allocation, Budget
+
+
+@dataclass(frozen=True, slots=True)
+class BlockQuery:
+    """Which block to read, and how.
+
+    Attributes:
+        serial: the number in the block's marks.
+        budget: says whose memory counts, and when the allocations at the peak are wanted: when
+            the budget is exceeded.
+        always_allocations: the allocations at the peak are wanted in any case.
+        stacks_begin_inside: stack traces begin below the frame that opened the block, not with it.
+    """
+
+    serial: int
+    budget: Budget
+    always_allocations: bool = False
+    stacks_begin_inside: bool = False
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class LateAllocations:
+    """The allocations at the peak of a block, read when its segment ends, if anybody wants them.
+
+    To hold it is to want them: those that nobody holds any more are not read.
+
+    Attributes:
+        query: the block.
+        allocations: None until they are read.
+    """
+
+    query: BlockQuery
+    allocations: tuple[Allocation, ...] | None = None

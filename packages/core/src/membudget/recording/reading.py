@@ -1,0 +1,111 @@
+"""Reading blocks out of a capture that is written no more: the figures, and where they came from.
+
+The scanner reads the figures where it can be used, the replay elsewhere; stack traces come from
+memray's reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ..checks import judge
+from ..errors import CaptureError
+from ..model import Allocation, Measurement
+from .accounting import Account
+from .marks import Alphabet
+from .query import BlockQuery
+from .replay import Replay
+from .scanner import Scanner, scanner_problem
+from .stacks import Peak, read_allocations
+
+
+def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
+    """Read the figures of a block from the capture at ``path``.
+
+    Raises:
+        CaptureError: the capture cannot be read, or the block is not there in full.
+    """
+    try:
+        with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
+            account = checked(reader.account())
+            measurement = account.measurement
+            if not query.always_allocations and judge(measurement, query.budget).within:
+                return measurement
+            peak = _peak(reader, query, account)
+        return replace(measurement, allocations=read_allocations(path, [peak])[0])
+    except CaptureError:
+        raise
+    except Exception as error:  # memray's reader raises all sorts of them on damaged input
+        raise CaptureError(f"the capture of this block cannot be read: {error}") from error
+
+
+def read_peaks(
+    path: str, alphabet: Alphabet, blocks: Sequence[tuple[BlockQuery, Account]]
+) -> list[tuple[Allocation, ...]]:
+    """Read where the memory at the peaks of several scanned blocks came from, in one pass."""
+    peaks = []
+    for query, account in blocks:
+        with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
+            peaks.append(_peak(reader, query, account))
+    return read_allocations(path, peaks)
+
+
+def checked(account: Account | None) -> Account:
+    """Return an account that is whole.
+
+    Raises:
+        CaptureError: the block is not there in full.
+    """
+    if account is None:
+        raise CaptureError(
+            "the capture of this block is incomplete, so its budget could not be checked. "
+            "The disk may be full (memray then stops recording), or something in the "
+            "block stopped memray's tracker"
+        )
+    if account.interrupted:
+        raise CaptureError(
+            "something interrupted membudget inside this block, such as Ctrl-C, so not all "
+            "of its memory was counted and its budget could not be checked"
+        )
+    return account
+
+
+class _ScannedBlock:
+    """Reads one block with a scanner of its own; has the methods of :class:`Replay`.
+
+    Raises:
+        ValueError: the capture is none that the scanner knows.
+    """
+
+    def __init__(self, path: str, alphabet: Alphabet, query: BlockQuery) -> None:
+        self._alphabet = alphabet
+        self._query = query
+        with contextlib.ExitStack() as opened:
+            self._capture = opened.enter_context(open(path, "rb"))
+            self._scanner = self._new_scanner()
+            self.close = opened.pop_all().close
+
+    def _new_scanner(self) -> Scanner:
+        scanner = Scanner(self._capture.fileno(), self._alphabet)
+        scanner.expect(self._query)
+        return scanner
+
+    def account(self) -> Account | None:
+        return self._scanner.close_block(self._query.serial)
+
+    def alive_at(self, index: int) -> Iterable[tuple[int, int]]:
+        return self._new_scanner().alive_at(self._query.serial, index)
+
+
+def _reader_of(path: str, alphabet: Alphabet, query: BlockQuery) -> Replay | _ScannedBlock:
+    if scanner_problem() is None:
+        with contextlib.suppress(ValueError):
+            return _ScannedBlock(path, alphabet, query)
+    return Replay(path, alphabet, query)
+
+
+def _peak(reader: Replay | _ScannedBlock, query: BlockQuery, account: Account) -> Peak:
+    alive = reader.alive_at(account.peak_index) if account.peak_index >= 0 else ()
+    return Peak(account.start_index, alive, query.stacks_begin_inside)

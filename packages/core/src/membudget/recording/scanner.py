@@ -1,0 +1,102 @@
+"""The scanner: figures read by C code from a capture that is still being written.
+
+It reads what the figures need and nothing else, so it is much faster than the replay, and it does
+not use memray's reader, so it can run beside an active tracker. One scanner follows one capture;
+each scan goes on where the last one stopped. The C code is in ``csrc``.
+
+It is there when the C extension could be built (``pip install`` does so where there is a compiler)
+and the capture has the version that it knows; :func:`scanner_problem` says what is missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from array import array
+from collections.abc import Iterator
+from types import ModuleType
+
+from ..model import Measurement
+from .accounting import Account
+from .marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
+from .query import BlockQuery
+
+READER_VARIABLE = "MEMBUDGET_READER"
+"""Environment variable: ``replay`` keeps the scanner out, ``auto`` (the default) does not."""
+
+
+class Scanner:
+    """Follows one capture.
+
+    Args:
+        fd: the capture, open for reading.
+        alphabet: how its marks are spelled.
+
+    Raises:
+        ValueError: the capture is none that the scanner knows.
+    """
+
+    def __init__(self, fd: int, alphabet: Alphabet) -> None:
+        self._scanner = _import_scanner().Scanner(
+            fd, alphabet.signature, SMALLEST, N_DIGITS, (LEAST_OVERHEAD, MOST_OVERHEAD)
+        )
+
+    def expect(self, query: BlockQuery) -> None:
+        """Keep the books of a block whose start mark is still to come."""
+        self._scanner.expect(query.serial, query.budget.current_thread_only)
+
+    def forget(self, serial: int) -> None:
+        """Keep the books of a block no longer."""
+        self._scanner.forget(serial)
+
+    def close_block(self, serial: int) -> Account | None:
+        """Scan up to the end of a block; None when its marks are not all there.
+
+        Raises:
+            ValueError: the capture is damaged.
+        """
+        figures = self._scanner.close_block(serial)
+        if figures is None:
+            return None
+        *sums, peak_index, start_index, interrupted = figures
+        return Account(Measurement(*sums), peak_index, start_index, interrupted)
+
+    def alive_at(self, serial: int, index: int) -> Iterator[tuple[int, int]]:
+        """Scan up to record ``index``; see :func:`accounting.alive_at`."""
+        pairs = array("Q")
+        pairs.frombytes(self._scanner.alive_at(serial, index) or b"")
+        values = iter(pairs)
+        return zip(values, values, strict=True)
+
+    @property
+    def scanned_bytes(self) -> int:
+        """How much of the capture has been scanned."""
+        return int(self._scanner.offset)
+
+    @property
+    def idle_bytes(self) -> int:
+        """How much of that was written while no block was open."""
+        return int(self._scanner.idle_bytes)
+
+
+def _import_scanner() -> ModuleType:
+    return importlib.import_module("membudget.recording._scanner")
+
+
+@functools.cache
+def scanner_problem() -> str | None:
+    """Say why blocks are not read by the scanner in this process; None when they are."""
+    choice = os.environ.get(READER_VARIABLE, "auto")
+    if choice == "replay":
+        return f"{READER_VARIABLE}=replay in the environment"
+    if choice not in ("", "auto"):
+        return f"{READER_VARIABLE}={choice} in the environment is neither 'auto' nor 'replay'"
+    try:
+        _import_scanner()
+    except ImportError as error:
+        return (
+            f"its C extension is not there ({error}); to build it, have a C compiler when you "
+            f"install membudget"
+        )
+    return None

@@ -1,0 +1,150 @@
+"""A segment of the recording: a capture, its scanner, and what is to be read later."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Final
+
+from ..model import Measurement, TraceSettings
+from .accounting import Account
+from .capture import Capture
+from .marks import Alphabet
+from .query import BlockQuery, LateAllocations
+from .reading import read_block, read_peaks
+from .scanner import Scanner, scanner_problem
+
+
+class Segment:
+    """Records from :meth:`start` to :meth:`finish`.
+
+    Args:
+        alphabet: how marks are spelled.
+        trace: what the tracker traces.
+    """
+
+    def __init__(self, alphabet: Alphabet, trace: TraceSettings) -> None:
+        self._alphabet = alphabet
+        self._capture = Capture(trace)
+        self._scanner: Scanner | None = None
+        self._later: list[tuple[weakref.ref[LateAllocations], Account]] = []
+        self._idle_at_rest: int | None = None
+        self._start_seconds = 0.0
+        self.trace: Final = trace
+        self.resting = False
+
+    def start(self) -> None:
+        """Start the tracker; see :meth:`Capture.start`."""
+        begin = time.perf_counter()
+        self._capture.start()
+        self._start_seconds = time.perf_counter() - begin
+        if scanner_problem() is None:
+            with contextlib.suppress(ValueError):  # a version that the scanner does not know
+                self._scanner = Scanner(self._capture.fd, self._alphabet)
+
+    def expect(self, query: BlockQuery) -> None:
+        """Make ready for a block, before its start mark."""
+        if self._scanner is not None:
+            self._scanner.expect(query)
+
+    def forget(self, serial: int) -> None:
+        """Let go of a block that was read or abandoned."""
+        if self._scanner is not None:
+            self._scanner.forget(serial)
+
+    def scan(self, query: BlockQuery) -> Account | None:
+        """Read the figures of a block while the tracker runs; None where that cannot be done."""
+        if self._scanner is None:
+            return None
+        try:
+            return self._scanner.close_block(query.serial)
+        except ValueError:
+            self._scanner = None
+            return None
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether the next block can be recorded in this segment: it can be read there."""
+        return self._scanner is not None and self._capture.recording
+
+    @property
+    def scanned_bytes(self) -> int:
+        """How much has been scanned."""
+        return 0 if self._scanner is None else self._scanner.scanned_bytes
+
+    def path(self, pid: int) -> str:
+        """Return a path that opens the capture from another process."""
+        return self._capture.path(pid)
+
+    def rest(self) -> None:
+        """Go on recording between two blocks, at less cost; see :meth:`Capture.rest`."""
+        if self._scanner is not None:
+            self._idle_at_rest = self._scanner.idle_bytes
+        self.resting = True
+        self._capture.rest()
+
+    def wake(self) -> bool:
+        """End :meth:`rest`; see :meth:`Capture.wake`."""
+        self.resting = not self._capture.wake()
+        return not self.resting
+
+    def gap_bytes(self) -> int | None:
+        """Return how much was recorded in the gap before the first block since; None for none."""
+        if self._idle_at_rest is None or self._scanner is None:
+            return None
+        gap = self._scanner.idle_bytes - self._idle_at_rest
+        self._idle_at_rest = None
+        return gap
+
+    def later(self, query: BlockQuery, account: Account) -> LateAllocations:
+        """Return the allocations of a scanned block, to be read when the segment ends."""
+        if not query.always_allocations:
+            return LateAllocations(query, ())
+        late = LateAllocations(query)
+        self._later.append((weakref.ref(late), account))
+        return late
+
+    def read_block(self, query: BlockQuery) -> Measurement:
+        """Stop the tracker, and read a block in full; see :func:`reading.read_block`."""
+        self._capture.stop()
+        return read_block(self._capture.path(), self._alphabet, query)
+
+    def finish(self) -> float:
+        """Stop the tracker, read what was left for later, give the file back.
+
+        Can be done again.
+
+        Returns:
+            How many seconds the tracker took to start and to stop.
+        """
+        begin = time.perf_counter()
+        try:
+            self._capture.stop()
+            stop_seconds = time.perf_counter() - begin
+            wanted = list(self._wanted())
+            if wanted:
+                # For a report: what cannot be read is missing there, and fails no block.
+                with contextlib.suppress(Exception):
+                    self._read_later(wanted)
+        finally:
+            self._later.clear()
+            self._capture.close()
+        return self._start_seconds + stop_seconds
+
+    def forget_in_child(self) -> None:
+        """Let go of the capture in a forked child."""
+        self._capture.forget_in_child()
+
+    def _wanted(self) -> Iterator[tuple[LateAllocations, Account]]:
+        for reference, account in self._later:
+            late = reference()
+            if late is not None and late.allocations is None:
+                yield late, account
+
+    def _read_later(self, wanted: list[tuple[LateAllocations, Account]]) -> None:
+        blocks = [(late.query, account) for late, account in wanted]
+        found = read_peaks(self._capture.path(), self._alphabet, blocks)
+        for (late, _), allocations in zip(wanted, found, strict=True):
+            late.allocations = allocations

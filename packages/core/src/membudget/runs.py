@@ -1,0 +1,98 @@
+"""A run of many blocks, such as a run of tests: what the adapters share."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+
+from .model import Allocation, Measurement, Result, Verdict
+from .options import enforcement_is_on
+from .recording.platform import platform_is_supported
+from .recording.query import LateAllocations
+
+
+class Run:
+    """Keeps the recording going between the blocks of a run, and collects their results.
+
+    The allocations at the peak take a while to read, and a report shows few of the results: they
+    are read for those with the largest peaks only.
+
+    Args:
+        most_allocations: how many results will be shown, those with the largest peak; 0 for all.
+
+    Example:
+        >>> from membudget import Block, Budget
+        >>> run = Run(most_allocations=5)
+        >>> run.begin()
+        >>> def keep(*measured):
+        ...     run.add("load", *measured)
+        >>> with Block(Budget(), always_allocations=True, on_measured=keep):
+        ...     data = bytearray(100_000)
+        >>> [result.name for result in run.end()]
+        ['load']
+    """
+
+    def __init__(self, most_allocations: int) -> None:
+        self._most = most_allocations
+        self._results: dict[str, Result] = {}
+        self._late: dict[str, LateAllocations] = {}
+        self._recording = False
+
+    def begin(self) -> None:
+        """Begin the run: the recording goes on between blocks from here on."""
+        if enforcement_is_on() and platform_is_supported():
+            from .recording.recorder import get_recorder
+
+            get_recorder().begin_run()
+            self._recording = True
+
+    def add(
+        self, name: str, measurement: Measurement, verdict: Verdict, late: LateAllocations
+    ) -> Result:
+        """Keep what a block told its ``on_measured``, under a name; return it as a result."""
+        result = Result(name, measurement, verdict)
+        self.add_result(result)
+        self._late[name] = late
+        if self._most and len(self._late) > 2 * self._most:
+            # Letting go of the others is what keeps them from being read.
+            self._late = {shown: self._late[shown] for shown in self._largest(self._late)}
+        return result
+
+    def add_result(self, result: Result) -> None:
+        """Keep a result of another process; one of the same name before it is replaced."""
+        self._results[result.name] = result
+        self._late.pop(result.name, None)
+
+    def add_allocations(self, name: str, allocations: tuple[Allocation, ...]) -> None:
+        """Complete a result with its allocations at the peak, if it is there."""
+        result = self._results.get(name)
+        if result is not None:
+            measurement = replace(result.measurement, allocations=allocations)
+            self._results[name] = replace(result, measurement=measurement)
+
+    @property
+    def results(self) -> list[Result]:
+        """The results so far, in the order in which they came."""
+        return list(self._results.values())
+
+    def end(self) -> list[Result]:
+        """End the run, and return the results in the order in which they came.
+
+        Those with the largest peaks have their allocations.
+        """
+        if self._recording:
+            from .recording.recorder import get_recorder
+
+            self._recording = False
+            recorder = get_recorder()
+            self._late = {name: self._late[name] for name in self._largest(self._late)}
+            recorder.end_run()
+            for name, late in self._late.items():
+                self.add_allocations(name, recorder.read_late(late))
+        return self.results
+
+    def _largest(self, names: dict[str, LateAllocations]) -> list[str]:
+        most = self._most or len(names)
+        return heapq.nlargest(
+            most, names, key=lambda name: self._results[name].measurement.peak_bytes
+        )
