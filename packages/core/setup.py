@@ -10,7 +10,12 @@ def extension(name: str, *sources: str) -> Extension:
     return Extension(
         f"membudget.recording.{name}",
         [f"csrc/{source}" for source in sources],
-        depends=["csrc/capture_decoder.h", "csrc/live_memory.h", "csrc/scanner.h"],
+        depends=[
+            "csrc/capture_decoder.h",
+            "csrc/live_memory.h",
+            "csrc/peak_writer.h",
+            "csrc/scanner.h",
+        ],
         define_macros=LIMITED_API,
         extra_compile_args=["-std=gnu11", "-O2"],
         py_limited_api=True,
@@ -21,7 +26,14 @@ def extension(name: str, *sources: str) -> Extension:
 setup(
     ext_modules=[
         extension("_marks", "marksmodule.c"),
-        extension("_scanner", "scannermodule.c", "scanner.c", "live_memory.c", "capture_decoder.c"),
+        extension(
+            "_scanner",
+            "scannermodule.c",
+            "peak_writer.c",
+            "scanner.c",
+            "live_memory.c",
+            "capture_decoder.c",
+        ),
     ],
     # One wheel serves every version of CPython.
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

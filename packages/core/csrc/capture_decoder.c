@@ -296,6 +296,7 @@ decoder_next(Decoder *decoder, Record *record)
             return END_OF_DATA;
         }
         if (token >= ALLOCATION) {
+            record->offset = decoder_offset(decoder) - 1;
             return read_allocation(decoder, token, record);
         }
         if (token == FILLER || token == TRAILER) {
@@ -338,6 +339,7 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
     int version;
     unsigned char native_traces;
     unsigned char format;
+    unsigned char object_lifetimes;
     bool empty;
     if (!read_bytes(decoder, magic, sizeof(magic)) || memcmp(magic, "memray", sizeof(magic)) != 0
         || !read_bytes(decoder, &version, sizeof(version)) || version != CAPTURE_VERSION
@@ -345,12 +347,14 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
         || !read_bytes(decoder, &native_traces, 1) || !read_bytes(decoder, &format, 1)
         || format != ALL_ALLOCATIONS || !skip_bytes(decoder, 2 * sizeof(size_t) + 2 * sizeof(long long))
         || !skip_string(decoder, &empty) /* the command line */
-        || !skip_bytes(decoder, sizeof(int) + sizeof(unsigned long) + sizeof(size_t) + 3)
+        || !skip_bytes(decoder, sizeof(int) + sizeof(unsigned long) + sizeof(size_t) + 2)
+        || !read_bytes(decoder, &object_lifetimes, 1)
         || !skip_string(decoder, &empty)) /* the standard library */
     {
         return DAMAGED;
     }
     decoder->native_traces = native_traces;
+    decoder->object_lifetimes = object_lifetimes;
     for (int lists = 2; lists;) { /* site-packages and sys.path, each ended by an empty string */
         if (!skip_string(decoder, &empty)) {
             return DAMAGED;

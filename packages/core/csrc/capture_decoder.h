@@ -43,6 +43,7 @@ typedef struct {
     uint64_t address;
     uint64_t size;
     uint64_t index;
+    uint64_t offset; /* where the record begins in the file */
     unsigned char allocator;
 } Record;
 
@@ -57,6 +58,7 @@ enum { POINTER_CACHE_SIZE = 15, DECODER_BUFFER_SIZE = 1 << 16 };
 typedef struct {
     int fd;
     bool native_traces;
+    bool object_lifetimes;
     /* What the encoding carries from record to record. */
     uint64_t tid;
     bool has_tid;

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "peak_writer.h"
 #include "scanner.h"
 
 typedef struct {
@@ -145,11 +146,6 @@ close_block(PyObject *self, PyObject *arg)
                          (unsigned long long)block->start_index, PyBool_FromLong(block->interrupted));
 }
 
-typedef struct {
-    uint64_t index;
-    uint64_t size;
-} Alive;
-
 static int
 by_index(const void *left, const void *right)
 {
@@ -253,6 +249,38 @@ PyDoc_STRVAR(scanner_doc, "Scanner(fd, signature, smallest, n_digits, overheads)
                           "The other arguments spell marks, see marks.Alphabet. Raises ValueError for a\n"
                           "capture that it cannot read.");
 
+PyDoc_STRVAR(write_peak_doc,
+             "write_peak(capture, peak, start_index, alive)\n--\n\n"
+             "Write the capture of a peak, see csrc/peak_writer.h: from one file descriptor to another,\n"
+             "`alive` as alive_at() returns it. False for a capture that cannot be cut so.");
+
+static PyObject *
+write_peak_of(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int from, to;
+    unsigned long long mark;
+    const char *alive;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "iiKy#", &from, &to, &mark, &alive, &length)) {
+        return NULL;
+    }
+    /* bytes are aligned for what they hold here: they begin behind a header of pointers. */
+    switch (write_peak(from, to, mark, (const Alive *)alive, (size_t)length / sizeof(Alive))) {
+        case PEAK_WRITTEN:
+            Py_RETURN_TRUE;
+        case PEAK_NOT_WRITTEN:
+            return PyErr_SetFromErrno(PyExc_OSError);
+        default:
+            Py_RETURN_FALSE;
+    }
+}
+
+static PyMethodDef functions[] = {
+        {"write_peak", write_peak_of, METH_VARARGS, write_peak_doc},
+        {NULL, NULL, 0, NULL},
+};
+
 static PyType_Slot slots[] = {
         {Py_tp_doc, (void *)scanner_doc},
         {Py_tp_new, scanner_new},
@@ -288,6 +316,7 @@ static PyModuleDef module = {
         PyModuleDef_HEAD_INIT,
         .m_name = "_scanner",
         .m_doc = "Reads the figures of blocks from the capture that memray is still writing.",
+        .m_methods = functions,
         .m_slots = module_slots,
 };
 

@@ -347,12 +347,12 @@ def test_where_files_need_names() -> None:
     import tempfile
 
     from membudget import measure_memory
-    from membudget.recording import capture
+    from membudget.recording import files
     from workloads import KIB, allocate
 
     os.mkdir("tmp")
     tempfile.tempdir = os.path.abspath("tmp")
-    capture._UNNAMED_FILES = False
+    files._UNNAMED_FILES = False
     with measure_memory() as outer:
         with measure_memory() as inner:
             allocate(100 * KIB)

@@ -1,7 +1,7 @@
 """One stretch of recording: memray's tracker, and the file that it writes.
 
-The file has no name (where the system can do that, which is Linux), so nobody else can remove or
-change it and nothing is left behind, however the process ends.
+The file has no name where the system can do that, see :mod:`files`: nothing is left behind, however
+the process ends.
 """
 
 from __future__ import annotations
@@ -9,23 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
+from .files import path_of, temporary_file, written_length
 
 if TYPE_CHECKING:
     import memray
 
 # What sys.setprofile takes; or the object of a C profiler.
 ProfileFunction: TypeAlias = Any
-
-# Whether a file without a name can be opened a second time, through /proc.
-_UNNAMED_FILES = sys.platform == "linux"
 
 # memray samples the resident set size that often. Nothing here needs the samples, so: once an hour.
 _SAMPLE_INTERVAL_MS = 3_600_000
@@ -79,11 +76,7 @@ class Capture:
     def __init__(self, trace: TraceSettings) -> None:
         self._trace = trace
         try:
-            self._file: IO[bytes] = (
-                tempfile.TemporaryFile(prefix="membudget-")
-                if _UNNAMED_FILES
-                else tempfile.NamedTemporaryFile(prefix="membudget-")
-            )
+            self._file = temporary_file()
         except OSError as error:
             raise CaptureError(
                 f"cannot create a capture file: {error}. Set TMPDIR to a directory that can be "
@@ -107,9 +100,7 @@ class Capture:
 
     def path(self, pid: int | None = None) -> str:
         """Return a path that opens the file in process ``pid``'s view, by default in this one's."""
-        if _UNNAMED_FILES:
-            return f"/proc/{pid or 'self'}/fd/{self._file.fileno()}"
-        return self._file.name
+        return path_of(self._file, pid)
 
     def start(self) -> None:
         """Start recording.
@@ -229,17 +220,3 @@ class Capture:
             self._stop_tracker()
         finally:
             self._file.close()
-
-
-def written_length(file: IO[bytes]) -> int:
-    """Return the length of ``file`` without the zero bytes at its end."""
-    step = 1 << 16
-    end = file.seek(0, os.SEEK_END)
-    while end > 0:
-        begin = max(0, end - step)
-        file.seek(begin)
-        written = file.read(end - begin).rstrip(b"\0")
-        if written:
-            return begin + len(written)
-        end = begin
-    return 0

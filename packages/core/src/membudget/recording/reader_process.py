@@ -20,7 +20,7 @@ from typing import IO, Any
 from ..errors import CaptureError
 from ..model import Measurement
 from ..report.json import budget_from_json, measurement_from_json, measurement_to_json
-from .capture import written_length
+from .files import written_length
 from .marks import Alphabet
 from .query import BlockQuery
 from .reading import read_block

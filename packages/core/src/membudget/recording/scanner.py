@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from array import array
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -62,12 +61,9 @@ class Scanner:
         *sums, peak_index, start_index, interrupted = figures
         return Account(Measurement(*sums), peak_index, start_index, interrupted)
 
-    def alive_at(self, serial: int, index: int) -> Iterator[tuple[int, int]]:
+    def alive_at(self, serial: int, index: int) -> PackedAlive:
         """Scan up to record ``index``; see :func:`accounting.alive_at`."""
-        pairs = array("Q")
-        pairs.frombytes(self._scanner.alive_at(serial, index) or b"")
-        values = iter(pairs)
-        return zip(values, values, strict=True)
+        return PackedAlive(self._scanner.alive_at(serial, index) or b"")
 
     @property
     def scanned_bytes(self) -> int:
@@ -78,6 +74,38 @@ class Scanner:
     def idle_bytes(self) -> int:
         """How much of that was written while no block was open."""
         return int(self._scanner.idle_bytes)
+
+
+class PackedAlive:
+    """What :func:`accounting.alive_at` returns, packed: iterate over it for the pairs."""
+
+    def __init__(self, packed: bytes) -> None:
+        self.packed = packed
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        values = iter(memoryview(self.packed).cast("Q"))
+        return zip(values, values, strict=True)
+
+
+def write_peak(capture: int, peak: int, start_index: int, alive: PackedAlive) -> bool:
+    """Write a capture of the allocations that were alive at a peak.
+
+    Its first record is the one of ``start_index``, freed at once; its other allocations are those
+    that were alive, each of as many bytes.
+
+    Args:
+        capture: the file descriptor to read from.
+        peak: the file descriptor to write to.
+        start_index: the first record of the block's start mark.
+        alive: what was alive.
+
+    Returns:
+        False for a capture that cannot be cut so, because it traces more than allocations.
+
+    Raises:
+        OSError: writing failed.
+    """
+    return bool(_import_scanner().write_peak(capture, peak, start_index, alive.packed))
 
 
 def _import_scanner() -> ModuleType:

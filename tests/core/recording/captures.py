@@ -1,0 +1,139 @@
+"""Writes captures as memray 1.20 does: header version 13, all allocations.
+
+From the description of the format in memray's record_writer.cpp; that memray's own reader reads
+these captures is what shows that they are right.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterable, Sequence
+
+from membudget.recording.marks import FREE, PYMALLOC_FREE
+from programs import FakeRecord
+
+TRAILER = b"\x01"
+_FRAME_POP, _FRAME_PUSH, _ALLOCATION = 16, 64, 128
+
+
+def varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def zigzag(value: int) -> bytes:
+    value &= (1 << 64) - 1
+    return varint((value << 1 ^ (-(value >> 63))) & (1 << 64) - 1)
+
+
+def header(*, version: int = 13, native: bool = False, file_format: int = 0) -> bytes:
+    strings = b"python test.py\0"
+    paths = b"/lib/python\0" + b"/site-packages\0\0" + b"/path/one\0/path/two\0\0"
+    return b"".join(
+        [
+            b"memray\0",
+            struct.pack("=ii", version, 0x030B07F0),
+            bytes([native, file_format]),
+            struct.pack("=QQqq", 0, 0, 1, 2),
+            strings,
+            struct.pack("@i", 1) + struct.pack("@L", 1) + struct.pack("@N", 0),
+            bytes([1, 0, 0]),
+            paths,
+        ]
+    )
+
+
+class CaptureWriter:
+    """Encodes records; other kinds of records come between them at random.
+
+    Attributes:
+        ends: for each record, how long the capture is behind it.
+    """
+
+    def __init__(self, *, native: bool = False, seed: int = 0) -> None:
+        self.written = bytearray(header(native=native))
+        self.ends: list[int] = []
+        self._native = native
+        self._random = random.Random(seed)
+        self._tid = 0
+        self._pointer = 0
+        self._native_id = 0
+        self._first_line = 0
+        self._recent: list[int] = []
+        self._depths: dict[int, int] = {}
+        self._n_code_objects = 0
+
+    def write_all(self, records: Iterable[FakeRecord]) -> CaptureWriter:
+        for record in records:
+            self.write(record)
+        return self
+
+    def write(self, record: FakeRecord) -> None:
+        if self._random.random() < 0.3:
+            self._write_something_else()
+        if record.tid != self._tid:
+            self._tid = record.tid
+            self.written += b"\x0c" + struct.pack("@L", record.tid)
+        if self._random.random() < 0.3:
+            self._write_frames(record.tid)
+        self._write_allocation(record)
+        self.ends.append(len(self.written))
+
+    def _write_allocation(self, record: FakeRecord) -> None:
+        cached = self._recent.index(record.address) if record.address in self._recent else 15
+        in_token = record.allocator if record.allocator < 8 else 0
+        self.written.append(_ALLOCATION | cached << 3 | in_token)
+        if cached == 15:
+            self._recent = [record.address, *self._recent[:14]]
+            self.written += zigzag((record.address >> 3) - self._pointer)
+            self._pointer = record.address >> 3
+        if not in_token:
+            self.written.append(record.allocator)
+        if record.allocator in (FREE, PYMALLOC_FREE):
+            return
+        if self._native:
+            native_id = self._random.randrange(5)
+            self.written += zigzag(native_id - self._native_id)
+            self._native_id = native_id
+        self.written += varint(record.size)
+
+    def _write_frames(self, tid: int) -> None:
+        depth = self._depths.get(tid, 0)
+        if depth and self._random.random() < 0.5:
+            n_frames = self._random.randint(1, min(depth, 16))
+            self.written.append(_FRAME_POP | n_frames - 1)
+            self._depths[tid] = depth - n_frames
+            return
+        self._n_code_objects += 1
+        name = f"function_{self._n_code_objects}".encode()
+        self.written += b"\x0e" + varint(self._n_code_objects) + name + b"\0file.py\0"
+        line = self._random.randrange(1000)
+        self.written += zigzag(line - self._first_line) + varint(200) + bytes(200)
+        self._first_line = line
+        self.written.append(_FRAME_PUSH | self._random.randrange(2))
+        self.written += varint(self._n_code_objects) + zigzag(self._random.randrange(-1, 50))
+        self._depths[tid] = depth + 1
+
+    def _write_something_else(self) -> None:
+        kind = self._random.choice(["memory", "thread", "maps", "native"])
+        if kind == "memory":
+            self.written += b"\x02" + varint(self._random.getrandbits(40)) + varint(7)
+        elif kind == "thread" and self._tid:
+            self.written += b"\x0aMainThread\0"
+        elif kind == "maps":
+            self.written += b"\x06\x07/lib/libc.so\0" + varint(2) + struct.pack("@N", 4096)
+            self.written += (b"\x08" + struct.pack("@N", 64) + varint(1 << 20)) * 2
+        elif kind == "native" and self._native:
+            native_id = self._random.randrange(5)
+            self.written += b"\x05" + zigzag(16) + zigzag(native_id - self._native_id)
+            self._native_id = native_id
+
+
+def capture_of(records: Sequence[FakeRecord], *, native: bool = False, seed: int = 0) -> bytes:
+    """Return the whole capture of ``records``."""
+    return bytes(CaptureWriter(native=native, seed=seed).write_all(records).written + TRAILER)

@@ -1,0 +1,187 @@
+"""The scanner, the replay and the model agree on every figure of random programs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+
+import memray
+import pytest
+from captures import TRAILER, CaptureWriter, capture_of, header
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from membudget import Budget, Measurement
+from membudget.recording.marks import Kind, find_marks
+from membudget.recording.query import BlockQuery
+from membudget.recording.replay import Replay
+from membudget.recording.scanner import Scanner, scanner_problem
+from programs import ALPHABET, Block, Machine, Operation, operations
+
+pytestmark = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
+
+
+def run(program: list[Operation]) -> Machine:
+    machine = Machine()
+    machine.run(program)
+    return machine
+
+
+def query_of(serial: int, block: Block) -> BlockQuery:
+    return BlockQuery(serial, Budget(current_thread_only=block.thread_only))
+
+
+def figures_of(block: Block) -> Measurement:
+    sizes = Counter(size.bit_length() for size in block.sizes)
+    histogram = tuple(sizes[length] for length in range(max(sizes, default=-1) + 1))
+    return Measurement(block.peak, block.total, block.count, block.alive, histogram)
+
+
+@contextlib.contextmanager
+def file_of(data: bytes) -> Iterator[int]:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield file.fileno()
+
+
+@settings(max_examples=int(os.environ.get("MEMBUDGET_TEST_EXAMPLES", "200")), deadline=None)
+@given(operations, st.booleans(), st.integers(0, 1000), st.randoms(use_true_random=False))
+@example([("open", 1, 0, 0), ("mmap", 1, 0, 8), ("munmap", 1, 2, 3)], False, 0, None)
+def test_scanner_replay_and_model_agree(
+    program: list[Operation], native: bool, seed: int, chance: object
+) -> None:
+    """The scanner reads while the capture grows, some blocks late; the replay reads it whole."""
+    machine = run(program)
+    writer = CaptureWriter(native=native, seed=seed).write_all(machine.records)
+    capture = bytes(writer.written + TRAILER)
+    ends = sorted(
+        (mark.last, mark.serial)
+        for mark in find_marks(machine.records, ALPHABET)
+        if mark.kind is Kind.END
+    )
+    scanned = {}
+    with file_of(capture[: len(header())] + bytes(len(capture) + 4096)) as fd:
+        scanner = Scanner(fd, ALPHABET)
+        for serial, block in enumerate(machine.blocks):
+            scanner.expect(query_of(serial, block))
+        waiting = []
+        for last, serial in ends:
+            waiting.append(serial)
+            if getattr(chance, "random", lambda: 0.0)() < 0.3:
+                continue  # this one is read when the next one is
+            os.pwrite(fd, capture[: writer.ends[last]], 0)
+            for ended in waiting:
+                scanned[ended] = scanner.close_block(ended)
+            waiting.clear()
+        os.pwrite(fd, capture, 0)
+        for ended in waiting:
+            scanned[ended] = scanner.close_block(ended)
+    with file_of(capture) as fd:
+        for serial, block in enumerate(machine.blocks):
+            account = scanned[serial]
+            assert account is not None
+            assert account.measurement == figures_of(block)
+            assert not account.interrupted
+            replay = Replay(f"/proc/self/fd/{fd}", ALPHABET, query_of(serial, block))
+            assert replay.account() == account
+            if account.peak_index >= 0:
+                scanner = Scanner(fd, ALPHABET)
+                scanner.expect(query_of(serial, block))
+                alive = sorted(scanner.alive_at(serial, account.peak_index))
+                assert alive == sorted(replay.alive_at(account.peak_index))
+                assert sum(size for _, size in alive) == block.peak
+
+
+def test_memray_reads_what_the_tests_write() -> None:
+    """Otherwise the scanner would be tested against a format of our own."""
+    machine = run(
+        [("malloc", 1, 9, 0), ("mmap", 2, 3, 4), ("free", 1, 0, 0), ("work", 2, 5, 0)] * 9
+    )
+    with file_of(capture_of(machine.records)) as fd:
+        records = list(memray.FileReader(f"/proc/self/fd/{fd}").get_allocation_records())
+    assert [(r.tid, r.address, r.size, r.allocator) for r in records] == [
+        (r.tid, r.address, r.size, r.allocator) for r in machine.records
+    ]
+
+
+@pytest.mark.parametrize(
+    "capture",
+    [
+        b"",
+        b"memray\0",
+        b"something else entirely, and long enough for a header",
+        header(version=12),
+        header(version=14),
+        header(file_format=1),
+        header()[:-1],
+    ],
+)
+def test_other_captures_are_refused(capture: bytes) -> None:
+    """Another version is left to memray's reader, which knows what it reads."""
+    with file_of(capture) as fd, pytest.raises(ValueError, match="not a capture"):
+        Scanner(fd, ALPHABET)
+
+
+def test_a_block_whose_marks_are_not_all_there_has_no_figures() -> None:
+    """Wherever the capture ends; and forgotten blocks are never there."""
+    machine = run([("open", 1, 0, 0), ("malloc", 1, 9, 0), ("malloc", 2, 30, 0)])
+    capture = capture_of(machine.records)
+    n_whole = 0
+    for length in range(len(header()), len(capture)):
+        with file_of(capture[:length] + bytes(100)) as fd:
+            scanner = Scanner(fd, ALPHABET)
+            scanner.expect(query_of(0, machine.blocks[0]))
+            account = scanner.close_block(0)
+            if account is not None:
+                n_whole += 1
+                assert account.measurement == figures_of(machine.blocks[0])
+    assert 0 < n_whole < len(capture) // 2
+    with file_of(capture) as fd:
+        scanner = Scanner(fd, ALPHABET)
+        scanner.expect(query_of(0, machine.blocks[0]))
+        scanner.forget(0)
+        assert scanner.close_block(0) is None
+
+
+def test_an_interrupted_block_is_told_from_a_whole_one() -> None:
+    """A thread that never said that it was done with membudget's work."""
+    machine = Machine()
+    machine.open(1, 0, 0)
+    machine._mark(2, Kind.PAUSE, 0, 0)
+    machine.malloc(2, 500, 0)
+    machine._mark(2, Kind.END, 77, 0)
+    machine._close(0, 1)
+    with file_of(capture_of(machine.records)) as fd:
+        query = query_of(0, machine.blocks[0])
+        scanner = Scanner(fd, ALPHABET)
+        scanner.expect(query)
+        scanned = scanner.close_block(0)
+        assert scanned == Replay(f"/proc/self/fd/{fd}", ALPHABET, query).account()
+    assert scanned is not None
+    assert scanned.interrupted
+
+
+def test_many_blocks_threads_and_mappings() -> None:
+    """Larger than what random programs reach: tables grow, shrink and are cleared."""
+    machine = Machine()
+    for tid in range(1, 65):
+        machine.open(tid, -1, 0, thread_only=bool(tid % 2))
+    for n in range(1500):
+        machine.malloc(n % 64 + 1, n % 50, 0)
+        machine.mmap(n % 64 + 1, 3 * n % 997, n % 5 + 1)
+        if n % 3 == 0:
+            machine.free(n % 64 + 1, n, 0)
+            machine.munmap(1, 7 * n % 900, 3)
+    for serial in range(64):
+        machine._close(serial, serial + 1, -1)
+    with file_of(capture_of(machine.records)) as fd:
+        scanner = Scanner(fd, ALPHABET)
+        for serial, block in enumerate(machine.blocks):
+            scanner.expect(query_of(serial, block))
+        for serial, block in enumerate(machine.blocks):
+            account = scanner.close_block(serial)
+            assert account is not None
+            assert account.measurement == figures_of(block)

@@ -1,0 +1,152 @@
+/* Feeds damaged captures to the C code of the core, under AddressSanitizer; see run.py.
+ *
+ *     fuzz_scanner SEED N_INPUTS CAPTURE...
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "peak_writer.h"
+#include "scanner.h"
+
+enum { MOST_BYTES = 1 << 16, N_SERIALS = 8, MOST_ALIVE = 256 };
+
+static uint64_t state;
+
+static uint64_t
+draw(uint64_t below)
+{
+    state ^= state << 13; /* xorshift64 */
+    state ^= state >> 7;
+    state ^= state << 17;
+    return below ? state % below : 0;
+}
+
+static unsigned char input[MOST_BYTES];
+static size_t length;
+
+static void
+mutate_once(void)
+{
+    static const unsigned char telling[]
+            = {0, 1, 2, 5, 6, 7, 8, 10, 12, 14, 16, 32, 47, 64, 0x7f, 0x80, 0xf8, 0xfd, 0xfe, 0xff};
+    size_t at = draw(length);
+    size_t n = 1 + draw(16);
+    size_t from = draw(length);
+    switch (draw(7)) {
+        case 0:
+            input[at] ^= (unsigned char)(1 << draw(8));
+            break;
+        case 1:
+            input[at] = telling[draw(sizeof(telling))];
+            break;
+        case 2: /* a long number, or an end that never comes */
+            memset(input + at, draw(2) ? 0xff : 0x80, n < length - at ? n : length - at);
+            break;
+        case 3:
+            memset(input + at, 0, n < length - at ? n : length - at);
+            break;
+        case 4: /* cut */
+            length = at ? at : 1;
+            break;
+        case 5: /* leave out */
+            n = n < length - at ? n : length - at - 1;
+            memmove(input + at, input + at + n, length - at - n);
+            length -= n;
+            break;
+        default: /* repeat */
+            n = n * (1 + draw(64));
+            if (length + n <= MOST_BYTES && from + n <= length) {
+                memmove(input + at + n, input + at, length - at);
+                memmove(input + at, input + from, n);
+                length += n;
+            }
+    }
+}
+
+static uint64_t n_scanned;
+static uint64_t n_peaks;
+
+/* What the module does with a capture, in an order that varies. */
+static void
+feed(int fd, int out, const Spelling *spelling)
+{
+    static Scanner scanner;
+    const Block *block;
+    if (scanner_begin(&scanner, fd, spelling)) {
+        for (uint64_t serial = 0; serial < N_SERIALS; serial++) {
+            scanner_expect(&scanner, serial, serial & 1);
+        }
+        for (int i = 0; i < N_SERIALS; i++) {
+            uint64_t serial = draw(N_SERIALS);
+            if (scanner_close_block(&scanner, serial, &block) == SCANNED) {
+                n_scanned++;
+            }
+            if (!draw(4)) {
+                scanner_forget(&scanner, draw(N_SERIALS));
+            }
+        }
+    }
+    scanner_clear(&scanner);
+    if (scanner_begin(&scanner, fd, spelling)) {
+        scanner_expect(&scanner, 0, false);
+        scanner_scan_to(&scanner, draw(200));
+    }
+    scanner_clear(&scanner);
+    static Alive alive[MOST_ALIVE];
+    size_t n_alive = draw(MOST_ALIVE);
+    uint64_t index = draw(10);
+    for (size_t i = 0; i < n_alive; i++) {
+        alive[i] = (Alive){index += draw(4), draw(1 << 20)};
+    }
+    ftruncate(out, 0);
+    lseek(out, 0, SEEK_SET);
+    n_peaks += write_peak(fd, out, draw(20), alive, n_alive) == PEAK_WRITTEN;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc < 4) {
+        return 2;
+    }
+    uint64_t seed = strtoull(argv[1], NULL, 10);
+    uint64_t n_inputs = strtoull(argv[2], NULL, 10);
+    /* As the captures of the tests spell marks. */
+    Spelling spelling = {{9001, 9500, 8777}, 8192, 4096, 33, 97};
+    int n_seeds = argc - 3;
+    unsigned char(*seeds)[MOST_BYTES] = malloc((size_t)n_seeds * MOST_BYTES);
+    size_t *lengths = malloc((size_t)n_seeds * sizeof(size_t));
+    for (int i = 0; i < n_seeds; i++) {
+        FILE *file = fopen(argv[3 + i], "rb");
+        lengths[i] = file ? fread(seeds[i], 1, MOST_BYTES, file) : 0;
+        if (!lengths[i]) {
+            return 2;
+        }
+        fclose(file);
+    }
+    int fd = memfd_create("input", 0);
+    int out = memfd_create("peak", 0);
+    for (uint64_t n = 0; n < n_inputs; n++) {
+        state = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) + n * UINT64_C(0xD1B54A32D192ED03) + 1;
+        draw(0);
+        int which = (int)draw((uint64_t)n_seeds);
+        length = lengths[which];
+        memcpy(input, seeds[which], length);
+        for (uint64_t mutations = draw(6); mutations; mutations--) {
+            mutate_once();
+        }
+        if (ftruncate(fd, 0) || pwrite(fd, input, length, 0) != (ssize_t)length) {
+            return 2;
+        }
+        feed(fd, out, &spelling);
+    }
+    free(seeds);
+    free(lengths);
+    printf("%llu inputs, %llu blocks read, %llu peaks written, no finding\n",
+           (unsigned long long)n_inputs, (unsigned long long)n_scanned, (unsigned long long)n_peaks);
+    return 0;
+}
