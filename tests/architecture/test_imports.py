@@ -25,6 +25,8 @@ LAYERS = [
     {"recording", "testing"},
     {"blocks"},
     {"limits", "runs"},
+    {"doctor"},
+    {"__main__"},
     {"membudget"},
 ]
 

@@ -94,6 +94,7 @@ def test_figures_are_memrays() -> None:
         make_mark(end)
     del kept
     query = BlockQuery(1, Budget(), always_allocations=True)
+    os.environ["MEMBUDGET_READER"] = "auto"
     measured = read_block("capture.bin", alphabet, query)
     assert scanner_problem() is None
     os.environ["MEMBUDGET_READER"] = "replay"

@@ -1,4 +1,4 @@
-/* Feeds damaged captures to the C code of the core, under AddressSanitizer; see run.py.
+/* Feeds damaged captures to the C code of the core, under AddressSanitizer; see fuzz.py.
  *
  *     fuzz_scanner SEED N_INPUTS CAPTURE...
  */

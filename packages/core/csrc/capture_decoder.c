@@ -22,6 +22,9 @@ enum {
     ALLOCATION = 128,
 };
 
+/* Times 4, and times 4 again, it is the size of the buffer. */
+enum { FIRST_CHUNK = DECODER_BUFFER_SIZE / 64 };
+
 enum { CACHE_MISS = 15, ALL_ALLOCATIONS = 0, LAST_ALLOCATOR = ALLOCATOR_MUNMAP };
 
 /* Reading bytes. A failed read leaves the decoder at the end of the data. */
@@ -34,8 +37,11 @@ fill(Decoder *decoder)
     decoder->length = 0;
     ssize_t n;
     do {
-        n = pread(decoder->fd, decoder->buffer, DECODER_BUFFER_SIZE, (off_t)decoder->offset);
+        n = pread(decoder->fd, decoder->buffer, decoder->chunk, (off_t)decoder->offset);
     } while (n < 0 && errno == EINTR);
+    if (decoder->chunk < DECODER_BUFFER_SIZE) {
+        decoder->chunk *= 4;
+    }
     if (n <= 0) {
         return false;
     }
@@ -317,6 +323,7 @@ decoder_resume(Decoder *decoder)
     decoder->offset += decoder->position;
     decoder->position = 0;
     decoder->length = 0;
+    decoder->chunk = FIRST_CHUNK;
 }
 
 Decoder
@@ -335,6 +342,7 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
     memset(decoder, 0, sizeof(*decoder));
     decoder->fd = fd;
     decoder->buffer = buffer;
+    decoder->chunk = FIRST_CHUNK;
     char magic[7];
     int version;
     unsigned char native_traces;

@@ -70,6 +70,7 @@ typedef struct {
     uint64_t offset;
     size_t position;
     size_t length;
+    size_t chunk; /* how much to read next: little for a short look, more for a long way */
     unsigned char *buffer; /* DECODER_BUFFER_SIZE bytes */
 } Decoder;
 

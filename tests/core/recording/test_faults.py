@@ -96,6 +96,41 @@ def test_a_foreign_tracker_is_named() -> None:
 
 
 @in_subprocess
+def test_an_overwritten_capture_is_an_error() -> None:
+    """Whatever writes to it meanwhile; and the next block is recorded in another one."""
+    import os
+
+    from membudget import CaptureError, Run, limit_memory
+    from membudget.recording.recorder import get_recorder
+    from workloads import allocate
+
+    run = Run(most_allocations=5)
+    for garbage in (bytes(4000), b"\xff" * 4000, b"\x0e" * 4000):
+        for nested in (False, True):
+            try:
+                with limit_memory("1 GB") as memory:
+                    allocate(1000)
+                    segment = get_recorder()._segment
+                    assert segment is not None
+                    fd = segment._capture.fd
+                    for _ in range(2000):
+                        allocate(1000)
+                    os.pwrite(fd, garbage, 2000)
+                    if nested:
+                        with limit_memory("1 GB"):
+                            allocate(1000)
+            except CaptureError as error:
+                assert "could not be checked" in str(error) or "cannot be read" in str(error)
+            else:
+                raise AssertionError(f"a limit that nobody checked: {memory.measurement}")
+            with limit_memory("1 GB") as memory:
+                allocate(10)
+            assert memory.n_allocations >= 1
+        run.begin()
+    run.end()
+
+
+@in_subprocess
 def test_a_directory_that_cannot_be_written_is_an_error() -> None:
     import tempfile
 
@@ -146,11 +181,12 @@ def test_a_full_disk_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import os, signal, sys, tempfile, threading, time
-from membudget import limit_memory, measure_memory
+from membudget import Run, limit_memory, measure_memory
 from workloads import allocate
 tempfile.gettempdir()  # makes and removes a file of its own, when first asked
 with measure_memory(), measure_memory():  # imports what is needed
     pass
+run = Run(most_allocations=5)
 rounds = interrupted = 0
 for delay in range(60):
     timer = threading.Timer(0.0007 * delay, os.kill, (os.getpid(), signal.SIGINT))
@@ -165,7 +201,10 @@ for delay in range(60):
     except KeyboardInterrupt:
         interrupted += 1
     timer.join()
+    if delay == 30:  # the second half lingers between blocks
+        run.begin()
 assert interrupted == 60, f'{60 - interrupted} lost'
+run.end()
 import memray
 with memray.Tracker("after.bin"):
     pass

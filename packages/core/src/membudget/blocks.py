@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
 
 F = TypeVar("F", bound=Callable[..., Any])
-OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], None]
+OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], object]
 
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
 # a traceback begins at the user's code.

@@ -20,13 +20,11 @@ Raises:
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
 import itertools
 import os
 import threading
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -154,6 +152,8 @@ class Recorder:
             # Kept before it starts: an interruption in between must not lose a running tracker.
             self._segment = segment = Segment(self._alphabet, trace)
             segment.start()
+            if not self._lingering.restart_seconds:
+                self._lingering.restart_seconds = segment.start_seconds
         return segment
 
     def abandon(self, serial: int) -> None:
@@ -165,7 +165,7 @@ class Recorder:
 
     def read(self, query: BlockQuery) -> tuple[Measurement, LateAllocations]:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
-        with self._lock, _no_garbage_collection():
+        with self._lock, _GarbageStays():
             try:
                 segment = self._segment
                 if segment is None:
@@ -221,6 +221,11 @@ class Recorder:
             finally:
                 self._segment = None
 
+    @property
+    def scans(self) -> bool:
+        """Whether the scanner reads what is being recorded."""
+        return self._segment is not None and self._segment.can_rest
+
     def begin_run(self) -> None:
         """Let the recording go on between blocks, until :meth:`end_run`."""
         with self._lock:
@@ -235,14 +240,14 @@ class Recorder:
 
     def settle(self) -> None:
         """End the segment, if no block is open: what was left for later is read now."""
-        with self._lock, _no_garbage_collection():
+        with self._lock, _GarbageStays():
             if not self._open:
                 self._finish_segment()
 
     def read_late(self, late: LateAllocations) -> tuple[Allocation, ...]:
         """Return the allocations of a block; read them now if that has not happened."""
         self.settle()
-        with self._lock, _no_garbage_collection():
+        with self._lock, _GarbageStays():
             if late.allocations is None and self._segment is not None:  # a block is open
                 query = replace(late.query, always_allocations=True)
                 late.allocations = self._read_in_full(self._segment, query).allocations
@@ -258,15 +263,21 @@ class Recorder:
             self._segment.forget_in_child()
 
 
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Leave the program's garbage where it is without measuring, and its finalizers' warnings."""
-    collecting = gc.isenabled()
-    try:
-        gc.disable()
-        yield
-    finally:
-        if collecting:
+class _GarbageStays:
+    """Leaves the program's garbage where it is without measuring, and its finalizers' warnings."""
+
+    __slots__ = ("_collecting",)
+
+    def __enter__(self) -> None:
+        self._collecting = gc.isenabled()
+        try:
+            gc.disable()
+        except BaseException:  # KeyboardInterrupt, just when it was done
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        if self._collecting:
             gc.enable()
 
 

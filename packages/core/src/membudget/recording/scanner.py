@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator
 from types import ModuleType
 
+from ..errors import InvalidOptionError
 from ..model import Measurement
 from .accounting import Account
 from .marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
@@ -114,12 +115,16 @@ def _import_scanner() -> ModuleType:
 
 @functools.cache
 def scanner_problem() -> str | None:
-    """Say why blocks are not read by the scanner in this process; None when they are."""
+    """Say why blocks are not read by the scanner in this process; None when they are.
+
+    Raises:
+        InvalidOptionError: ``MEMBUDGET_READER`` is neither ``auto`` nor ``replay``.
+    """
     choice = os.environ.get(READER_VARIABLE, "auto")
     if choice == "replay":
         return f"{READER_VARIABLE}=replay in the environment"
     if choice not in ("", "auto"):
-        return f"{READER_VARIABLE}={choice} in the environment is neither 'auto' nor 'replay'"
+        raise InvalidOptionError(f"{READER_VARIABLE}: {choice!r} is neither 'auto' nor 'replay'")
     try:
         _import_scanner()
     except ImportError as error:

@@ -31,7 +31,7 @@ class Segment:
         self._scanner: Scanner | None = None
         self._later: list[tuple[weakref.ref[LateAllocations], Account]] = []
         self._idle_at_rest: int | None = None
-        self._start_seconds = 0.0
+        self.start_seconds = 0.0
         self.trace: Final = trace
         self.resting = False
 
@@ -39,7 +39,7 @@ class Segment:
         """Start the tracker; see :meth:`Capture.start`."""
         begin = time.perf_counter()
         self._capture.start()
-        self._start_seconds = time.perf_counter() - begin
+        self.start_seconds = time.perf_counter() - begin
         if scanner_problem() is None:
             with contextlib.suppress(ValueError):  # a version that the scanner does not know
                 self._scanner = Scanner(self._capture.fd, self._alphabet)
@@ -131,7 +131,7 @@ class Segment:
         finally:
             self._later.clear()
             self._capture.close()
-        return self._start_seconds + stop_seconds
+        return self.start_seconds + stop_seconds
 
     def forget_in_child(self) -> None:
         """Let go of the capture in a forked child."""

@@ -1,6 +1,6 @@
 """Fuzzes the C code of the core with damaged captures, under AddressSanitizer.
 
-    uv run python tests/fuzz/run.py --inputs 1000000
+    uv run python tests/fuzz/fuzz.py --inputs 1000000
 
 Needs gcc or clang with its sanitizers. Writes captures of random programs, builds
 ``fuzz_scanner.c`` with the code under ``packages/core/csrc``, and lets it mutate them; a finding

@@ -1,6 +1,6 @@
 """What measuring costs, side by side with pytest-memray and with plain pytest, in one run.
 
-    uv run --with pytest-memray python tests/benchmarks/run.py
+    uv run --with pytest-memray python tests/benchmarks/benchmarks.py
 
 Whole processes, interleaved, so that a busy machine is busy for all of them; the table shows
 medians of the user and system time, and ratios of them. ``--quick`` runs small ones, to try the

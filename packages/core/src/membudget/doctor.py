@@ -1,0 +1,94 @@
+"""``python -m membudget doctor``: whether budgets are enforced here, and what measures them."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+
+from .errors import MembudgetError
+from .limits import measure_memory
+from .options import ENFORCEMENT_VARIABLE, enforcement_is_on
+from .recording.marks import MARKS_ARE_MADE_IN_C
+from .recording.platform import platform_is_supported
+from .recording.scanner import scanner_problem
+from .sizes import format_size
+
+_N_BYTES = 1_000_000
+
+
+def diagnose() -> tuple[list[str], bool]:
+    """Return what there is to say, line by line, and whether budgets are enforced here.
+
+    Measures a small block to find out.
+    """
+    lines = [f"{name}: {text}" for name, text in _surroundings()]
+    try:
+        problem = _problem()
+        if problem is None:
+            lines += [f"{name}: {text}" for name, text in _engine()]
+            problem = _measure()
+    except MembudgetError as error:
+        problem = f"because of an error: {error}"
+    lines.append(f"budgets: {f'NOT ENFORCED, {problem}' if problem else 'enforced'}")
+    return lines, problem is None
+
+
+def _surroundings() -> Iterator[tuple[str, str]]:
+    implementation = platform.python_implementation()
+    yield "membudget", metadata.version("membudget")
+    yield "Python", f"{implementation} {platform.python_version()} on {sys.platform}"
+    yield "memray", _version_of_memray()
+    directory = tempfile.gettempdir()
+    free = format_size(shutil.disk_usage(directory).free)
+    yield "captures", f"in {directory}, where {free} are free"
+
+
+def _version_of_memray() -> str:
+    try:
+        return metadata.version("memray")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _problem() -> str | None:
+    if not platform_is_supported():
+        return "because memray does not run on this platform"
+    if not enforcement_is_on():
+        return f"because {ENFORCEMENT_VARIABLE}=off is in the environment"
+    return None
+
+
+def _engine() -> Iterator[tuple[str, str]]:
+    problem = scanner_problem()
+    if problem is None and not _scanner_knows_captures():
+        problem = "this memray writes captures of a version that the scanner does not know"
+    if problem is None:
+        yield "reader", "scanner (C): figures are read while memray goes on recording"
+    else:
+        yield "reader", f"replay (Python), slower, because {problem}"
+    if MARKS_ARE_MADE_IN_C:
+        yield "marks", "made in C: an empty block measures nothing"
+    else:
+        yield "marks", "made in Python: they show when python allocators are traced"
+
+
+def _scanner_knows_captures() -> bool:
+    with measure_memory():
+        from .recording.recorder import get_recorder
+
+        return get_recorder().scans
+
+
+def _measure() -> str | None:
+    with measure_memory() as memory:
+        data = bytearray(_N_BYTES)
+    if not len(data) <= memory.peak_bytes < 2 * len(data):
+        return (
+            f"because a block that allocates {len(data):,} bytes measured {memory.peak_bytes:,}; "
+            f"please report this"
+        )
+    return None

@@ -1,0 +1,462 @@
+"""How the recording lives: across blocks, runs, settings, segments, threads and processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import in_subprocess, run_python_in
+from membudget.recording.lingering import SECONDS_PER_BYTE, Lingering
+from membudget.recording.scanner import scanner_problem
+
+SCANS = scanner_problem() is None
+needs_scanner = pytest.mark.skipif(
+    not SCANS, reason="without a scanner, every block has its own recording"
+)
+
+
+def test_a_gap_that_costs_more_than_a_restart_stops_the_recording() -> None:
+    """Once, then twice as long each time; a cheap gap forgives."""
+    lingering = Lingering()
+    lingering.restart_seconds = 0.01
+    dear = int(0.02 / SECONDS_PER_BYTE)
+    assert lingering.goes_on()
+    for n_stopped in (1, 2, 4):
+        lingering.saw_gap(dear)
+        assert [lingering.goes_on() for _ in range(n_stopped + 1)] == [False] * n_stopped + [True]
+    lingering.saw_gap(100)
+    assert lingering.goes_on()
+    lingering.saw_gap(dear)
+    assert [lingering.goes_on(), lingering.goes_on()] == [False, True]
+
+
+@needs_scanner
+@in_subprocess
+def test_one_recording_serves_the_blocks_of_a_run() -> None:
+    """And ends with it; without a run, each block ends its own."""
+    import memray
+    from membudget import Run, measure_memory
+    from membudget.recording.recorder import get_recorder
+    from workloads import allocate
+
+    run = Run(most_allocations=5)
+    run.begin()
+    with measure_memory():
+        pass
+    segment = get_recorder()._segment
+    assert segment is not None
+    for n in range(100):
+        with measure_memory() as memory:
+            allocate(1000 + n)
+        allocate(5000)  # between the blocks
+        if n:  # in the first, Python makes objects of its own for this function
+            assert (memory.peak_bytes, memory.n_allocations) == (1000 + n, 1)
+        assert get_recorder()._segment is segment
+    run.end()
+    assert get_recorder()._segment is None
+    with memray.Tracker("after.bin"):
+        pass
+    with measure_memory():
+        pass
+    assert get_recorder()._segment is None
+
+
+@needs_scanner
+@in_subprocess
+def test_a_large_segment_is_cut_between_blocks() -> None:
+    """So that captures stay small; figures do not change, and nothing open is cut."""
+    from membudget import Run, measure_memory
+    from membudget.recording import recorder
+    from workloads import allocate
+
+    recorder.SEGMENT_BYTES = 20_000  # type: ignore[misc]
+    run = Run(most_allocations=5)
+    run.begin()
+    segments = set()
+    kept = []
+    for n in range(30):
+        with measure_memory() as outer:
+            with measure_memory() as memory:
+                for _ in range(500):
+                    allocate(1000)
+            segment = recorder.get_recorder()._segment
+            assert segment is not None
+            segments.add(id(segment))
+            kept.append(segment)
+        if n:  # in the first, Python makes objects of its own for this function
+            assert (memory.peak_bytes, memory.n_allocations) == (1000, 500)
+            assert outer.n_allocations == 500
+    run.end()
+    assert 5 < len(segments) < 30
+
+
+@needs_scanner
+@in_subprocess
+def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None:
+    """Reading stacks is what takes long: it is left to the end, and to what will be shown."""
+    from typing import Any
+
+    from membudget import Block, Budget, LateAllocations, Measurement, Run, Verdict
+    from membudget.recording import segment
+    from workloads import KIB, allocate
+
+    n_read = 0
+    read_later = segment.Segment._read_later
+
+    def counting(self: segment.Segment, wanted: list[Any]) -> None:
+        nonlocal n_read
+        n_read += len(wanted)
+        read_later(self, wanted)
+
+    segment.Segment._read_later = counting  # type: ignore[method-assign]
+    run = Run(most_allocations=2)
+    run.begin()
+    for n in (5, 90, 20, 80, 10, 70):
+
+        def keep(m: Measurement, v: Verdict, late: LateAllocations, name: str = str(n)) -> None:
+            run.add(name, m, v, late)
+
+        with Block(Budget(), always_allocations=True, on_measured=keep):
+            allocate(n * KIB)
+    results = run.end()
+    assert [result.name for result in results] == ["5", "90", "20", "80", "10", "70"]
+    shown = {result.name for result in results if result.measurement.allocations}
+    assert shown == {"90", "80"}
+    assert n_read == 2
+    allocation = results[1].measurement.allocations[0]
+    assert (allocation.size_bytes, allocation.n_allocations) == (90 * KIB, 1)
+    assert [frame.function for frame in allocation.stack] == [
+        "malloc",
+        "allocate",
+        "test_only_the_largest_results_of_a_run_have_their_allocations_read",
+    ]
+
+
+@in_subprocess
+def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
+    """As when a test of a pytest plugin runs pytest in its own process."""
+    from membudget import Block, Budget, LateAllocations, Measurement, Run, Verdict, measure_memory
+    from workloads import KIB, allocate
+
+    with measure_memory() as outer:
+        run = Run(most_allocations=0)
+        run.begin()
+
+        def keep(m: Measurement, v: Verdict, late: LateAllocations) -> None:
+            run.add("inner", m, v, late)
+
+        with Block(Budget(), always_allocations=True, on_measured=keep):
+            allocate(50 * KIB)
+        (result,) = run.end()
+        assert result.measurement.allocations[0].size_bytes == 50 * KIB
+        allocate(80 * KIB)
+    assert outer.peak_bytes >= 80 * KIB
+
+
+@in_subprocess
+def test_blocks_with_other_settings() -> None:
+    """A top-level block gets what it asks for; inside an open block, only what is there already."""
+    from membudget import Block, Budget, MisuseError, Run, TraceSettings, measure_memory
+
+    objects = TraceSettings(trace_python_allocators=True)
+    run = Run(most_allocations=5)
+    run.begin()
+    for trace in (None, objects, TraceSettings(native_traces=True), TraceSettings(), objects):
+        with Block(Budget(), trace=trace) as memory:
+            kept = [str(n) for n in range(300, 400)]
+        assert len(kept) == 100
+        counts_objects = trace is not None and trace.trace_python_allocators
+        assert (memory.n_allocations >= 100) == counts_objects, (trace, memory.measurement)
+    with Block(Budget(), trace=objects) as outer:
+        with Block(Budget(), trace=objects) as same, measure_memory() as any_settings:
+            kept = [str(n) for n in range(300, 400)]
+        try:
+            with Block(Budget(), trace=TraceSettings()):
+                raise AssertionError("the body must not run")
+        except MisuseError as error:
+            assert "trace_python_allocators=True" in str(error)
+            assert "while another block is recorded" in str(error)
+        more = [str(n) for n in range(300, 400)]
+    assert len(more) == 100
+    assert same.n_allocations >= any_settings.n_allocations >= 100
+    assert outer.n_allocations >= same.n_allocations + 100
+    run.end()
+
+
+@needs_scanner
+@in_subprocess
+def test_an_empty_block_measures_nothing_in_every_mode() -> None:
+    from membudget import Block, Budget, Run, TraceSettings, measure_memory
+
+    # Small functions: before it calls __exit__, Python 3.12 makes an int of the place in the
+    # function, which is a new object for places beyond 256.
+    def empty(trace: TraceSettings) -> Block:
+        with Block(Budget(), trace=trace) as memory:
+            pass
+        return memory
+
+    def nested(trace: TraceSettings) -> Block:
+        with Block(Budget(), trace=trace), measure_memory() as memory:
+            pass
+        return memory
+
+    modes = [
+        TraceSettings(native, objects) for native in (False, True) for objects in (False, True)
+    ]
+    run = Run(most_allocations=5)
+    for _ in range(2):  # without a run, and in one
+        for trace in modes:
+            for block in (empty, empty, nested, nested):
+                memory = block(trace)
+                assert memory.n_allocations == 0, (block, trace, memory.measurement)
+        run.begin()
+
+
+@in_subprocess
+def test_a_thousand_nested_blocks() -> None:
+    """Each is exact; in one thread, closed from the inside out."""
+    import contextlib
+
+    from membudget import measure_memory
+    from workloads import allocate
+
+    blocks = [measure_memory() for _ in range(1000 if SCANS else 20)]
+    with contextlib.ExitStack() as stack:
+        for block in blocks:
+            stack.enter_context(block)
+            allocate(1_000_000)
+    for depth, block in enumerate(blocks):
+        measured = block.measurement
+        assert measured is not None
+        # What is smaller is the stack of blocks itself, as it grows.
+        assert measured.size_histogram[20] == len(blocks) - depth
+        assert 1_000_000 <= measured.peak_bytes < 2_200_000  # and maybe an arena
+
+
+@in_subprocess
+def test_many_threads_with_blocks_of_their_own() -> None:
+    """At the same time; each counts its own thread, exactly."""
+    import threading
+
+    from membudget import measure_memory
+    from workloads import allocate
+
+    n_threads = 64 if SCANS else 8
+    barrier = threading.Barrier(n_threads)
+    wrong = []
+
+    def work(n: int) -> None:
+        with measure_memory(current_thread_only=True) as memory:
+            barrier.wait()
+            for _ in range(50):
+                allocate(1_000_000 + n)
+            barrier.wait()
+        measured = memory.measurement
+        assert measured is not None
+        large = sum(measured.size_histogram[20:])
+        if large != 50 or not 1_000_000 + n <= measured.peak_bytes < 1_100_000:
+            wrong.append((n, measured))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[0]
+
+
+@in_subprocess
+def test_a_thread_that_outlives_a_block() -> None:
+    """What it does later belongs to later blocks; what it frees later was retained."""
+    import threading
+
+    from membudget import Run, measure_memory
+    from memray._test import MemoryAllocator
+    from workloads import KIB
+
+    Run(most_allocations=1).begin()
+    first, second, done = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        kept, more = MemoryAllocator(), MemoryAllocator()
+        kept.malloc(100 * KIB)
+        first.set()
+        second.wait()
+        kept.free()
+        more.malloc(200 * KIB)
+        more.free()
+        done.set()
+
+    with measure_memory() as before:
+        thread = threading.Thread(target=work)
+        thread.start()
+        first.wait()
+    with measure_memory() as after:
+        second.set()
+        done.wait()
+    thread.join()
+    assert before.retained_bytes >= 100 * KIB
+    assert 200 * KIB <= after.peak_bytes < 230 * KIB
+
+
+@in_subprocess
+def test_blocks_of_a_run_may_come_from_different_threads() -> None:
+    """The stacks of each are its own."""
+    import threading
+
+    from membudget import Block, Budget, Run
+    from workloads import KIB, allocate
+
+    run = Run(most_allocations=0)
+    run.begin()
+
+    def block(name: str) -> None:
+        with Block(Budget(), always_allocations=True, on_measured=lambda *m: run.add(name, *m)):
+            allocate(100 * KIB)
+
+    for n in range(6):
+        if n % 3:
+            block(f"main {n}")
+            continue
+        thread = threading.Thread(target=block, args=(f"thread {n}",))
+        thread.start()
+        thread.join()
+    for result in run.end():
+        (allocation,) = [a for a in result.measurement.allocations if a.size_bytes == 100 * KIB]
+        assert [frame.function for frame in allocation.stack] == ["malloc", "allocate", "block"]
+
+
+@in_subprocess
+def test_a_fork_between_the_blocks_of_a_run() -> None:
+    """Python has no thread to warn of, the child starts clean, and the parent's run goes on."""
+    import os
+
+    from membudget import Run, measure_memory
+    from workloads import KIB, allocate
+
+    run = Run(most_allocations=5)
+    run.begin()
+    for _ in range(3):
+        with measure_memory():
+            pass
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                with measure_memory() as memory:
+                    allocate(100 * KIB)
+                assert memory.peak_bytes == 100 * KIB, memory.measurement
+                run.end()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with measure_memory() as memory:
+            allocate(100 * KIB)
+        assert memory.peak_bytes == 100 * KIB
+    run.end()
+
+
+MULTIPROCESSING = """
+import multiprocessing, sys
+from membudget import limit_memory, measure_memory, MemoryLimitExceeded
+from workloads import KIB, allocate
+
+def child(n):
+    with measure_memory() as memory:
+        allocate(n * KIB)
+    try:
+        with limit_memory("10 KB"):
+            allocate(n * KIB)
+    except MemoryLimitExceeded as error:
+        return memory.peak_bytes, str(error).splitlines()[0]
+
+if __name__ == "__main__":
+    import warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: fork with threads, memray's
+    context = multiprocessing.get_context(sys.argv[1])
+    with measure_memory() as memory:
+        allocate(300 * KIB)
+        with context.Pool(2) as pool:
+            results = pool.map(child, [100, 200])
+    assert results[0][0] == 100 * KIB and results[1][0] == 200 * KIB, results
+    assert results[1][1] == "Block was limited to 10.0KiB but allocated 200.0KiB", results
+    assert memory.peak_bytes >= 300 * KIB
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_measure_for_themselves(tmp_path: Path, method: str) -> None:
+    """Parent and children each have a recorder; errors travel with what they carry."""
+    (tmp_path / "program.py").write_text(MULTIPROCESSING)
+    contract = str(Path(__file__).parents[2] / "contract")
+    environment = {"PYTHONPATH": contract, "PYTHONWARNINGS": "default"}
+    done = run_python_in(tmp_path, "program.py", method, environment=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("end", ["pass", "sys.exit(0)", "os._exit(0)", "os.kill(os.getpid(), 9)"])
+def test_an_exit_between_the_blocks_of_a_run_leaves_no_file(tmp_path: Path, end: str) -> None:
+    (tmp_path / "tmp").mkdir()
+    program = (
+        "import os, sys\nfrom membudget import Run, measure_memory\nRun(1).begin()\n"
+        f"with measure_memory(): pass\nwith measure_memory(): pass\n{end}"
+    )
+    done = run_python_in(tmp_path, "-c", program, environment={"TMPDIR": str(tmp_path / "tmp")})
+    assert done.returncode in (0, -9), done.stderr
+    assert done.stderr == ""
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@in_subprocess
+def test_profile_functions_are_back_between_the_blocks_of_a_run() -> None:
+    """A debugger or a profiler works there as without measuring."""
+    import sys
+    from types import FrameType
+
+    from membudget import Run, measure_memory
+
+    calls: list[str] = []
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        calls.append(event)
+
+    run = Run(most_allocations=5)
+    run.begin()
+    for function in (None, profile, None, profile):
+        sys.setprofile(function)
+        with measure_memory():
+            pass
+        assert sys.getprofile() is function
+    calls.clear()
+    len("a call that the profile function sees")
+    assert calls
+    sys.setprofile(None)
+    run.end()
+    assert sys.getprofile() is None
+
+
+@in_subprocess
+def test_cprofile_goes_on_after_a_block() -> None:
+    """Before Python 3.12 it is no function that could be put back as one."""
+    import cProfile
+
+    from membudget import Run, limit_memory, measure_memory
+
+    def seen() -> None: ...
+
+    run = Run(most_allocations=5)
+    for _ in range(2):  # without a run, and in one
+        with cProfile.Profile() as profiler:
+            for _ in range(3):
+                with limit_memory("1 GB"):
+                    bytearray(100_000)
+                seen()
+            with measure_memory():
+                pass
+        names = {
+            entry.code.co_name for entry in profiler.getstats() if hasattr(entry.code, "co_name")
+        }
+        assert "seen" in names
+        run.begin()
+    run.end()
