@@ -124,11 +124,22 @@ class Benchmarks:
         text = suites.LIMITED_TESTS.format(n_tests=self._n(1000))
         self._against_theirs("1000 small tests with a limit", text, added=True, goal=0.1)
 
+    def kept_objects(self) -> None:
+        """One test with 3 million records of objects that it keeps, python allocators traced."""
+        text = suites.KEPT_OBJECTS.format(n_records=self._n(3_000_000))
+        self._against_theirs(
+            "3 million records, objects are kept",
+            text,
+            "--trace-python-allocators",
+            added=False,
+            goal=0.5,
+        )
+
     def many_objects(self) -> None:
-        """One test with 3 million records, python allocators traced."""
+        """One test with 3 million records of objects that it drops, python allocators traced."""
         text = suites.MANY_OBJECTS.format(n_records=self._n(3_000_000))
         self._against_theirs(
-            "3 million records, python allocators",
+            "3 million records, objects are dropped",
             text.replace("bytes(600)", "bytes(100)"),
             "--trace-python-allocators",
             added=False,

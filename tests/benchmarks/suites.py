@@ -21,6 +21,13 @@ def test_heavy():
         del data
 """
 
+# Objects of several kinds that stay alive, as in a test that parses a document.
+KEPT_OBJECTS = """
+def test_heavy():
+    kept = [{{"list": [i], "text": str(i)}} for i in range({n_records} // 14)]
+    assert kept
+"""
+
 HEAVY_FIXTURE = """
 import pytest
 

@@ -3,13 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_PLACES = 1 << 10, LEAST_RANGES = 64 };
+enum { LEAST_PLACES = 1 << 10, LEAST_RANGES = 64, PAGE_BITS = 12, ALIGNMENT_BITS = 4 };
 
 static size_t
 home_of(const Allocations *table, uint64_t address)
 {
-    /* Fibonacci hashing: the low bits of addresses say little. */
-    return (size_t)((address * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & (table->n_places - 1);
+    /* Pages go anywhere (Fibonacci hashing); addresses of one page stay together, because what was
+     * allocated together is used together. */
+    uint64_t page = (address >> PAGE_BITS) * UINT64_C(0x9E3779B97F4A7C15) >> 24;
+    uint64_t in_page = (address >> ALIGNMENT_BITS) & ((1 << (PAGE_BITS - ALIGNMENT_BITS)) - 1);
+    return (size_t)(page << (PAGE_BITS - ALIGNMENT_BITS) | in_page) & (table->n_places - 1);
 }
 
 static size_t

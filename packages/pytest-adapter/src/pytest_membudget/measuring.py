@@ -21,7 +21,6 @@ from membudget import (
     Verdict,
     budget_of,
     enforcement_is_on,
-    platform_is_supported,
     report_json,
     report_text,
 )
@@ -49,6 +48,21 @@ def _function_replaced(item: pytest.Function, function: Callable[..., object]) -
         item.obj = original
         if looked_up:
             delattr(instance, item.name)
+
+
+class NotMeasuringPlugin:
+    """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        check_markers(items)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_line("")
+        terminalreporter.write_sep("=", report_text.TITLE)
+        reason = "memray does not run here"
+        if not enforcement_is_on():
+            reason = "MEMBUDGET=off in the environment"
+        terminalreporter.write_line(f"Nothing was measured: {reason}")
 
 
 class MeasuringPlugin:
@@ -153,7 +167,3 @@ class MeasuringPlugin:
             symbols=report_text.can_show_symbols(sys.stdout),
         ):
             terminalreporter.write_line(line)
-        if not enforcement_is_on():
-            terminalreporter.write_line("Nothing was measured: MEMBUDGET=off in the environment")
-        elif not platform_is_supported():
-            terminalreporter.write_line("Nothing was measured: memray does not run here")

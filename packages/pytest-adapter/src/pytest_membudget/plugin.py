@@ -6,9 +6,15 @@ import importlib.util
 import os
 
 import pytest
-from membudget import OPTIONS, InvalidOptionError, resolve
+from membudget import (
+    OPTIONS,
+    InvalidOptionError,
+    enforcement_is_on,
+    platform_is_supported,
+    resolve,
+)
 
-from .measuring import MeasuringPlugin
+from .measuring import MeasuringPlugin, NotMeasuringPlugin
 
 _CONFLICT = (
     "pytest-membudget and pytest-memray cannot be loaded together: both add the option --memray. "
@@ -55,5 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
-    if settings.memray:
-        config.pluginmanager.register(MeasuringPlugin(config, settings), "membudget-measuring")
+    if not settings.memray:
+        return
+    measures = enforcement_is_on() and platform_is_supported()
+    plugin = MeasuringPlugin(config, settings) if measures else NotMeasuringPlugin()
+    config.pluginmanager.register(plugin, "membudget-measuring")
