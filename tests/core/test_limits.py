@@ -425,6 +425,81 @@ def test_what_cannot_be_measured_is_refused() -> None:
         measure_memory()(3)  # type: ignore[type-var]
 
 
+@in_subprocess
+def test_work_that_is_still_to_come_is_no_pass() -> None:
+    """A decorator in between, or an object, can hide that a call only makes a coroutine."""
+    import asyncio
+    import functools
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from membudget import MemoryLimitExceeded, MisuseError, limit_memory
+    from workloads import allocate
+
+    def plain(function: Callable[[], object]) -> Callable[[], object]:
+        @functools.wraps(function)
+        def wrapper() -> object:
+            return function()
+
+        return wrapper
+
+    @limit_memory("1 KB")
+    @plain
+    async def coroutine() -> None: ...
+
+    @limit_memory("1 KB")
+    @plain
+    def generator() -> Iterator[int]:
+        yield 1
+
+    @limit_memory("1 KB")
+    @plain
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (coroutine, generator, async_generator):
+        try:
+            function()
+        except MisuseError as error:
+            assert f"{function.__qualname__}() returned a" in str(error)
+            assert "not run yet" in str(error)
+        else:
+            raise AssertionError("a limit that holds for nothing")
+
+    class Loader:
+        async def __call__(self) -> None:
+            allocate(5000)
+
+    try:
+        asyncio.run(limit_memory("1 KB")(Loader())())
+    except MemoryLimitExceeded:
+        pass
+    else:
+        raise AssertionError("an async call was not measured")
+
+
+@in_subprocess
+def test_a_generator_that_is_closed_early_still_exceeds() -> None:
+    """A note on GeneratorExit would be seen by nobody."""
+    from collections.abc import Generator
+
+    from membudget import MemoryLimitExceeded, limit_memory
+    from workloads import allocate
+
+    def generator() -> Generator[int, None, None]:
+        with limit_memory("1 KB"):
+            allocate(5000)
+            yield 1
+
+    running = generator()
+    next(running)
+    try:
+        running.close()
+    except MemoryLimitExceeded:
+        pass
+    else:
+        raise AssertionError("the excess was lost")
+
+
 def test_misuse_is_a_runtime_error() -> None:
     assert issubclass(MisuseError, RuntimeError)
     assert issubclass(limit_memory, Block)

@@ -183,11 +183,15 @@ def test_d(x): ...
         "test_it.py::test_a: @pytest.mark.limit_memory('1 MBanana'): '1 MBanana' is not"
         in ran.stderr
     )
-    assert "test_it.py::test_b: @pytest.mark.limit_memory(): write" in ran.stderr
+    assert "test_it.py::test_b: @pytest.mark.limit_memory(): limit_memory() missing" in ran.stderr
     assert "test_it.py::TestC::test_c: @pytest.mark.limit_memory('1 MB', threads=1)" in ran.stderr
     assert "test_it.py::test_d[1]: @pytest.mark.limit_memory(-5): -5 is not" in ran.stderr
+    assert "unexpected keyword argument 'threads'" in ran.stderr
     assert "test_good" not in ran.stderr
     assert runner.run("--memray", "--collect-only").returncode == 4
+    parallel = runner.run("--memray", "-n", "2")
+    assert parallel.returncode == 4
+    assert ran.stderr == parallel.stderr
 
 
 def test_the_closest_marker_wins(runner: Pytest) -> None:
@@ -203,10 +207,17 @@ class TestClass:
     def test_class(self): large()
     @pytest.mark.limit_memory("20 KB")
     def test_method(self): large()
+    @pytest.mark.limit_memory(limit="20 MB")
+    @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.limit_memory("30 KB"))])
+    def test_parameter(self, x): large()
 """
     )
     ran = runner.run("--memray", "-v")
-    for name, limit in (("test_module", "10.0KiB"), ("TestClass::test_method", "20.0KiB")):
+    for name, limit in (
+        ("test_module", "10.0KiB"),
+        ("TestClass::test_method", "20.0KiB"),
+        ("TestClass::test_parameter[1]", "30.0KiB"),
+    ):
         assert any(f"{name} MEMORY PROBLEMS" in line for line in ran.lines), ran.stdout
         assert f"Test was limited to {limit} but allocated 1000.0KiB" in ran.lines
     assert any("TestClass::test_class PASSED" in line for line in ran.lines)

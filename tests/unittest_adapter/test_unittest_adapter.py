@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unittest
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -9,7 +10,7 @@ import pytest
 import unittest_membudget
 from conftest import REPOSITORY, run_python_in
 from membudget import InvalidSizeError, limit_memory
-from unittest_membudget import MemoryTestCase
+from unittest_membudget import MemoryTestCase, MemoryTestMixin
 
 WORKLOADS = str(REPOSITORY / "tests/contract")
 
@@ -195,6 +196,11 @@ def test_mistakes_fail_when_the_class_is_made() -> None:
 
         class Bad(MemoryTestCase):
             memory_limit = "1 MBanana"
+
+    with pytest.raises(TypeError, match=r"class \S*Late: write MemoryTestMixin before"):
+
+        class Late(unittest.TestCase, MemoryTestMixin):
+            memory_limit = "4 MB"
 
     with pytest.raises(InvalidSizeError):
         limit_memory("24")

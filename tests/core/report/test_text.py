@@ -117,6 +117,13 @@ def test_an_exceeded_budget_says_what_by_how_much_and_where() -> None:
     assert section[1:] == message[1:]
 
 
+def test_an_excess_that_rounding_would_hide() -> None:
+    """Never "limited to 9.5MiB but allocated 9.5MiB"."""
+    result = make_result("test", make_measurement(10_000_001), 10_000_000)
+    message = exceeded_message("Test", result.measurement, result.verdict)
+    assert message.startswith("Test was limited to 10,000,000 bytes but allocated 10,000,001 bytes")
+
+
 def test_a_limit_of_zero_has_no_percentage() -> None:
     result = make_result("test_x", DEMO, 0)
     assert "120,000 bytes over the limit of 0 bytes" in exceeded_message(

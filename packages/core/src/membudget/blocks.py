@@ -9,7 +9,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
-from types import TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from .checks import judge
@@ -182,7 +182,8 @@ class Block(MarkedBlock):
         if verdict.within:
             return
         message = exceeded_message(self._subject, measurement, verdict)
-        if raised is None:
+        # A generator that is closed early raises nothing that anybody would see a note on.
+        if raised is None or isinstance(raised, GeneratorExit):
             raise MemoryLimitExceeded(message, measurement, verdict)
         raised.add_note(message)
 
@@ -194,6 +195,9 @@ class Block(MarkedBlock):
 
         Raises:
             TypeError: it is a generator function, not callable, or a class that no adapter knows.
+
+        A call of the decorated function raises MisuseError when it returns a coroutine or a
+        generator, whose work is still to come and would not be measured.
         """
         if inspect.isclass(func):
             return cast(F, self._limit_class(func))
@@ -211,11 +215,13 @@ class Block(MarkedBlock):
                 f"to measure. Write 'with {type(self).__name__}(...):' around the loop that uses it"
             )
         wrapper: Any
-        if inspect.iscoroutinefunction(func):
+        if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
+            getattr(func, "__call__", None)  # noqa: B004 - an object whose call is async
+        ):
 
             @functools.wraps(func)
             async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                __tracebackhide__ = True
+                __tracebackhide__ = _hide_unless_exceeded
                 with self._for_call(name):
                     return await func(*args, **kwargs)
 
@@ -223,9 +229,12 @@ class Block(MarkedBlock):
 
             @functools.wraps(func)
             def wrapper(*args: Any, **kwargs: Any) -> Any:
-                __tracebackhide__ = True
+                __tracebackhide__ = _hide_unless_exceeded
                 with self._for_call(name):
-                    return func(*args, **kwargs)
+                    result = func(*args, **kwargs)
+                    if isinstance(result, _WORK_TO_COME):
+                        _refuse_work_to_come(name, result)
+                    return result
 
         if self.budget.limits:
             bare = func if self._adapters_may_take_over else None
@@ -249,10 +258,28 @@ class Block(MarkedBlock):
         if decorated is None:
             raise TypeError(
                 f"no installed package can put a budget on the class {cls.__qualname__}. For "
-                f"unittest.TestCase classes: pip install unittest-membudget. For other classes, "
-                f"decorate the methods"
+                f"unittest.TestCase classes: pip install unittest-membudget. For pytest classes: "
+                f"@pytest.mark.limit_memory. For other classes, decorate the methods"
             )
         return cast(type, decorated)
+
+
+_WORK_TO_COME: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
+
+
+def _refuse_work_to_come(name: str, result: Any) -> None:
+    kind = type(result).__name__.replace("_", " ")
+    if isinstance(result, CoroutineType):
+        result.close()  # it will never be awaited
+    raise MisuseError(
+        f"{name}() returned a {kind} that has not run yet, so there was nothing to measure. Put "
+        f"the budget on the function that it comes from, or around what runs it"
+    )
+
+
+def _hide_unless_exceeded(excinfo: Any) -> bool:
+    """Leave our frame out of pytest's traceback, unless nothing would be left of it."""
+    return not isinstance(excinfo.value, MemoryLimitExceeded)
 
 
 class _Decoration:

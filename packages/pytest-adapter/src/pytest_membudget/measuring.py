@@ -25,7 +25,7 @@ from membudget import (
     report_text,
 )
 
-from .budgets import budget_of_item, check_markers
+from .budgets import budget_of_item
 
 SECTION = "memray-max-memory"
 _RESULT_KEY = pytest.StashKey[Result]()
@@ -52,9 +52,6 @@ def _function_replaced(item: pytest.Function, function: Callable[..., object]) -
 
 class NotMeasuringPlugin:
     """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        check_markers(items)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("")
@@ -92,9 +89,6 @@ class MeasuringPlugin:
     def pytest_testnodedown(self, node: Any) -> None:
         for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
             self._run.add_result(report_json.result_from_json(data))
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        check_markers(items)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -14,6 +14,7 @@ from membudget import (
     resolve,
 )
 
+from .budgets import MarkerCheck
 from .measuring import MeasuringPlugin, NotMeasuringPlugin
 
 _CONFLICT = (
@@ -63,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     if not settings.memray:
         return
+    config.pluginmanager.register(MarkerCheck(config), "membudget-markers")
     measures = enforcement_is_on() and platform_is_supported()
     plugin = MeasuringPlugin(config, settings) if measures else NotMeasuringPlugin()
     config.pluginmanager.register(plugin, "membudget-measuring")

@@ -25,6 +25,14 @@ class MemoryTestMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        bases = cls.__mro__
+        if unittest.TestCase in bases and (
+            bases.index(unittest.TestCase) < bases.index(MemoryTestMixin)
+        ):
+            raise TypeError(
+                f"class {cls.__qualname__}: write MemoryTestMixin before its other base classes, "
+                f"or TestCase.run() never reaches it and no limit counts"
+            )
         # A mistake shows when the class is made, not when its tests run.
         written_budget(cls, vars(cls).get(LIMIT_ATTRIBUTE))
 

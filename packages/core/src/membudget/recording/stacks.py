@@ -122,5 +122,7 @@ def _inside(stack: list[Frame], outer: list[Frame]) -> tuple[Frame, ...]:
             break
         shared += 1
     inside = [frame for frame in stack[: len(stack) - shared] if not _is_own(frame)]
+    if inside:
+        return tuple(inside)
     # Calling the block's function allocates a little before its first frame begins.
-    return tuple(inside or stack[:1])
+    return tuple([frame for frame in stack if not _is_own(frame)][:1])

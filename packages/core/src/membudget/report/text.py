@@ -39,20 +39,15 @@ def exceeded_line(subject: str, verdict: Verdict) -> str:
         subject: what was limited: ``"Test"``, ``"Block"``, ``"load()"``.
         verdict: a verdict with at least one exceeded limit.
     """
-    excess = verdict.excesses[0]
-    return (
-        f"{subject} was limited to {format_size(excess.limit.maximum)} "
-        f"but allocated {format_size(excess.measured)}"
-    )
+    limit, measured = _told_apart(verdict.excesses[0])
+    return f"{subject} was limited to {limit} but allocated {measured}"
 
 
 def exceeded_section(subject: str, measurement: Measurement, verdict: Verdict) -> str:
     """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations."""
     excess = verdict.excesses[0]
-    first = (
-        f"{subject} is using {format_size(excess.measured)} "
-        f"out of limit of {format_size(excess.limit.maximum)}"
-    )
+    limit, measured = _told_apart(excess)
+    first = f"{subject} is using {measured} out of limit of {limit}"
     return "\n".join([first, *_details(measurement, excess)])
 
 
@@ -60,6 +55,14 @@ def exceeded_message(subject: str, measurement: Measurement, verdict: Verdict) -
     """Return the whole text of an exceeded budget, for an exception."""
     details = _details(measurement, verdict.excesses[0])
     return "\n".join([exceeded_line(subject, verdict), *details])
+
+
+def _told_apart(excess: Excess) -> tuple[str, str]:
+    """Return the limit and what was measured: in bytes where they would look the same."""
+    limit, measured = format_size(excess.limit.maximum), format_size(excess.measured)
+    if limit == measured:
+        return f"{excess.limit.maximum:,} bytes", f"{excess.measured:,} bytes"
+    return limit, measured
 
 
 def _details(measurement: Measurement, excess: Excess) -> Iterator[str]:
