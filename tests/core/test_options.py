@@ -19,6 +19,10 @@ def test_defaults() -> None:
         memray=False,
         most_allocations=5,
         hide_memray_summary=False,
+        stacks=5,
+        memray_default_limit="",
+        memray_enforce_markers="enabled",
+        memray_json="",
         native=False,
         trace_python_allocators=False,
     )

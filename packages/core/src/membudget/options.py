@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .errors import InvalidOptionError
-from .model import TraceSettings
+from .errors import InvalidOptionError, InvalidSizeError
+from .model import Budget, Limit, TraceSettings
+from .report.text import N_FRAMES
+from .sizes import parse_size
 
 ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"
 
@@ -30,12 +32,22 @@ class Option:
         default: its value when nobody gives one; its type is the type of the option.
         help: one line for ``--help``.
         metavar: stands for the value in ``--help``.
+        least: the smallest value of an option that is a number.
+        choices: the values of an option that is one of a few words.
+        is_size: whether the value is a memory size; the default, an empty text, stands for none.
+        is_output: whether it is the path of a file to write; an empty text stands for none.
+        only_for: the front end that has it; empty for all.
     """
 
     name: str
-    default: bool | int
+    default: bool | int | str
     help: str
     metavar: str = ""
+    least: int = 0
+    choices: tuple[str, ...] = ()
+    is_size: bool = False
+    is_output: bool = False
+    only_for: str = ""
 
     @property
     def flag(self) -> str:
@@ -47,7 +59,7 @@ class Option:
         """The name in the environment."""
         return f"{ENFORCEMENT_VARIABLE}_{self.name.upper()}"
 
-    def parse(self, value: object, *, source: str) -> bool | int:
+    def parse(self, value: object, *, source: str) -> bool | int | str:
         """Return ``value``, as text or as itself, as a value of this option.
 
         Raises:
@@ -59,13 +71,43 @@ class Option:
             if isinstance(value, str) and value.strip().lower() in _SWITCHES:
                 return _SWITCHES[value.strip().lower()]
             expected = "on or off"
+        elif isinstance(self.default, int):
+            number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+            if isinstance(number, int) and not isinstance(number, bool) and number >= self.least:
+                return number
+            expected = f"a whole number, {self.least} or more"
+        elif self.is_size:
+            try:
+                parse_size(str(value), where=source)
+            except InvalidSizeError as error:
+                raise InvalidOptionError(str(error)) from error
+            return str(value)
+        elif self.is_output:
+            return _checked_output(str(value), source)
+        elif self.choices:
+            if value in self.choices:
+                return str(value)
+            expected = " or ".join(map(repr, self.choices))
         else:
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            if isinstance(value, str) and value:
                 return value
-            if isinstance(value, str) and value.strip().isdecimal():
-                return int(value)
-            expected = "a whole number, 0 or more"
+            expected = "a text"
         raise InvalidOptionError(f"{source}: {value!r} is not {expected}")
+
+
+def _checked_output(path: str, source: str) -> str:
+    """Return the path of a file that can be written; say early when it cannot."""
+    directory = os.path.dirname(path) or os.curdir
+    problem = None
+    if not os.path.isdir(directory):
+        problem = f"there is no directory {directory!r}"
+    elif os.path.isdir(path):
+        problem = "it is a directory"
+    elif not os.access(path if os.path.exists(path) else directory, os.W_OK):
+        problem = "permission denied"
+    if problem is not None:
+        raise InvalidOptionError(f"{source}: cannot write to {path!r}: {problem}")
+    return path
 
 
 _SWITCHES: Final = {
@@ -91,6 +133,35 @@ OPTIONS: Final = (
         help="Do not show the memory report at the end of the run",
     ),
     Option(
+        "stacks",
+        default=N_FRAMES,
+        help="Show the N innermost frames of each stack trace of a failure",
+        metavar="N",
+        least=1,
+    ),
+    Option(
+        "memray_default_limit",
+        default="",
+        help="The limit of every test that has none of its own, such as '24 MB'",
+        metavar="SIZE",
+        is_size=True,
+    ),
+    Option(
+        "memray_enforce_markers",
+        default="enabled",
+        help="When markers count: 'enabled', with --memray only, or 'always', in every run",
+        metavar="WHEN",
+        choices=("enabled", "always"),
+        only_for="pytest",
+    ),
+    Option(
+        "memray_json",
+        default="",
+        help="Write all measurements and verdicts to this file, as JSON",
+        metavar="PATH",
+        is_output=True,
+    ),
+    Option(
         "native",
         default=False,
         help="Record native stacks as well (changes no figure, costs time)",
@@ -110,8 +181,19 @@ class Settings:
     memray: bool
     most_allocations: int
     hide_memray_summary: bool
+    stacks: int
+    memray_default_limit: str
+    memray_enforce_markers: str
+    memray_json: str
     native: bool
     trace_python_allocators: bool
+
+    @property
+    def default_budget(self) -> Budget:
+        """The budget of a test that has none of its own."""
+        if not self.memray_default_limit:
+            return Budget()
+        return Budget((Limit("peak_bytes", parse_size(self.memray_default_limit)),))
 
     @property
     def trace(self) -> TraceSettings:

@@ -70,6 +70,13 @@ class Run:
             measurement = replace(result.measurement, allocations=allocations)
             self._results[name] = replace(result, measurement=measurement)
 
+    def stop_recording(self) -> None:
+        """Stop the recording until the next block, for what cannot run beside memray's tracker."""
+        if self._recording:
+            from .recording.recorder import get_recorder
+
+            get_recorder().settle()
+
     @property
     def results(self) -> list[Result]:
         """The results so far, in the order in which they came."""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pytest
 from membudget import Budget, InvalidSizeError, memory_budget
 
-MARKER = "limit_memory"
+LIMIT = "limit_memory"
+WAIVER = "no_memory_limit"
+KEEPS_OUT = "no_memray"
+MARKERS = (
+    f"{LIMIT}(limit, *, current_thread_only=False): with --memray, fail the test when its peak "
+    f"memory is larger than limit, such as '24 MB'",
+    f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not count",
+    f"{KEEPS_OUT}: do not measure the test, because it uses memray itself",
+)
+T = TypeVar("T")
 _WORKER_PROBLEM = "membudget_bad_markers"
 
 
@@ -16,36 +27,67 @@ class BadMarkerError(ValueError):
     """A marker whose arguments make no budget."""
 
 
-def budget_of_item(item: pytest.Item) -> Budget:
-    """Return the budget of a test: that of its closest marker, or an empty one.
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What the markers of a test say.
+
+    Attributes:
+        budget: that of the closest limit; None where there is none.
+        waiver: the reason for which limits from further out do not count; None where they do.
+        measured: whether the test may be measured at all.
+    """
+
+    budget: Budget | None
+    waiver: str | None
+    measured: bool
+
+
+def marked(item: pytest.Item) -> Marked:
+    """Return what the markers of a test say; the closest limit or waiver wins.
 
     Raises:
-        BadMarkerError: the arguments of the marker make no budget.
+        BadMarkerError: the arguments of a marker are wrong, or markers contradict one another.
     """
-    # That of pytest.param() is closest, and comes behind that of the function in iter_markers().
-    callspec = getattr(item, "callspec", None)
-    own = [mark for mark in getattr(callspec, "marks", ()) if mark.name == MARKER]
-    marker = own[0] if own else item.get_closest_marker(MARKER)
-    return _parse(marker) if marker else Budget()
+    measured = item.get_closest_marker(KEEPS_OUT) is None
+    # Those of pytest.param() are closest, and come behind those of the function in iter_markers().
+    closest = [*getattr(getattr(item, "callspec", None), "marks", ()), *item.iter_markers()]
+    for mark in closest:
+        if mark.name == LIMIT:
+            if not measured:
+                raise BadMarkerError(f"{_written(mark)}: {KEEPS_OUT} keeps this test unmeasured")
+            return Marked(_parse(mark, _limit_memory), None, measured)
+        if mark.name == WAIVER:
+            return Marked(None, _parse(mark, _no_memory_limit), measured)
+    return Marked(None, None, measured)
 
 
-def _parse(marker: pytest.Mark) -> Budget:
-    arguments = [*map(repr, marker.args), *(f"{k}={v!r}" for k, v in marker.kwargs.items())]
-    where = f"@pytest.mark.{MARKER}({', '.join(arguments)})"
+def _written(mark: pytest.Mark) -> str:
+    arguments = [*map(repr, mark.args), *(f"{k}={v!r}" for k, v in mark.kwargs.items())]
+    return f"@pytest.mark.{mark.name}({', '.join(arguments)})"
+
+
+def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
     try:
-        return _limit_memory(*marker.args, **marker.kwargs, where=where)
+        return take(_written(mark), *mark.args, **mark.kwargs)
     except TypeError as error:
-        wrong = str(error).replace("_limit_memory()", f"{MARKER}()")
-        raise BadMarkerError(f"{where}: {wrong}") from error
+        wrong = re.sub(r"^_\w+\(\)", f"{mark.name}()", str(error))
+        raise BadMarkerError(f"{_written(mark)}: {wrong}") from error
     except InvalidSizeError as error:
         raise BadMarkerError(str(error)) from error
 
 
-def _limit_memory(limit: str | int, *, current_thread_only: bool = False, where: str) -> Budget:
-    """Take what the marker takes."""
+def _limit_memory(where: str, /, limit: str | int, *, current_thread_only: bool = False) -> Budget:
+    """Take what limit_memory takes."""
     if not isinstance(current_thread_only, bool):
         raise TypeError(f"current_thread_only is True or False, not {current_thread_only!r}")
     return memory_budget(limit, current_thread_only=current_thread_only, where=where)
+
+
+def _no_memory_limit(where: str, /, reason: str = "") -> str:
+    """Take what no_memory_limit takes."""
+    if not isinstance(reason, str):
+        raise TypeError(f"reason is a text, not {reason!r}")
+    return reason
 
 
 def _check_markers(items: Iterable[pytest.Item]) -> None:
@@ -57,8 +99,9 @@ def _check_markers(items: Iterable[pytest.Item]) -> None:
     problems = []
     for item in items:
         try:
-            for marker in item.iter_markers(MARKER):
-                _parse(marker)
+            for mark in item.iter_markers(LIMIT):
+                _parse(mark, _limit_memory)
+            marked(item)
         except BadMarkerError as error:
             problems.append(f"{item.nodeid}: {error}")
     if problems:

@@ -7,11 +7,13 @@ import inspect
 import sys
 import unittest
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from membudget import (
     Block,
+    Budget,
     LateAllocations,
     Measurement,
     MemoryLimitExceeded,
@@ -25,12 +27,14 @@ from membudget import (
     report_text,
 )
 
-from .budgets import budget_of_item
+from .budgets import marked
 
 SECTION = "memray-max-memory"
 _RESULT_KEY = pytest.StashKey[Result]()
 _REPORT_ATTRIBUTE = "membudget_result"
 _WORKER_RESULTS = "membudget_results"
+_WAIVER_ATTRIBUTE = "membudget_waiver"
+_KEPT_OUT_ATTRIBUTE = "membudget_kept_out"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
 
 
@@ -69,6 +73,8 @@ class MeasuringPlugin:
         self._settings = settings
         self._run = Run(settings.most_allocations)
         self._results: list[Result] = []
+        self._waivers: dict[str, str] = {}
+        self._n_kept_out = 0
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
 
     def pytest_sessionstart(self) -> None:
@@ -84,11 +90,19 @@ class MeasuringPlugin:
                 for result in self._results
                 if result.measurement.allocations
             ]
+        elif self._settings.memray_json:
+            text = report_json.results_to_text(self._results)
+            Path(self._settings.memray_json).write_text(text, encoding="utf-8")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
             self._run.add_result(report_json.result_from_json(data))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if not marked(item).measured:
+            self._run.stop_recording()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -99,11 +113,18 @@ class MeasuringPlugin:
 
         function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
         budget, function = budget_of(function) if function is not None else (None, None)
+        marks = marked(item)
+        if budget is None:
+            budget = marks.budget
+        if budget is None and marks.waiver is None:
+            budget = self._settings.default_budget
+        if not marks.measured or not (self._settings.memray or (budget and budget.limits)):
+            return (yield)
         block = Block(
-            budget_of_item(item) if budget is None else budget,
+            budget or Budget(),
             subject="Test",
             trace=self._settings.trace,
-            always_allocations=True,
+            always_allocations=self._settings.memray,
             on_measured=keep,
         )
         if not isinstance(item, pytest.Function) or function is None:
@@ -120,6 +141,11 @@ class MeasuringPlugin:
         report = yield
         if call.when != "call":
             return report
+        marks = marked(item)
+        if marks.waiver is not None:
+            setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
+        if not marks.measured:
+            setattr(report, _KEPT_OUT_ATTRIBUTE, True)
         result = item.stash.get(_RESULT_KEY, None)
         if result is None:
             return report
@@ -133,7 +159,9 @@ class MeasuringPlugin:
                 # The test's own budget: its one line and its section say all there is to say.
                 # A block inside the test keeps its traceback, which shows which one it was.
                 report.longrepr = report_text.exceeded_line("Test", result.verdict)
-                section = report_text.exceeded_section("Test", result.measurement, result.verdict)
+                section = report_text.exceeded_section(
+                    "Test", result.measurement, result.verdict, n_frames=self._settings.stacks
+                )
                 report.sections.append((SECTION, section))
         return report
 
@@ -146,12 +174,15 @@ class MeasuringPlugin:
         return None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, _WAIVER_ATTRIBUTE):
+            self._waivers[report.nodeid] = getattr(report, _WAIVER_ATTRIBUTE)
+        self._n_kept_out += hasattr(report, _KEPT_OUT_ATTRIBUTE)
         data: dict[str, Any] | None = getattr(report, _REPORT_ATTRIBUTE, None)
         if data is not None and getattr(report, "node", None) is not None:  # of another process
             self._run.add_result(report_json.result_from_json(data))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._settings.hide_memray_summary:
+        if self._settings.hide_memray_summary or not self._settings.memray:
             return
         terminalreporter.write_line("")
         terminalreporter.write_sep("=", report_text.TITLE)
@@ -159,5 +190,10 @@ class MeasuringPlugin:
             self._results,
             most_allocations=self._settings.most_allocations,
             symbols=report_text.can_show_symbols(sys.stdout),
+        ):
+            terminalreporter.write_line(line)
+        n_shown = min(self._settings.most_allocations or len(self._results), len(self._results))
+        for line in report_text.summary_lines(
+            len(self._results), n_shown, self._waivers, self._n_kept_out
         ):
             terminalreporter.write_line(line)

@@ -14,7 +14,7 @@ from membudget import (
     resolve,
 )
 
-from .budgets import MarkerCheck
+from .budgets import MARKERS, MarkerCheck
 from .measuring import MeasuringPlugin, NotMeasuringPlugin
 
 _CONFLICT = (
@@ -49,11 +49,8 @@ def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "limit_memory(limit, *, current_thread_only=False): with --memray, fail the test when its "
-        "peak memory is larger than limit, such as '24 MB'",
-    )
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     try:
         settings = resolve(
             config={option.name: config.getini(option.name) for option in OPTIONS},
@@ -62,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
-    if not settings.memray:
+    if not (settings.memray or settings.memray_enforce_markers == "always"):
         return
     config.pluginmanager.register(MarkerCheck(config), "membudget-markers")
     measures = enforcement_is_on() and platform_is_supported()

@@ -20,6 +20,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=_PROGRAM, add_help=False, allow_abbrev=False)
     group = parser.add_argument_group("memory budgets")
     for option in OPTIONS:
+        if option.only_for not in ("", "unittest"):
+            continue
         if option.name == "memray":
             group.add_argument(
                 option.flag, action="store_true", help="Always on here; taken for pytest's sake"

@@ -14,7 +14,7 @@ from membudget import (
     Budget,
     LateAllocations,
     Measurement,
-    TraceSettings,
+    Settings,
     Verdict,
     budget_of,
     memory_budget,
@@ -37,7 +37,7 @@ Listener: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], None]
 def measured(
     test: unittest.TestCase,
     listener: Listener | None = None,
-    trace: TraceSettings | None = None,
+    settings: Settings | None = None,
 ) -> Iterator[None]:
     """Run the test method of ``test`` in a block while this lasts; ``setUp`` stays outside.
 
@@ -55,7 +55,7 @@ def measured(
         yield
         return
     listeners = [listener] if listener else []
-    run = _in_block(test, method, listeners, trace)
+    run = _in_block(test, method, listeners, settings)
     replaced: dict[str, Any] = {_LISTENERS: listeners, name: run}
     call = getattr(test, "_callTestMethod", None)
     if call is not None:
@@ -77,10 +77,11 @@ def _in_block(
     test: unittest.TestCase,
     method: Callable[..., Any],
     listeners: list[Listener],
-    trace: TraceSettings | None,
+    settings: Settings | None,
 ) -> Callable[..., Any]:
     budget, bare = budget_of(method)
     below = budget is not None and bare == method
+    default = settings.default_budget if settings is not None else Budget()
 
     def tell(*measured: Any) -> None:
         for listener in listeners:
@@ -90,9 +91,9 @@ def _in_block(
         # Made when the test is called: by then, every listener is known.
         block = Block(
             # Below another decorator, a budget is enforced where it stands, in a block of its own.
-            Budget() if below else budget if budget is not None else class_budget(test),
+            Budget() if below else budget if budget is not None else class_budget(test, default),
             subject="Test",
-            trace=trace,
+            trace=settings.trace if settings is not None else None,
             always_allocations=bool(listeners),
             on_measured=tell,
         )
@@ -114,16 +115,18 @@ def _in_block(
     return run
 
 
-def class_budget(test: unittest.TestCase) -> Budget:
-    """Return the budget of the closest class that has one, or an empty one."""
+def class_budget(test: unittest.TestCase, default: Budget) -> Budget:
+    """Return the budget of the closest class that has one, or ``default``."""
     for holder in (test, *type(test).__mro__):
         attributes = vars(holder)
         if _CLASS_BUDGET in attributes:
             budget: Budget = attributes[_CLASS_BUDGET]
             return budget
         if LIMIT_ATTRIBUTE in attributes and getattr(test, _RUNS_MEASURED, False):
+            if holder.__module__ == __package__ + ".case":
+                break  # MemoryTestCase itself says nothing
             return written_budget(type(test), attributes[LIMIT_ATTRIBUTE])
-    return Budget()
+    return default
 
 
 def written_budget(cls: type, limit: str | int | None) -> Budget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import unittest
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -15,10 +16,10 @@ from membudget import (
     Result,
     Run,
     Settings,
-    TraceSettings,
     Verdict,
     enforcement_is_on,
     platform_is_supported,
+    report_json,
     report_text,
     resolve,
 )
@@ -35,13 +36,13 @@ class MemoryTestResult(unittest.TextTestResult):
 
     Attributes:
         memory_run: what was measured; :class:`MemoryTestRunner` sets how much of it will be shown.
-        trace: what the recording has to trace.
+        settings: what the recording has to trace, and the default limit.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.memory_run = Run(most_allocations=0)
-        self.trace: TraceSettings | None = None
+        self.settings: Settings | None = None
         self._measuring = contextlib.ExitStack()
         self._over_budget: set[str] = set()
 
@@ -67,7 +68,7 @@ class MemoryTestResult(unittest.TextTestResult):
         def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
             self.memory_run.add(test.id(), measurement, verdict, late)
 
-        self._measuring.enter_context(measured(test, keep, self.trace))
+        self._measuring.enter_context(measured(test, keep, self.settings))
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         """Stop measuring the test."""
@@ -122,6 +123,9 @@ class MemoryTestRunner(unittest.TextTestRunner):
         """Run the tests, then print the report."""
         settings = self._settings()
         result = super().run(test)
+        if settings.memray_json and isinstance(result, MemoryTestResult):
+            text = report_json.results_to_text(result.measured)
+            Path(settings.memray_json).write_text(text, encoding="utf-8")
         if not settings.hide_memray_summary and isinstance(result, MemoryTestResult):
             self._print_report(result, settings)
         return result
@@ -134,7 +138,7 @@ class MemoryTestRunner(unittest.TextTestRunner):
         if isinstance(result, MemoryTestResult):
             settings = self._settings()
             result.memory_run = Run(settings.most_allocations)
-            result.trace = settings.trace
+            result.settings = settings
         return result
 
     def _print_report(self, result: MemoryTestResult, settings: Settings) -> None:
@@ -143,6 +147,10 @@ class MemoryTestRunner(unittest.TextTestRunner):
         for line in report_text.report_lines(
             result.measured, most_allocations=settings.most_allocations, symbols=symbols
         ):
+            self.stream.write(f"{line}\n")
+        n_measured = len(result.measured)
+        n_shown = min(settings.most_allocations or n_measured, n_measured)
+        for line in report_text.summary_lines(n_measured, n_shown, {}):
             self.stream.write(f"{line}\n")
         if not enforcement_is_on():
             self.stream.write("Nothing was measured: MEMBUDGET=off in the environment\n")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -23,6 +25,12 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "budget": asdict(result.verdict.budget),
         "excesses": [asdict(excess) for excess in result.verdict.excesses],
     }
+
+
+def results_to_text(results: Iterable[Result]) -> str:
+    """Return the text of a JSON file with results; docs/json.md describes it."""
+    data = {"format": FORMAT, "results": [result_to_json(result) for result in results]}
+    return json.dumps(data, indent=1) + "\n"
 
 
 def result_from_json(data: dict[str, Any]) -> Result:

@@ -6,7 +6,7 @@ are taken at the peak), and the peak has a line of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TextIO
 
 from ..model import Allocation, Excess, Frame, Measurement, Result, Verdict
@@ -17,6 +17,8 @@ N_FUNCTIONS: Final = 5
 """How many of the biggest allocating functions a report shows for each test."""
 N_ALLOCATIONS: Final = 10
 """How many allocations a failure lists."""
+N_FRAMES: Final = 5
+"""How many frames of the stack trace of each it shows."""
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
@@ -43,17 +45,25 @@ def exceeded_line(subject: str, verdict: Verdict) -> str:
     return f"{subject} was limited to {limit} but allocated {measured}"
 
 
-def exceeded_section(subject: str, measurement: Measurement, verdict: Verdict) -> str:
-    """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations."""
+def exceeded_section(
+    subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
+) -> str:
+    """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations.
+
+    Args:
+        subject: what was limited.
+        measurement, verdict: of the block.
+        n_frames: how many frames of each stack trace to show, the innermost ones.
+    """
     excess = verdict.excesses[0]
     limit, measured = _told_apart(excess)
     first = f"{subject} is using {measured} out of limit of {limit}"
-    return "\n".join([first, *_details(measurement, excess)])
+    return "\n".join([first, *_details(measurement, excess, n_frames)])
 
 
 def exceeded_message(subject: str, measurement: Measurement, verdict: Verdict) -> str:
     """Return the whole text of an exceeded budget, for an exception."""
-    details = _details(measurement, verdict.excesses[0])
+    details = _details(measurement, verdict.excesses[0], N_FRAMES)
     return "\n".join([exceeded_line(subject, verdict), *details])
 
 
@@ -65,7 +75,7 @@ def _told_apart(excess: Excess) -> tuple[str, str]:
     return limit, measured
 
 
-def _details(measurement: Measurement, excess: Excess) -> Iterator[str]:
+def _details(measurement: Measurement, excess: Excess, n_frames: int) -> Iterator[str]:
     percent = f" ({100 * excess.over / excess.limit.maximum:.1f}%)" if excess.limit.maximum else ""
     yield (
         f"Exactly {excess.measured:,} bytes at the peak, "
@@ -75,7 +85,7 @@ def _details(measurement: Measurement, excess: Excess) -> Iterator[str]:
     shown = measurement.allocations[:N_ALLOCATIONS]
     for allocation in shown:
         yield f"\t- {_innermost(allocation)} -> {format_size(allocation.size_bytes)}"
-        for frame in allocation.stack[1:]:
+        for frame in allocation.stack[1:n_frames]:
             yield f"\t    called by {_place(frame)}"
     if len(measurement.allocations) > len(shown):
         rest = measurement.allocations[len(shown) :]
@@ -96,6 +106,26 @@ def report_lines(
     ranked = sorted(results, key=lambda result: -result.measurement.peak_bytes)
     for result in ranked[: most_allocations or None]:
         yield from _result_lines(result, symbols)
+
+
+def summary_lines(
+    n_measured: int, n_shown: int, waivers: Mapping[str, str], n_kept_out: int = 0
+) -> Iterator[str]:
+    """Yield the lines below the results: what was waived, how much was measured, how to see more.
+
+    Args:
+        n_measured, n_shown: how many tests were measured, and how many of them were shown.
+        waivers: the tests without a limit because of a waiver, with its reason.
+        n_kept_out: how many tests were kept from being measured.
+    """
+    for name, reason in sorted(waivers.items()):
+        yield f"Limit waived: {name}{f' ({reason})' if reason else ''}"
+    line = f"Measured {n_measured} {'test' if n_measured == 1 else 'tests'}"
+    if n_shown < n_measured:
+        line += f", shown {n_shown}: --most-allocations=0 shows all"
+    if n_kept_out:
+        line += f"; {n_kept_out} not measured (no_memray)"
+    yield line
 
 
 def _result_lines(result: Result, symbols: bool) -> Iterator[str]:
