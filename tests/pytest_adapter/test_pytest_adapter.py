@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -396,3 +397,140 @@ def test_help_and_markers(runner: Pytest) -> None:
     assert "--most-allocations=N" in ran.stdout
     ran = runner.run("--markers")
     assert "@pytest.mark.limit_memory(limit, *, current_thread_only=False): " in ran.stdout
+
+
+def test_a_default_limit_and_waivers_of_it(runner: Pytest) -> None:
+    """Every test has a limit then, but for those that a marker excuses; the report lists these."""
+    runner.write(
+        test_it=TESTS
+        + """
+def test_large(): large()
+
+@pytest.mark.no_memory_limit(reason="reads the whole archive")
+def test_excused(): large()
+
+@pytest.mark.no_memory_limit
+class TestExcused:
+    def test_method(self): large()
+    @pytest.mark.limit_memory("200 KB")
+    def test_limited(self): large()
+"""
+    )
+    ran = runner.run("--memray", "--memray-default-limit", "500 KB", "-v", "-rA")
+    ran.counts(failed=3, passed=4)
+    for name in ("test_over", "test_large", "TestExcused::test_limited"):
+        assert any(f"::{name} MEMORY PROBLEMS" in line for line in ran.lines), ran.stdout
+    assert "Test was limited to 500.0KiB but allocated 1000.0KiB" in ran.lines
+    assert "Limit waived: test_it.py::test_excused (reads the whole archive)" in ran.lines
+    assert "Limit waived: test_it.py::TestExcused::test_method" in ran.lines
+    assert sum("Limit waived" in line for line in ran.lines) == 2
+    assert "Measured 7 tests, shown 5: --most-allocations=0 shows all" in ran.lines
+    parallel = runner.run("--memray", "--memray-default-limit", "500 KB", "-n", "2")
+    parallel.counts(failed=3, passed=4)
+    assert "Limit waived: test_it.py::test_excused (reads the whole archive)" in parallel.lines
+
+
+def test_markers_can_count_in_every_run(runner: Pytest) -> None:
+    """Without --memray, only the tests with a limit are measured, and nothing is reported."""
+    runner.write(test_it=TESTS)
+    (runner.directory / "pytest.ini").write_text("[pytest]\nmemray_enforce_markers = always\n")
+    ran = runner.run()
+    ran.counts(failed=1, passed=2)
+    assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
+    assert "MEMRAY REPORT" not in ran.stdout
+    runner.run("--memray-enforce-markers=enabled").counts(passed=3)
+    assert "MEMRAY REPORT" in runner.run("--memray").stdout
+
+
+def test_a_test_that_uses_memray_itself(runner: Pytest) -> None:
+    """It and its fixtures find no tracker running; the tests around it are measured."""
+    runner.write(
+        test_it="""
+import memray, pytest
+from workloads import *
+make_headroom()
+
+@pytest.fixture
+def tracked(tmp_path):
+    with memray.Tracker(tmp_path / "own.bin"):
+        yield
+
+@pytest.mark.parametrize("n", range(3))
+def test_before(n): small()
+
+@pytest.mark.no_memray
+def test_own(tracked): small()
+
+@pytest.mark.no_memray
+@pytest.mark.limit_memory("1 MB")
+def test_contradiction(): small()
+
+def test_after(): small()
+"""
+    )
+    ran = runner.run("--memray")
+    assert ran.returncode == 4
+    assert "test_it.py::test_contradiction: @pytest.mark.limit_memory('1 MB'): no_memray" in (
+        ran.stderr
+    )
+    ran = runner.run("--memray", "--deselect", "test_it.py::test_contradiction", "-k", "not contr")
+    assert ran.returncode == 4  # a contradiction stays one
+    text = (runner.directory / "test_it.py").read_text()
+    runner.write(test_it=text.replace('@pytest.mark.limit_memory("1 MB")\n', ""))
+    ran = runner.run("--memray")
+    ran.counts(passed=6)
+    assert "Measured 4 tests; 2 not measured (no_memray)" in ran.lines
+
+
+def test_json_has_every_result(runner: Pytest) -> None:
+    """With and without pytest-xdist; stacks for those that the report shows."""
+    runner.write(test_it=TESTS)
+    for arguments in ((), ("-n", "2")):
+        runner.run("--memray", "--memray-json", "memory.json", "--most-allocations=1", *arguments)
+        data = json.loads((runner.directory / "memory.json").read_text())
+        assert data["format"] == 1
+        results = {result["name"]: result for result in data["results"]}
+        assert set(results) == {f"test_it.py::test_{name}" for name in ("over", "within", "free")}
+        over = results["test_it.py::test_over"]
+        assert over["measurement"]["peak_bytes"] == 1000 * 1024
+        assert over["excesses"][0]["limit"]["maximum"] == 100 * 1024
+        assert over["measurement"]["allocations"][0]["stack"][0]["function"] == "malloc"
+        assert results["test_it.py::test_free"]["excesses"] == []
+        (runner.directory / "memory.json").unlink()
+    ran = runner.run("--memray", "--memray-json", "nowhere/memory.json")
+    assert ran.returncode == 4
+    assert "--memray-json: cannot write to 'nowhere/memory.json': there is no directory" in (
+        ran.stderr
+    )
+
+
+def test_stacks_are_as_long_as_asked_for(runner: Pytest) -> None:
+    runner.write(
+        test_it="""
+import pytest
+def deep(n): return bytearray(500_000) if not n else deep(n - 1)
+@pytest.mark.limit_memory("1 KB")
+def test_deep(): deep(20)
+"""
+    )
+    for option, n_lines in (("--stacks=1", 0), ("--stacks=3", 2), ("-q", 4)):
+        ran = runner.run("--memray", option)
+        assert sum("called by" in line for line in ran.lines) == n_lines, ran.stdout
+
+
+def test_python_allocators_can_be_traced(runner: Pytest) -> None:
+    """Objects are counted one by one then, and small ones are seen."""
+    runner.write(
+        test_it="""
+import pytest
+from workloads import *
+make_headroom()
+@pytest.mark.limit_memory("20 KB")
+def test_objects(): kept = [str(n) for n in range(1000, 2000)]
+"""
+    )
+    runner.run("--memray").counts(passed=1)
+    ran = runner.run("--memray", "--trace-python-allocators")
+    ran.counts(failed=1)
+    assert "Test was limited to 20.0KiB but allocated " in ran.stdout
+    runner.run("--memray", "--native").counts(passed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unittest
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,6 +16,7 @@ from unittest_membudget import MemoryTestCase, MemoryTestMixin
 WORKLOADS = str(REPOSITORY / "tests/contract")
 
 TESTS = """
+import json
 import unittest
 from membudget import limit_memory, measure_memory
 from unittest_membudget import *
@@ -164,6 +166,40 @@ def test_the_arguments_of_unittest_work(case: Path) -> None:
     done = run(case, "-m", "unittest_membudget", "--help")
     assert "--most-allocations N" in done.stdout
     assert "--failfast" in done.stdout
+
+
+def test_a_default_limit_and_json(case: Path) -> None:
+    """The options of pytest under the same names; a class's own limit of None waives it."""
+    (case / "test_default.py").write_text(
+        "import unittest\nfrom unittest_membudget import MemoryTestCase\n"
+        "from workloads import *\nmake_headroom()\n"
+        "class PlainTest(unittest.TestCase):\n"
+        "    def test_small(self): small()\n"
+        "    def test_large(self): large()\n"
+        "class UnsaidTest(MemoryTestCase):\n"
+        "    def test_large(self): large()\n"
+        "class WaivedTest(MemoryTestCase):\n"
+        "    memory_limit = None\n"
+        "    def test_large(self): large()\n"
+        "class OwnTest(MemoryTestCase):\n"
+        "    memory_limit = '2 MB'\n"
+        "    def test_large(self): large()\n"
+    )
+    options = ("--memray-default-limit", "500 KB", "--memray-json", "memory.json")
+    done = run(case, "-m", "unittest_membudget", *options, "-v", "test_default")
+    over = [line for line in done.stderr.splitlines() if line.endswith("... MEMORY PROBLEMS")]
+    assert [line.split()[1] for line in over] == [
+        "(test_default.PlainTest.test_large)",
+        "(test_default.UnsaidTest.test_large)",
+    ], done.stderr
+    assert "Measured 5 tests" in done.stderr
+    data = json.loads((case / "memory.json").read_text())
+    exceeded = {result["name"] for result in data["results"] if result["excesses"]}
+    assert len(data["results"]) == 5
+    assert exceeded == {
+        "test_default.PlainTest.test_large",
+        "test_default.UnsaidTest.test_large",
+    }
 
 
 def test_wrong_arguments_are_usage_errors(case: Path) -> None:

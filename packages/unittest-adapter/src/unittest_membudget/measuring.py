@@ -15,6 +15,7 @@ from membudget import (
     LateAllocations,
     Measurement,
     Settings,
+    TraceSettings,
     Verdict,
     budget_of,
     memory_budget,
@@ -28,9 +29,29 @@ __unittest = True
 
 _CLASS_BUDGET: Final = "_membudget_class_budget"
 _RUNS_MEASURED: Final = "_membudget_runs_measured"
-_LISTENERS: Final = "_membudget_listeners"
+_MEASURING: Final = "_membudget_measuring"
 
 Listener: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], None]
+
+
+class _Measuring:
+    """Who asked for the measuring of a test: its class, its runner, or both."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self.trace: TraceSettings | None = None
+        self.default = Budget()
+
+    def add(self, listener: Listener | None, settings: Settings | None) -> None:
+        if listener is not None:
+            self.listeners.append(listener)
+        if settings is not None:
+            self.trace = settings.trace
+            self.default = settings.default_budget
+
+    def tell(self, *measured: Any) -> None:
+        for listener in self.listeners:
+            listener(*measured)
 
 
 @contextlib.contextmanager
@@ -44,9 +65,9 @@ def measured(
     The class of a test and its runner may both ask for this; the test still runs in one block, and
     each listener hears of it.
     """
-    listeners: list[Listener] | None = getattr(test, _LISTENERS, None)
-    if listeners is not None:
-        listeners.extend(filter(None, [listener]))
+    measuring: _Measuring | None = getattr(test, _MEASURING, None)
+    if measuring is not None:
+        measuring.add(listener, settings)
         yield
         return
     name: str = test._testMethodName
@@ -54,9 +75,10 @@ def measured(
     if method is None:  # unittest makes tests without a method for modules it cannot import
         yield
         return
-    listeners = [listener] if listener else []
-    run = _in_block(test, method, listeners, settings)
-    replaced: dict[str, Any] = {_LISTENERS: listeners, name: run}
+    measuring = _Measuring()
+    measuring.add(listener, settings)
+    run = _in_block(test, method, measuring)
+    replaced: dict[str, Any] = {_MEASURING: measuring, name: run}
     call = getattr(test, "_callTestMethod", None)
     if call is not None:
         # Python 3.12.1 looks the method up before it tells the result that the test starts.
@@ -74,28 +96,21 @@ def measured(
 
 
 def _in_block(
-    test: unittest.TestCase,
-    method: Callable[..., Any],
-    listeners: list[Listener],
-    settings: Settings | None,
+    test: unittest.TestCase, method: Callable[..., Any], measuring: _Measuring
 ) -> Callable[..., Any]:
     budget, bare = budget_of(method)
-    below = budget is not None and bare == method
-    default = settings.default_budget if settings is not None else Budget()
-
-    def tell(*measured: Any) -> None:
-        for listener in listeners:
-            listener(*measured)
+    if budget is not None and bare == method:
+        # Below another decorator, a budget is enforced where it stands, in a block of its own.
+        budget = Budget()
 
     def in_block() -> Callable[..., Any]:
-        # Made when the test is called: by then, every listener is known.
+        # Made when the test is called: by then, all who asked are known.
         block = Block(
-            # Below another decorator, a budget is enforced where it stands, in a block of its own.
-            Budget() if below else budget if budget is not None else class_budget(test, default),
+            budget if budget is not None else class_budget(test, measuring.default),
             subject="Test",
-            trace=settings.trace if settings is not None else None,
-            always_allocations=bool(listeners),
-            on_measured=tell,
+            trace=measuring.trace,
+            always_allocations=bool(measuring.listeners),
+            on_measured=measuring.tell,
         )
         return block(bare)
 
