@@ -15,7 +15,6 @@ from membudget import (
 )
 
 from .budgets import MARKERS, MarkerCheck
-from .measuring import MeasuringPlugin, NotMeasuringPlugin
 
 _CONFLICT = (
     "pytest-membudget and pytest-memray cannot be loaded together: both add the option --memray. "
@@ -61,6 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     if not (settings.memray or settings.memray_enforce_markers == "always"):
         return
+    from .measuring import MeasuringPlugin, NotMeasuringPlugin
+
     config.pluginmanager.register(MarkerCheck(config), "membudget-markers")
     measures = enforcement_is_on() and platform_is_supported()
     plugin = MeasuringPlugin(config, settings) if measures else NotMeasuringPlugin()
