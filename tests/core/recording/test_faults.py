@@ -97,7 +97,7 @@ def test_a_foreign_tracker_is_named() -> None:
 
 @in_subprocess
 def test_an_overwritten_capture_is_an_error() -> None:
-    """Whatever writes to it meanwhile; and the next block is recorded in another one."""
+    """With what is no record; and the next block is recorded in another capture."""
     import os
 
     from membudget import CaptureError, Run, limit_memory
@@ -105,7 +105,7 @@ def test_an_overwritten_capture_is_an_error() -> None:
     from workloads import allocate
 
     run = Run(most_allocations=5)
-    for garbage in (bytes(4000), b"\xff" * 4000, b"\x0e" * 4000):
+    for garbage in (bytes(4000), b"\xff" * 4000):
         for nested in (False, True):
             try:
                 with limit_memory("1 GB") as memory:
@@ -128,6 +128,54 @@ def test_an_overwritten_capture_is_an_error() -> None:
             assert memory.n_allocations >= 1
         run.begin()
     run.end()
+
+
+CLOSES_FILES = """
+import os
+
+from membudget import CaptureError, Run, limit_memory
+from workloads import KIB, allocate
+
+run = Run(most_allocations=5)
+for _ in range(2):
+    for nested in (False, True):
+        try:
+            with limit_memory("1 GB"):
+                with limit_memory("1 GB"):
+                    pass
+                os.closerange(3, 256)
+                if nested:
+                    with limit_memory("1 GB"):
+                        allocate(10)
+        except CaptureError:
+            pass
+        else:
+            raise AssertionError("a limit that nobody checked has passed")
+        with limit_memory("1 GB") as memory:
+            allocate(100 * KIB)
+        assert memory.peak_bytes >= 100 * KIB
+    run.begin()
+    with limit_memory("1 GB"):
+        pass
+os.closerange(3, 256)  # between two blocks of a run
+try:
+    with limit_memory("1 GB"):
+        allocate(10)
+except CaptureError:
+    pass
+with limit_memory("1 GB") as memory:
+    allocate(100 * KIB)
+assert memory.peak_bytes >= 100 * KIB
+run.end()
+"""
+
+
+def test_a_program_that_closes_all_files(tmp_path: Path) -> None:
+    """As daemons do; the block that it does so in is an error, and the next one is measured."""
+    path = str(Path(__file__).parents[2] / "contract")
+    done = run_python_in(tmp_path, "-c", CLOSES_FILES, environment={"PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @in_subprocess

@@ -5,11 +5,19 @@ nor overlap. Instead one tracker runs while any block is open and writes every a
 block is what lies between two marks in that stream:
 
 * :mod:`marks` - what a mark is, how it is made and how it is found again;
-* :mod:`accounting` - pure: records and marks in, the figures of one block out;
-* :mod:`capture` - one stretch of recording: memray's tracker and the file it writes;
-* :mod:`replay` - reads one block out of a capture with memray's own reader;
-* :mod:`reader_process` - reads a capture that is still being written, outside this process;
+* :mod:`query` - what readers are asked: which block, how, and what may wait;
 * :mod:`recorder` - opens and closes blocks; decides when the tracker runs and who reads;
+* :mod:`segment` - what is recorded from one start of the tracker to its stop;
+* :mod:`lingering` - whether a recording goes on between the blocks of a run;
+* :mod:`capture` - memray's tracker, and the file that it writes;
+* :mod:`files` - files without a name;
+* :mod:`reading` - reads blocks out of a capture, with the better one of two readers:
+* :mod:`scanner` - the one in C, which can follow a capture that is still being written;
+* :mod:`replay` - the one in Python, with memray's own reader;
+* :mod:`accounting` - pure: records and marks in, the figures of one block out; what the replay
+  does, and what the scanner is tested against;
+* :mod:`stacks` - where the memory at a peak came from;
+* :mod:`reader_process` - reads a capture that is still being written, outside this process;
 * :mod:`platform` - whether any of this can run here.
 
 This is the only package of membudget that imports memray, and it does so when the first block

@@ -212,11 +212,16 @@ class Capture:
 
         Its reader looks for the end backwards, byte by byte.
         """
-        os.ftruncate(self._file.fileno(), written_length(self._file))
+        try:
+            os.ftruncate(self._file.fileno(), written_length(self._file))
+        except OSError as error:
+            # Such as a program that closes all files that it does not know.
+            raise CaptureError(f"the capture cannot be read: {error}") from error
 
     def close(self) -> None:
         """Stop recording if need be, and give the file back to the system."""
         try:
             self._stop_tracker()
         finally:
-            self._file.close()
+            with contextlib.suppress(OSError):  # somebody closed it already
+                self._file.close()

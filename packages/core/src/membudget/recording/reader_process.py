@@ -90,13 +90,13 @@ class ReaderProcess:
         atexit.unregister(self.close)
         self._close_pipes()
         self._process.wait()
-        self._errors.close()
+        self._close_errors()
 
     def forget(self) -> None:
         """Let go of the process in a fork of the process that started it."""
         atexit.unregister(self.close)
         self._close_pipes()
-        self._errors.close()
+        self._close_errors()
         # Not ours to wait for; this keeps Popen from warning that it still runs.
         self._process.returncode = 0
 
@@ -106,9 +106,16 @@ class ReaderProcess:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
+    def _close_errors(self) -> None:
+        with contextlib.suppress(OSError):  # a program may have closed all files that it found
+            self._errors.close()
+
     def _last_words(self) -> str:
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        try:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
         return lines[-1] if lines else ""
 
 

@@ -214,12 +214,11 @@ class Recorder:
         return segment.scanned_bytes < SEGMENT_BYTES and self._lingering.goes_on()
 
     def _finish_segment(self) -> None:
-        segment = self._segment
-        if segment is not None:
-            try:
-                self._lingering.restart_seconds = segment.finish()
-            finally:
-                self._segment = None
+        if self._segment is not None:
+            # Let go of when it has ended, and not before: an interruption leaves it to be ended
+            # once more.
+            self._lingering.restart_seconds = self._segment.finish()
+            self._segment = None
 
     @property
     def scans(self) -> bool:

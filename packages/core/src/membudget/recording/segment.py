@@ -120,13 +120,14 @@ class Segment:
             How many seconds the tracker took to start and to stop.
         """
         begin = time.perf_counter()
+        stop_seconds = 0.0
         try:
-            self._capture.stop()
-            stop_seconds = time.perf_counter() - begin
-            wanted = list(self._wanted())
-            if wanted:
-                # For a report: what cannot be read is missing there, and fails no block.
-                with contextlib.suppress(Exception):
+            # For a report: what cannot be read is missing there, and fails no block.
+            with contextlib.suppress(Exception):
+                self._capture.stop()
+                stop_seconds = time.perf_counter() - begin
+                wanted = list(self._wanted())
+                if wanted:
                     self._read_later(wanted)
         finally:
             self._later.clear()
