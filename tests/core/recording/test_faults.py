@@ -229,6 +229,8 @@ def test_a_full_disk_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import os, signal, sys, tempfile, threading, time
+# What a shell starts in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from membudget import Run, limit_memory, measure_memory
 from workloads import allocate
 tempfile.gettempdir()  # makes and removes a file of its own, when first asked
