@@ -261,7 +261,7 @@ static PyType_Slot exit_slots[] = {
 static PyType_Spec exit_spec = {
         .name = "membudget.recording._marks.BlockExit",
         .basicsize = sizeof(BlockExit),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
         .slots = exit_slots,
 };
 

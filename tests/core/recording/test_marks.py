@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from conftest import in_subprocess
 from hypothesis import given
 from hypothesis import strategies as st
-from membudget.recording.marks import SERIALS, Alphabet, Kind, find_marks
+from membudget import measure_memory
+from membudget.recording.marks import (
+    MARKS_ARE_MADE_IN_C,
+    SERIALS,
+    Alphabet,
+    Kind,
+    find_marks,
+    make_mark,
+)
 from programs import ALPHABET, MALLOC, OVERHEAD, FakeRecord, Machine, operations
 
 
@@ -59,3 +70,24 @@ def test_marks_in_a_real_capture() -> None:
     first, second = find_marks(records, alphabet)
     assert (first.kind, first.serial, second.kind, second.serial) == (Kind.START, 5, Kind.END, 5)
     assert second.first == first.last + 1
+
+
+def test_the_ends_of_a_block_take_what_with_gives_them() -> None:
+    """They are C code: whatever else they are given is a TypeError, and no crash."""
+    block: Any = measure_memory()
+    leave: Any = type(block).__exit__
+    for arguments in ((), (1,), (None, None, None), (block, None), (block, 1, 2, 3, 4)):
+        with pytest.raises(TypeError):
+            leave(*arguments)
+    with pytest.raises(TypeError):
+        block.__exit__(None)
+    assert leave(block, None, None, None) is None
+    assert block.__exit__(None, None, None) is None
+    if not MARKS_ARE_MADE_IN_C:
+        return
+    with pytest.raises(TypeError):
+        type(leave)()
+    wrong: list[Any] = [(1, 2), "text", (1, 2, 3, 4, 5, "6"), (1, 2, 3, 4, 5, -6)]
+    for lengths in wrong:
+        with pytest.raises((TypeError, OverflowError)):
+            make_mark(lengths)
