@@ -534,3 +534,34 @@ def test_objects(): kept = [str(n) for n in range(1000, 2000)]
     ran.counts(failed=1)
     assert "Test was limited to 20.0KiB but allocated " in ran.stdout
     runner.run("--memray", "--native").counts(passed=1)
+
+
+def test_results_of_other_processes_reach_the_report(runner: Pytest) -> None:
+    """As with pytest-forked, where a test runs in a child and its report comes back as data."""
+    runner.write(
+        test_it=TESTS,
+        conftest="""
+import os, pickle
+import pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    read, write = os.pipe()
+    if not os.fork():
+        reports = runtestprotocol(item, log=False)
+        data = [item.config.hook.pytest_report_to_serializable(config=item.config, report=report)
+                for report in reports]
+        os.write(write, pickle.dumps(data))
+        os._exit(0)
+    os.wait()
+    for data in pickle.loads(os.read(read, 1 << 20)):
+        item.ihook.pytest_runtest_logreport(report=item.config.hook.pytest_report_from_serializable(
+            config=item.config, data=data))
+    return True
+""",
+    )
+    ran = runner.run("--memray")
+    ran.counts(failed=1, passed=2)
+    assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
+    assert "Measured 3 tests" in ran.lines

@@ -77,6 +77,10 @@ class Run:
 
             get_recorder().settle()
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a result of that name."""
+        return name in self._results
+
     @property
     def results(self) -> list[Result]:
         """The results so far, in the order in which they came."""

@@ -178,7 +178,8 @@ class MeasuringPlugin:
             self._waivers[report.nodeid] = getattr(report, _WAIVER_ATTRIBUTE)
         self._n_kept_out += hasattr(report, _KEPT_OUT_ATTRIBUTE)
         data: dict[str, Any] | None = getattr(report, _REPORT_ATTRIBUTE, None)
-        if data is not None and getattr(report, "node", None) is not None:  # of another process
+        # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
+        if data is not None and (hasattr(report, "node") or report.nodeid not in self._run):
             self._run.add_result(report_json.result_from_json(data))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
