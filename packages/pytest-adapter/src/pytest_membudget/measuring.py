@@ -193,8 +193,10 @@ class MeasuringPlugin:
             symbols=report_text.can_show_symbols(sys.stdout),
         ):
             terminalreporter.write_line(line)
-        n_shown = min(self._settings.most_allocations or len(self._results), len(self._results))
         for line in report_text.summary_lines(
-            len(self._results), n_shown, self._waivers, self._n_kept_out
+            len(self._results),
+            self._settings.most_allocations,
+            self._waivers,
+            self._n_kept_out,
         ):
             terminalreporter.write_line(line)

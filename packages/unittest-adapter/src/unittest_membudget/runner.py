@@ -148,9 +148,7 @@ class MemoryTestRunner(unittest.TextTestRunner):
             result.measured, most_allocations=settings.most_allocations, symbols=symbols
         ):
             self.stream.write(f"{line}\n")
-        n_measured = len(result.measured)
-        n_shown = min(settings.most_allocations or n_measured, n_measured)
-        for line in report_text.summary_lines(n_measured, n_shown, {}):
+        for line in report_text.summary_lines(len(result.measured), settings.most_allocations, {}):
             self.stream.write(f"{line}\n")
         if not enforcement_is_on():
             self.stream.write("Nothing was measured: MEMBUDGET=off in the environment\n")

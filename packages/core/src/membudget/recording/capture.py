@@ -86,7 +86,7 @@ class Capture:
         # What memray's profile function has replaced, and in which thread.
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
-        self._resting = False
+        self.resting = False
 
     @property
     def fd(self) -> int:
@@ -142,7 +142,7 @@ class Capture:
             own = self._profile_thread == threading.get_ident()
             _set_profile_function(self._program_profile if own else None)
         self._profile_thread = threading.get_ident()
-        self._resting = True
+        self.resting = True
 
     def wake(self) -> bool:
         """End :meth:`rest`. False, and nothing is done, in a thread other than the resting one."""
@@ -152,7 +152,7 @@ class Capture:
         # Called by hand, as threading calls it for a new thread: sets memray's profile function for
         # this thread, and takes note of the frames that are on the stack.
         import_memray().start_thread_trace(None, "call", None)
-        self._resting = False
+        self.resting = False
         return True
 
     def stop(self) -> None:
@@ -200,7 +200,7 @@ class Capture:
         try:
             yield
         finally:
-            replaced = self._profile_thread == threading.get_ident() and not self._resting
+            replaced = self._profile_thread == threading.get_ident() and not self.resting
             if profile is None and replaced:
                 profile = self._program_profile
             _set_profile_function(profile)

@@ -33,7 +33,6 @@ class Segment:
         self._idle_at_rest: int | None = None
         self.start_seconds = 0.0
         self.trace: Final = trace
-        self.resting = False
 
     def start(self) -> None:
         """Start the tracker; see :meth:`Capture.start`."""
@@ -82,13 +81,16 @@ class Segment:
         """Go on recording between two blocks, at less cost; see :meth:`Capture.rest`."""
         if self._scanner is not None:
             self._idle_at_rest = self._scanner.idle_bytes
-        self.resting = True
         self._capture.rest()
 
     def wake(self) -> bool:
         """End :meth:`rest`; see :meth:`Capture.wake`."""
-        self.resting = not self._capture.wake()
-        return not self.resting
+        return self._capture.wake()
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is between :meth:`rest` and :meth:`wake`."""
+        return self._capture.resting
 
     def gap_bytes(self) -> int | None:
         """Return how much was recorded in the gap before the first block since; None for none."""

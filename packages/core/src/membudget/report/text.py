@@ -109,20 +109,21 @@ def report_lines(
 
 
 def summary_lines(
-    n_measured: int, n_shown: int, waivers: Mapping[str, str], n_kept_out: int = 0
+    n_measured: int, most_allocations: int, waivers: Mapping[str, str], n_kept_out: int = 0
 ) -> Iterator[str]:
     """Yield the lines below the results: what was waived, how much was measured, how to see more.
 
     Args:
-        n_measured, n_shown: how many tests were measured, and how many of them were shown.
+        n_measured: how many tests were measured.
+        most_allocations: how many of them were shown at most, see :func:`report_lines`.
         waivers: the tests without a limit because of a waiver, with its reason.
         n_kept_out: how many tests were kept from being measured.
     """
     for name, reason in sorted(waivers.items()):
         yield f"Limit waived: {name}{f' ({reason})' if reason else ''}"
     line = f"Measured {n_measured} {'test' if n_measured == 1 else 'tests'}"
-    if n_shown < n_measured:
-        line += f", shown {n_shown}: --most-allocations=0 shows all"
+    if 0 < most_allocations < n_measured:
+        line += f", shown {most_allocations}: --most-allocations=0 shows all"
     if n_kept_out:
         line += f"; {n_kept_out} not measured (no_memray)"
     yield line
