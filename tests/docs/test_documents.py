@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import membudget
 import pytest
 import unittest_membudget
 from conftest import REPOSITORY, run_python_in
+from membudget.testing import make_measurement, make_result
 
 README = (REPOSITORY / "README.md").read_text()
 EXAMPLES = "\n".join(file.read_text() for file in (REPOSITORY / "docs/examples").rglob("*.py"))
@@ -71,3 +73,27 @@ def test_examples_in_docstrings(name: str, tmp_path: Path) -> None:
     if any(test.examples for test in doctest.DocTestFinder().find(module)):
         done = run_python_in(tmp_path, "-c", DOCTESTS, name)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("option", membudget.OPTIONS, ids=lambda option: option.name)
+def test_the_guide_has_a_row_for_every_option(option: membudget.Option) -> None:
+    """With its three names; and no row for an option that does not exist."""
+    guide = (REPOSITORY / "docs/guide.md").read_text()
+    rows = re.findall(r"^\| `(--[\w-]+)[^`]*` \| `(\w+)` \| `(\w+)` \|", guide, re.M)
+    assert (option.flag, option.name, option.variable) in rows
+    assert len(rows) == len(membudget.OPTIONS)
+
+
+def test_every_key_of_the_json_is_described() -> None:
+    text = (REPOSITORY / "docs/json.md").read_text()
+    result = make_result("test", make_measurement(100), 50)
+    data = json.loads(membudget.report_json.results_to_text([result]))
+
+    def keys(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return set(value).union(*map(keys, value.values()))
+        return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+    described = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
+    assert keys(data) <= described
+    assert f"| `format` | {data['format']} |" in text
