@@ -26,7 +26,10 @@ class RunPython(Protocol):
 def run_python_in(
     directory: Path, *arguments: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -W error arguments`` in ``directory`` and return what came of it."""
+    """Run ``python -W error arguments`` in ``directory`` and return what came of it.
+
+    A pytest that runs there loads few plugins, whatever is installed besides.
+    """
     cleared = {
         name: value
         for name, value in os.environ.items()
@@ -36,7 +39,13 @@ def run_python_in(
     return subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         cwd=directory,
-        env={**cleared, "PYTHONIOENCODING": "utf-8", **(environment or {})},
+        env={
+            **cleared,
+            "PYTHONIOENCODING": "utf-8",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": "-p membudget -p xdist -p anyio",
+            **(environment or {}),
+        },
         capture_output=True,
         encoding="utf-8",
         timeout=120,

@@ -11,6 +11,8 @@ def extension(name: str, *sources: str) -> Extension:
         f"membudget.recording.{name}",
         [f"csrc/{source}" for source in sources],
         depends=[
+            "csrc/block_writer.h",
+            "csrc/capture_copy.h",
             "csrc/capture_decoder.h",
             "csrc/live_memory.h",
             "csrc/peak_writer.h",
@@ -29,7 +31,9 @@ setup(
         extension(
             "_scanner",
             "scannermodule.c",
+            "block_writer.c",
             "peak_writer.c",
+            "capture_copy.c",
             "scanner.c",
             "live_memory.c",
             "capture_decoder.c",

@@ -24,7 +24,7 @@ LAYERS = [
     {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing"},
     {"blocks"},
-    {"limits", "runs"},
+    {"limits", "runs", "kept_captures"},
     {"doctor"},
     {"__main__"},
     {"membudget"},

@@ -23,6 +23,8 @@ def test_defaults() -> None:
         memray_default_limit="",
         memray_enforce_markers="enabled",
         memray_json="",
+        memray_bin_path="",
+        memray_bin_prefix="",
         native=False,
         trace_python_allocators=False,
     )

@@ -25,6 +25,14 @@ from captures import capture_of  # noqa: E402
 from programs import Machine, Operation  # noqa: E402
 
 FLAGS = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+C_SOURCES = (
+    "scanner",
+    "live_memory",
+    "block_writer",
+    "peak_writer",
+    "capture_copy",
+    "capture_decoder",
+)
 OPERATIONS = ["malloc", "free", "realloc", "mmap", "munmap", "open", "open_thread_only", "close"]
 
 
@@ -54,8 +62,7 @@ def build(directory: Path) -> Path:
     program = directory / "fuzz_scanner"
     sources = [
         HERE / "fuzz_scanner.c",
-        *(SOURCES / f"{name}.c" for name in ("scanner", "live_memory", "peak_writer")),
-        SOURCES / "capture_decoder.c",
+        *(SOURCES / f"{name}.c" for name in C_SOURCES),
     ]
     compiler = os.environ.get("CC", "gcc")
     subprocess.run([compiler, *FLAGS, f"-I{SOURCES}", *sources, "-o", program], check=True)

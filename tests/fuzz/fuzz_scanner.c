@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "block_writer.h"
 #include "peak_writer.h"
 #include "scanner.h"
 
@@ -68,7 +69,16 @@ mutate_once(void)
 }
 
 static uint64_t n_scanned;
+static uint64_t n_kept;
 static uint64_t n_peaks;
+
+static void
+empty(int out)
+{
+    if (ftruncate(out, 0) || lseek(out, 0, SEEK_SET)) {
+        exit(2);
+    }
+}
 
 /* What the module does with a capture, in an order that varies. */
 static void
@@ -96,14 +106,18 @@ feed(int fd, int out, const Spelling *spelling)
         scanner_scan_to(&scanner, draw(200));
     }
     scanner_clear(&scanner);
+    if (scanner_begin(&scanner, fd, spelling)) {
+        empty(out);
+        n_kept += write_block(&scanner, draw(N_SERIALS), draw(2), draw(9), out) == BLOCK_WRITTEN;
+    }
+    scanner_clear(&scanner);
     static Alive alive[MOST_ALIVE];
     size_t n_alive = draw(MOST_ALIVE);
     uint64_t index = draw(10);
     for (size_t i = 0; i < n_alive; i++) {
         alive[i] = (Alive){index += draw(4), draw(1 << 20)};
     }
-    ftruncate(out, 0);
-    lseek(out, 0, SEEK_SET);
+    empty(out);
     n_peaks += write_peak(fd, out, draw(20), alive, n_alive) == PEAK_WRITTEN;
 }
 
@@ -146,7 +160,8 @@ main(int argc, char **argv)
     }
     free(seeds);
     free(lengths);
-    printf("%llu inputs, %llu blocks read, %llu peaks written, no finding\n",
-           (unsigned long long)n_inputs, (unsigned long long)n_scanned, (unsigned long long)n_peaks);
+    printf("%llu inputs, %llu blocks read, %llu kept, %llu peaks written, no finding\n",
+           (unsigned long long)n_inputs, (unsigned long long)n_scanned, (unsigned long long)n_kept,
+           (unsigned long long)n_peaks);
     return 0;
 }

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, run_python_in
-
-WORKLOADS = str(REPOSITORY / "tests/contract")
+from conftest import run_python_in
+from membudget import OPTIONS
+from membudget.recording.scanner import scanner_problem
+from running import WORKLOADS, Pytest
 
 TESTS = """
 import pytest
@@ -24,38 +25,6 @@ def test_within(): large()
 
 def test_free(): small()
 """
-
-
-class Ran:
-    """What a run of pytest printed."""
-
-    def __init__(self, returncode: int, stdout: str, stderr: str) -> None:
-        self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
-        self.lines = stdout.splitlines()
-
-    def counts(self, **expected: int) -> None:
-        last = self.lines[-1]
-        for name, number in expected.items():
-            assert f"{number} {name}" in last, self.stdout + self.stderr
-
-
-class Pytest:
-    """Runs pytest on files in a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def write(self, **files: str) -> None:
-        for name, text in files.items():
-            (self.directory / f"{name}.py").write_text(text)
-
-    def run(self, *arguments: str, **environment: str) -> Ran:
-        done = run_python_in(
-            self.directory,
-            *("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments),
-            environment={"PYTHONPATH": WORKLOADS, **environment},
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -126,7 +95,7 @@ def test_decorated():
     # The budget of a decorated test is its test's budget.
     ran = runner.run("--memray", "-k", "decorated")
     assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
-    assert "\t ⛰ Peak memory: 1000.0KiB (1000% of the 100.0KiB limit)" in ran.lines
+    assert "\t ⛰ Peak memory: 1000.0KiB (1000% of the 100.0KiB limit) OVER" in ran.lines
 
 
 def test_options_of_the_report(runner: Pytest) -> None:
@@ -157,7 +126,7 @@ def test_the_ini_file_and_the_environment_work(runner: Pytest) -> None:
     (runner.directory / "pytest.ini").write_text("[pytest]\nmemray = perhaps\n")
     ran = runner.run()
     assert ran.returncode == 4
-    assert "pytest.ini: memray: 'perhaps' is not on or off" in ran.stderr
+    assert "pytest.ini: memray: invalid truth value 'perhaps'" in ran.stderr
 
 
 def test_bad_markers_are_one_usage_error_that_lists_all(runner: Pytest) -> None:
@@ -373,6 +342,7 @@ def test_pytest_memray_beside_it_is_a_usage_error_with_the_way_out(
     runner: Pytest, first: str
 ) -> None:
     """Whichever of the two is loaded first. A stand-in for pytest-memray, with its entry point."""
+    runner.plugins = ["no:randomly", "no:benchmark", "no:asyncio", "no:flaky"]
     site = runner.directory / "site"
     (site / "pytest_memray").mkdir(parents=True)
     (site / "pytest_memray/__init__.py").write_text(
@@ -383,13 +353,14 @@ def test_pytest_memray_beside_it_is_a_usage_error_with_the_way_out(
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {first}\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[pytest11]\nmemray = pytest_memray\n")
     path = os.pathsep.join([str(site), WORKLOADS])
+    found = {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
     for options in ([], ["--memray"]):
-        ran = runner.run(*options, PYTHONPATH=path)
+        ran = runner.run(*options, **found)
         assert ran.returncode == 4, ran.stdout + ran.stderr
         assert "pytest-membudget and pytest-memray cannot be loaded together" in ran.stderr
         assert "-p no:memray" in ran.stderr
-    assert runner.run("-p", "no:memray", PYTHONPATH=path).returncode == 0
-    assert runner.run("-p", "no:membudget", "-W", "ignore", PYTHONPATH=path).returncode == 0
+    assert runner.run("-p", "no:memray", **found).returncode == 0
+    assert runner.run("-p", "no:membudget", "-W", "ignore", **found).returncode == 0
 
 
 def test_help_and_markers(runner: Pytest) -> None:
@@ -479,7 +450,7 @@ def test_after(): small()
     runner.write(test_it=text.replace('@pytest.mark.limit_memory("1 MB")\n', ""))
     ran = runner.run("--memray")
     ran.counts(passed=6)
-    assert "Measured 4 tests; 2 not measured (no_memray)" in ran.lines
+    assert "Measured 4 tests; 2 not measured: 2 no_memray" in ran.lines
 
 
 def test_json_has_every_result(runner: Pytest) -> None:
@@ -513,7 +484,7 @@ def deep(n): return bytearray(500_000) if not n else deep(n - 1)
 def test_deep(): deep(20)
 """
     )
-    for option, n_lines in (("--stacks=1", 0), ("--stacks=3", 2), ("-q", 4)):
+    for option, n_lines in (("--stacks=1", 0), ("--stacks=3", 2), ("-v", 4)):
         ran = runner.run("--memray", option)
         assert sum("called by" in line for line in ran.lines) == n_lines, ran.stdout
 
@@ -565,3 +536,126 @@ def pytest_runtest_protocol(item):
     ran.counts(failed=1, passed=2)
     assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
     assert "Measured 3 tests" in ran.lines
+
+
+@pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
+def test_captures_are_kept_for_memray(runner: Pytest) -> None:
+    """One for each test, that memray's reporters read; the summary names directory and prefix."""
+    runner.write(
+        test_it=TESTS
+        + """
+@pytest.mark.no_memray
+def test_own(): ...
+def test_nested():
+    from membudget import limit_memory
+    with limit_memory("2 MB"): large()
+"""
+    )
+    kept = runner.directory / "some/kept"
+    ran = runner.run("--memray", "--memray-bin-path=some/kept", "--memray-bin-prefix=nightly")
+    assert f"Captures for memray flamegraph, stats and tree: {kept}/nightly-*.bin" in ran.lines
+    files = {file.name.split("-")[2]: file for file in kept.iterdir()}
+    assert set(files) == {"test_over", "test_within", "test_free", "test_nested"}
+    for command in (["stats"], ["flamegraph", "-o", "x.html", "-f"], ["summary"]):
+        done = run_python_in(runner.directory, "-m", "memray", *command, str(files["test_over"]))
+        assert done.returncode == 0, done.stderr
+        if command == ["stats"]:
+            assert "\t1.024MB" in done.stdout
+            assert "Total allocations:\n\t1\n" in done.stdout
+    other = kept / "other-test_it.py-test_over.bin"
+    other.write_text("somebody's")
+    before = {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
+    runner.run("--memray", "--memray-bin-path=some/kept", "--memray-bin-prefix=nightly")
+    after = {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
+    assert set(after) == set(before)
+    assert {name for name in after if after[name] == before[name]} == {other.name}
+    runner.run("--memray", "--memray-bin-path=some/kept")
+    assert len(list(kept.iterdir())) == 9
+    runner.run("--memray-bin-path=elsewhere")
+    assert not (runner.directory / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--memray-bin-path=test_it.py"], "--memray-bin-path: 'test_it.py' is not a directory"),
+        (["--memray-bin-path=/proc/x"], "cannot keep captures"),
+        (["--memray-bin-path=k", "--memray-bin-prefix=a/b"], "--memray-bin-prefix: 'a/b' cannot"),
+        (["--memray-bin-path=k", f"--memray-bin-prefix={'p' * 101}"], "write 1 to 100 bytes"),
+    ],
+)
+def test_captures_that_cannot_be_kept_are_a_usage_error(
+    runner: Pytest, options: list[str], message: str
+) -> None:
+    for arguments in ((), ("-n", "2")):
+        ran = runner.run("--memray", *options, *arguments)
+        assert ran.returncode == 4, ran.stdout
+        assert message in ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+def test_verbosity(runner: Pytest) -> None:
+    """As with pytest-memray: -q for the summary, the largest ten by default, -vv for all."""
+    runner.write(
+        test_it="""
+import pytest
+from workloads import *
+make_headroom()
+@pytest.mark.limit_memory("1 KB")
+def test_many():
+    kept = []
+"""
+        + "".join(f"    kept.append(bytearray(10_000 + {n}))\n" for n in range(12))
+    )
+
+    def listed(*options: str) -> int:
+        lines = runner.run("--memray", *options).lines
+        assert any(line.startswith("Exactly ") for line in lines)
+        return sum(line.startswith("\t- test_many") for line in lines)
+
+    assert [listed(), listed("-v"), listed("-vv"), listed("-q")] == [10, 10, 12, 0]
+    (runner.directory / "pytest.ini").write_text("[pytest]\nverbosity_memray = 2\n")
+    assert listed("-q") == 12
+    (runner.directory / "pytest.ini").write_text("[pytest]\nverbosity_memray = much\n")
+    ran = runner.run("--memray")
+    assert ran.returncode == 4
+    assert "verbosity_memray: 'much' is not 'auto' or a whole number" in ran.stderr
+
+
+@pytest.mark.parametrize("head", ["[pytest]", "[tool.pytest.ini_options]", "[tool.pytest]"])
+def test_every_option_works_from_the_configuration_file(runner: Pytest, head: str) -> None:
+    """What is set there can be seen in what the run does."""
+    values = {
+        "memray": "true",
+        "most_allocations": "1",
+        "hide_memray_summary": "false",
+        "stacks": "2",
+        "memray_default_limit": "500 KB",
+        "memray_enforce_markers": "always",
+        "memray_json": "memory.json",
+        "memray_bin_path": "kept",
+        "memray_bin_prefix": "p",
+        "native": "true",
+        "trace_python_allocators": "true",
+    }
+    assert set(values) == {option.name for option in OPTIONS}
+    if scanner_problem() is not None:
+        del values["memray_bin_path"]
+    name = "pytest.ini" if head == "[pytest]" else "pyproject.toml"
+    lines = [
+        f"{key} = {value if typed or head == '[pytest]' else repr(value)}"
+        for key, value in values.items()
+        for typed in [head == "[tool.pytest]" and value in ("true", "false", "1", "2")]
+    ]
+    (runner.directory / name).write_text("\n".join([head, *lines]))
+    runner.write(test_it=TESTS + "\ndef test_large(): large()\n")
+    ran = runner.run("-W", "default")
+    ran.counts(failed=2, passed=2)
+    assert ran.stdout.count("Allocations results for") == 1
+    assert "Test was limited to 500.0KiB but allocated" in ran.stdout
+    assert sum("called by" in line for line in ran.lines) >= 2
+    data = json.loads((runner.directory / "memory.json").read_text())
+    assert len(data["results"]) == 4
+    if scanner_problem() is None:
+        assert len(list((runner.directory / "kept").glob("p-*.bin"))) == 4
+    assert "MEMRAY" not in runner.run("--hide-memray-summary").stdout

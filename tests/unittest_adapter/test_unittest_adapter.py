@@ -155,7 +155,7 @@ def test_a_test_over_its_budget_stands_out(case: Path) -> None:
     assert "FAILED (failures=2)" in done.stderr
     done = run(case, "-m", "unittest_membudget", "-v", "test_it.Written")
     assert "test_over (test_it.Written.test_over) ... MEMORY PROBLEMS" in done.stderr
-    assert "\t ⛰ Peak memory: 1000.0KiB (1000% of the 100.0KiB limit)" in done.stderr
+    assert "\t ⛰ Peak memory: 1000.0KiB (1000% of the 100.0KiB limit) OVER" in done.stderr
 
 
 def test_the_arguments_of_unittest_work(case: Path) -> None:

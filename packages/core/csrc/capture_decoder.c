@@ -25,7 +25,7 @@ enum {
 /* Times 4, and times 4 again, it is the size of the buffer. */
 enum { FIRST_CHUNK = DECODER_BUFFER_SIZE / 64 };
 
-enum { CACHE_MISS = 15, ALL_ALLOCATIONS = 0, LAST_ALLOCATOR = ALLOCATOR_MUNMAP };
+enum { MAGIC_LENGTH = 7, CACHE_MISS = 15, ALL_ALLOCATIONS = 0, LAST_ALLOCATOR = ALLOCATOR_MUNMAP };
 
 /* Reading bytes. A failed read leaves the decoder at the end of the data. */
 
@@ -153,6 +153,26 @@ unzigzag(uint64_t value)
 
 /* Records. */
 
+static Decoded
+read_native(Decoder *decoder, NativeDelta *native)
+{
+    native->begin = decoder_offset(decoder);
+    Decoded decoded = read_varint(decoder, &native->delta);
+    native->delta = unzigzag(native->delta);
+    native->end = decoder_offset(decoder);
+    return decoded;
+}
+
+static Decoded
+skip_native_trace(Decoder *decoder)
+{
+    Decoded decoded = skip_varints(decoder, 1);
+    if (decoded != DECODED || decoder->native_before.begin) {
+        return decoded == DECODED ? skip_varints(decoder, 1) : decoded;
+    }
+    return read_native(decoder, &decoder->native_before);
+}
+
 static inline Decoded
 read_pointer(Decoder *decoder, unsigned cached, uint64_t *address)
 {
@@ -191,7 +211,7 @@ read_allocation(Decoder *decoder, unsigned char token, Record *record)
     record->size = 0;
     if (!frees(record->allocator)) {
         if (decoder->native_traces) {
-            decoded = skip_varints(decoder, 1);
+            decoded = read_native(decoder, &decoder->native);
         }
         if (decoded == DECODED) {
             decoded = read_varint(decoder, &record->size);
@@ -274,8 +294,9 @@ skip_other(Decoder *decoder, unsigned char token)
     }
     switch (token) {
         case MEMORY_RECORD:
-        case NATIVE_TRACE_INDEX:
             return skip_varints(decoder, 2);
+        case NATIVE_TRACE_INDEX:
+            return skip_native_trace(decoder);
         case MEMORY_MAP_START:
             return DECODED;
         case SEGMENT_HEADER:
@@ -296,6 +317,9 @@ skip_other(Decoder *decoder, unsigned char token)
 Decoded
 decoder_next(Decoder *decoder, Record *record)
 {
+    if (decoder->native_traces) {
+        decoder->native.begin = decoder->native_before.begin = 0;
+    }
     for (;;) {
         unsigned char token;
         if (!read_byte(decoder, &token)) {
@@ -343,7 +367,7 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
     decoder->fd = fd;
     decoder->buffer = buffer;
     decoder->chunk = FIRST_CHUNK;
-    char magic[7];
+    char magic[MAGIC_LENGTH];
     int version;
     unsigned char native_traces;
     unsigned char format;
@@ -355,7 +379,12 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
         || !read_bytes(decoder, &native_traces, 1) || !read_bytes(decoder, &format, 1)
         || format != ALL_ALLOCATIONS || !skip_bytes(decoder, 2 * sizeof(size_t) + 2 * sizeof(long long))
         || !skip_string(decoder, &empty) /* the command line */
-        || !skip_bytes(decoder, sizeof(int) + sizeof(unsigned long) + sizeof(size_t) + 2)
+        || !skip_bytes(decoder, sizeof(int)) /* the process */)
+    {
+        return DAMAGED;
+    }
+    decoder->main_tid_offset = decoder_offset(decoder);
+    if (!skip_bytes(decoder, sizeof(unsigned long) + sizeof(size_t) + 2)
         || !read_bytes(decoder, &object_lifetimes, 1)
         || !skip_string(decoder, &empty)) /* the standard library */
     {

@@ -47,6 +47,13 @@ typedef struct {
     unsigned char allocator;
 } Record;
 
+/* Where the number of a native stack is written: as the difference to the last one. */
+typedef struct {
+    uint64_t begin; /* in the file; 0 for nowhere */
+    uint64_t end;
+    uint64_t delta;
+} NativeDelta;
+
 typedef enum {
     DECODED,
     END_OF_DATA, /* nothing more has been written yet */
@@ -59,6 +66,7 @@ typedef struct {
     int fd;
     bool native_traces;
     bool object_lifetimes;
+    uint64_t main_tid_offset; /* of a number in the header, see HeaderRecord in memray's records.h */
     /* What the encoding carries from record to record. */
     uint64_t tid;
     bool has_tid;
@@ -66,6 +74,10 @@ typedef struct {
     uint64_t pointers[POINTER_CACHE_SIZE];
     unsigned oldest_pointer; /* the cache is a ring */
     uint64_t next_index;
+    /* With native traces: of the last allocation record, and of the first other record between it
+     * and the one before. */
+    NativeDelta native;
+    NativeDelta native_before;
     /* The bytes at hand: file offset of buffer[0], and the part of it that is not yet decoded. */
     uint64_t offset;
     size_t position;

@@ -266,9 +266,8 @@ end_mark(Scanner *scanner, Thread *thread)
     }
 }
 
-/* Scan one record. */
-static Scanned
-step(Scanner *scanner, Record *record)
+Scanned
+scanner_step(Scanner *scanner, Record *record)
 {
     uint64_t begin = decoder_offset(&scanner->decoder);
     switch (decoder_next(&scanner->decoder, record)) {
@@ -301,6 +300,14 @@ step(Scanner *scanner, Record *record)
     return SCANNED;
 }
 
+bool
+scanner_counted(const Scanner *scanner, const Block *block, const Record *record)
+{
+    Origin origin = {record->index, scanner->epoch, (uint32_t)scanner->current};
+    return block->state == OPEN && allocates(record->allocator)
+           && !scanner->threads[scanner->current].at_work && block_counts(block, origin);
+}
+
 Scanned
 scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
 {
@@ -314,7 +321,7 @@ scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
         if ((*block)->state == CLOSED) {
             return SCANNED;
         }
-        Scanned scanned = step(scanner, &record);
+        Scanned scanned = scanner_step(scanner, &record);
         if (scanned == INCOMPLETE) {
             return INCOMPLETE;
         }
@@ -329,7 +336,7 @@ scanner_scan_to(Scanner *scanner, uint64_t index)
     decoder_resume(&scanner->decoder);
     Record record;
     while (!scanner->broken && scanner->decoder.next_index <= index) {
-        Scanned scanned = step(scanner, &record);
+        Scanned scanned = scanner_step(scanner, &record);
         if (scanned == INCOMPLETE) {
             return INCOMPLETE;
         }

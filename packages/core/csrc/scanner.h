@@ -96,6 +96,12 @@ void scanner_forget(Scanner *, uint64_t serial);
 /* Scan up to the END mark of a block; `block` is its books, until the next call. */
 Scanned scanner_close_block(Scanner *, uint64_t serial, const Block **block);
 
+/* Scan one record. */
+Scanned scanner_step(Scanner *, Record *);
+
+/* Whether the block counts the record that was scanned last. */
+bool scanner_counted(const Scanner *, const Block *, const Record *);
+
 /* Scan up to and with the record `index`. */
 Scanned scanner_scan_to(Scanner *, uint64_t index);
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "block_writer.h"
 #include "peak_writer.h"
 #include "scanner.h"
 
@@ -212,6 +213,30 @@ alive_at(PyObject *self, PyObject *args)
     return bytes;
 }
 
+PyDoc_STRVAR(write_block_doc,
+             "write_block(serial, thread_only, n_outer, to)\n--\n\n"
+             "Write the capture of a block, see csrc/block_writer.h, to the file descriptor `to`.\n\n"
+             "For a scanner that has scanned nothing yet. False when the block is not all there.");
+
+static PyObject *
+write_block_of(PyObject *self, PyObject *args)
+{
+    unsigned long long serial;
+    int thread_only, to;
+    Py_ssize_t n_outer;
+    if (!PyArg_ParseTuple(args, "Kpni", &serial, &thread_only, &n_outer, &to)) {
+        return NULL;
+    }
+    switch (write_block(scanner_of(self), serial, thread_only, (size_t)n_outer, to)) {
+        case BLOCK_WRITTEN:
+            Py_RETURN_TRUE;
+        case BLOCK_NOT_WRITTEN:
+            return PyErr_SetFromErrno(PyExc_OSError);
+        default:
+            Py_RETURN_FALSE;
+    }
+}
+
 PyDoc_STRVAR(offset_doc, "How many bytes of the capture have been scanned.");
 
 static PyObject *
@@ -235,6 +260,7 @@ static PyMethodDef methods[] = {
         {"forget", forget, METH_O, forget_doc},
         {"close_block", close_block, METH_O, close_block_doc},
         {"alive_at", alive_at, METH_VARARGS, alive_at_doc},
+        {"write_block", write_block_of, METH_VARARGS, write_block_doc},
         {NULL, NULL, 0, NULL},
 };
 
@@ -301,8 +327,7 @@ static int
 exec_module(PyObject *module)
 {
     PyObject *type = PyType_FromSpec(&spec);
-    int failed = !type || PyModule_AddObjectRef(module, "Scanner", type) < 0
-                 || PyModule_AddIntConstant(module, "CAPTURE_VERSION", CAPTURE_VERSION) < 0;
+    int failed = !type || PyModule_AddObjectRef(module, "Scanner", type) < 0;
     Py_XDECREF(type);
     return failed ? -1 : 0;
 }

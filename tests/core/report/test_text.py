@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
-from membudget import Allocation, Budget, Frame, Limit, Measurement, judge
+from membudget import Allocation, Budget, Frame, Limit, Measurement, Result, judge
 from membudget.report.text import (
     can_show_symbols,
     exceeded_line,
     exceeded_message,
     exceeded_section,
     report_lines,
+    summary_lines,
 )
 from membudget.testing import make_measurement, make_result
+
+
+def texts(results: list[Result], **options: Any) -> list[str]:
+    return [line.text for line in report_lines(results, **options)]
+
 
 DEMO = make_measurement(*[8000] * 15, site=("<listcomp>", "/w/demo/test_ok.py", 17))
 
@@ -26,12 +33,12 @@ def test_the_report_of_the_usage_text() -> None:
         ),
         make_result("demo/test_ok.py::test_memory_exceed", DEMO, 100 * 1024),
     ]
-    assert "\n".join(report_lines(results, most_allocations=5)) == (
+    assert "\n".join(texts(results, most_allocations=5)) == (
         "Allocations results for demo/test_ok.py::test_memory_exceed\n"
         "\n"
         "\t 📦 Total memory allocated: 117.2KiB\n"
         "\t 📏 Total allocations: 15\n"
-        "\t ⛰ Peak memory: 117.2KiB (117% of the 100.0KiB limit)\n"
+        "\t ⛰ Peak memory: 117.2KiB (117% of the 100.0KiB limit) OVER\n"
         "\t 📊 Histogram of allocation sizes: |█|\n"
         "\t 🥇 Biggest allocating functions:\n"
         "\t\t- <listcomp>:/w/demo/test_ok.py:17 -> 117.2KiB\n"
@@ -53,7 +60,7 @@ def test_the_largest_come_first_and_the_rest_is_left_out() -> None:
     results = [make_result(f"test_{n}", make_measurement(n)) for n in (5, 30, 20, 10)]
 
     def names(most_allocations: int) -> list[str]:
-        lines = report_lines(results, most_allocations=most_allocations)
+        lines = texts(results, most_allocations=most_allocations)
         return [line.split()[-1] for line in lines if line.startswith("Allocations results")]
 
     assert names(2) == ["test_30", "test_20"]
@@ -61,9 +68,7 @@ def test_the_largest_come_first_and_the_rest_is_left_out() -> None:
 
 
 def test_nothing_allocated() -> None:
-    lines = list(
-        report_lines([make_result("test_nothing", make_measurement())], most_allocations=1)
-    )
+    lines = texts([make_result("test_nothing", make_measurement())], most_allocations=1)
     assert "\t ⛰ Peak memory: 0.0B" in lines
     assert "\t 📊 Histogram of allocation sizes: ||" in lines
     assert not any("Biggest" in line for line in lines)
@@ -76,7 +81,7 @@ def test_plain_words_where_symbols_cannot_be_shown() -> None:
     assert can_show_symbols(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
     sizes = [2**n for n in range(12) for _ in range(n)]
     result = make_result("test_x", make_measurement(*sizes), 10)
-    text = "\n".join(report_lines([result], most_allocations=1, symbols=False))
+    text = "\n".join(texts([result], most_allocations=1, symbols=False))
     text.encode("ascii")
     assert "\t Total memory allocated: " in text
     assert "|.:--=++**%#|"[:3] in text
@@ -87,12 +92,12 @@ def test_a_share_of_the_limit_is_never_rounded_to_what_it_is_not() -> None:
 
     def share(peak: int) -> str:
         result = make_result("test_x", make_measurement(peak), 10_000)
-        lines = report_lines([result], most_allocations=1)
+        lines = texts([result], most_allocations=1)
         return next(line for line in lines if "Peak" in line).partition("(")[2]
 
-    assert share(10_000) == "100% of the 9.8KiB limit)"
-    assert share(10_001) == "just over the 9.8KiB limit)"
-    assert share(9_999) == "just under the 9.8KiB limit)"
+    assert share(10_000) == "100% of the 9.8KiB limit) NEAR"
+    assert share(10_001) == "just over the 9.8KiB limit) OVER"
+    assert share(9_999) == "just under the 9.8KiB limit) NEAR"
     assert share(5_000) == "50% of the 9.8KiB limit)"
 
 
@@ -129,13 +134,13 @@ def test_a_limit_of_zero_has_no_percentage() -> None:
     assert "120,000 bytes over the limit of 0 bytes" in exceeded_message(
         "Block", DEMO, result.verdict
     )
-    assert "(of the 0.0B limit)" in "\n".join(report_lines([result], most_allocations=1))
+    assert "(of the 0.0B limit)" in "\n".join(texts([result], most_allocations=1))
 
 
 def test_what_occurs_is_drawn() -> None:
     """One allocation among ten thousand still has a bar."""
     result = make_result("test_x", make_measurement(1_000_000, *[16] * 10_000))
-    lines = report_lines([result], most_allocations=1)
+    lines = texts([result], most_allocations=1)
     bars = next(line for line in lines if "Histogram" in line).partition("|")[2][:-1]
     assert bars == "█" + " " * 14 + "▁"
 
@@ -143,5 +148,65 @@ def test_what_occurs_is_drawn() -> None:
 def test_code_outside_of_python_has_a_name() -> None:
     measurement = Measurement(10, 10, 1, 10, (), (Allocation(10, 1, ()),))
     result = make_result("test_x", measurement)
-    text = "\n".join(report_lines([result], most_allocations=1))
+    text = "\n".join(texts([result], most_allocations=1))
     assert "- <outside of Python code> -> 10.0B" in text
+
+
+def test_what_became_of_a_test_can_be_seen() -> None:
+    """Over its limit, near it, failed, waived: each has a word and tells its front end."""
+    results = [
+        make_result("over", make_measurement(101), 100),
+        make_result("near", make_measurement(90), 100),
+        make_result("within", make_measurement(89), 100),
+        make_result("waived", make_measurement(100)),
+        make_result("free", make_measurement(100)),
+    ]
+    lines = list(
+        report_lines(
+            results, most_allocations=0, failed={"within"}, waivers={"waived": "", "other": ""}
+        )
+    )
+    told = {line.tells: line.text for line in lines if line.tells}
+    assert len([line for line in lines if line.tells]) == 4
+    assert told["over"] == "\t ⛰ Peak memory: 101.0B (101% of the 100.0B limit) OVER"
+    assert told["near"] == "\t ⛰ Peak memory: 90.0B (90% of the 100.0B limit) NEAR"
+    assert told["failed"] == "\t ❌ The test failed"
+    assert told["waived"] == "\t ⛰ Peak memory: 100.0B (limit waived)"
+
+
+def test_long_paths_are_cut_to_a_narrow_terminal() -> None:
+    site = ("load", "/home/me/project/src/package/orders.py", 12)
+    results = [make_result("test_x", make_measurement(100, site=site))]
+
+    def place(width: int) -> str:
+        return texts(results, most_allocations=1, width=width)[7]
+
+    assert place(0) == place(80) == "\t\t- load:/home/me/project/src/package/orders.py:12 -> 100.0B"
+    assert place(60) == "\t\t- load:.../package/orders.py:12 -> 100.0B"
+    assert len(place(60).expandtabs()) <= 60
+    assert place(1) == "\t\t- load:.../orders.py:12 -> 100.0B"
+
+
+def test_the_last_line_says_what_was_measured_and_what_was_not() -> None:
+    assert list(summary_lines(1, 5)) == ["Measured 1 test"]
+    assert list(summary_lines(6, 5, unmeasured={"skipped": 2, "no_memray": 1}, captures="x-*")) == [
+        "Captures for memray flamegraph, stats and tree: x-*",
+        "Measured 6 tests, shown 5: --most-allocations=0 shows all; "
+        "3 not measured: 1 no_memray, 2 skipped",
+    ]
+
+
+def test_a_failure_lists_what_matters() -> None:
+    """Not what is below a thousandth of the peak, unless all of it is asked for."""
+    sites = tuple(Allocation(size, 1, ()) for size in (99_900, 100, 60, 40))
+    measurement = Measurement(100_100, 100_100, 4, 0, (), sites)
+    verdict = judge(measurement, Budget((Limit("peak_bytes", 10),)))
+
+    def listed(n_allocations: int | None) -> list[str]:
+        text = exceeded_section("Test", measurement, verdict, n_allocations=n_allocations)
+        return [line for line in text.splitlines()[2:] if line.startswith("\t- ")]
+
+    assert [line.rpartition(" ")[2] for line in listed(10)] == ["97.6KiB", "200.0B"]
+    assert listed(10)[1].startswith("\t- and 3 more")
+    assert len(listed(None)) == 4
+    assert listed(0) == []

@@ -19,11 +19,13 @@ from .errors import (
     MemoryLimitExceeded,
     MisuseError,
     NotEnforcedWarning,
+    NotKeptWarning,
     NotMeasuredError,
     RecordingError,
     TrackerConflictError,
 )
 from .hookspecs import hookimpl
+from .kept_captures import KeptCaptures
 from .limits import limit_memory, measure_memory, memory_budget
 from .model import (
     Allocation,
@@ -56,6 +58,7 @@ __all__ = [
     "Frame",
     "InvalidOptionError",
     "InvalidSizeError",
+    "KeptCaptures",
     "LateAllocations",
     "Limit",
     "Measurement",
@@ -63,6 +66,7 @@ __all__ = [
     "MemoryLimitExceeded",
     "MisuseError",
     "NotEnforcedWarning",
+    "NotKeptWarning",
     "NotMeasuredError",
     "Option",
     "RecordingError",

@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from .checks import judge
@@ -46,6 +47,9 @@ class Block(MarkedBlock):
         subject: what messages call the block.
         trace: what the recording has to trace; None for what it traces already, or the default.
         always_allocations: record the allocations at the peak also when the budget holds.
+        keep_capture: the path at which to keep a capture of the block for memray's own reporters,
+            such as ``memray flamegraph``; empty for not to. One that cannot be written is a
+            :class:`NotKeptWarning`.
         on_measured: called with the measurement and the verdict of each block, also when its body
             raises, before an exceeded budget does; and with its allocations at the peak, for
             :meth:`Run.add`.
@@ -70,12 +74,14 @@ class Block(MarkedBlock):
         subject: str = "Block",
         trace: TraceSettings | None = None,
         always_allocations: bool = False,
+        keep_capture: str = "",
         on_measured: OnMeasured | None = None,
     ) -> None:
         self.budget: Final = budget
         self._subject = subject
         self._trace = trace
         self._always_allocations = always_allocations
+        self._keep_capture = keep_capture
         self._on_measured = on_measured
         self._decorates = False
         self._open: OpenBlock | None = None
@@ -137,6 +143,8 @@ class Block(MarkedBlock):
                 trace=self._trace,
                 always_allocations=self._always_allocations,
                 stacks_begin_inside=self._decorates,
+                keep_as=self._keep_capture,
+                n_outer=self._n_outer() if self._keep_capture else 0,
             )
             self._set_marks(self._open.start_mark, self._open.end_mark)
         except BaseException:
@@ -145,6 +153,15 @@ class Block(MarkedBlock):
             if block is not None:
                 block.leave()
             raise
+
+    def _n_outer(self) -> int:
+        """Count the frames around the block, for its capture."""
+        frame: FrameType | None = sys._getframe(2)  # what has the with statement
+        n_frames = 0
+        while frame is not None:
+            n_frames += 1
+            frame = frame.f_back
+        return n_frames if self._decorates else n_frames - 1
 
     def _leave(
         self,
@@ -248,6 +265,7 @@ class Block(MarkedBlock):
             subject=subject,
             trace=self._trace,
             always_allocations=self._always_allocations,
+            keep_capture=self._keep_capture,
             on_measured=self._on_measured,
         )
         block._decorates = True

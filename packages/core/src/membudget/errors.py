@@ -69,5 +69,9 @@ class MemoryLimitExceeded(MembudgetError, AssertionError):
         return type(self), (str(self), self.measurement, self.verdict)
 
 
+class NotKeptWarning(UserWarning):
+    """The capture of a block was to be kept and could not be; its figures are not affected."""
+
+
 class NotEnforcedWarning(UserWarning):
     """Budgets are not enforced here, because memray does not run on this platform."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ from .report.text import N_FRAMES
 from .sizes import parse_size
 
 ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"
+LONGEST_PREFIX: Final = 100
+"""How many bytes ``memray_bin_prefix`` may have, so that a file name has room for the test's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,7 @@ class Option:
         metavar: stands for the value in ``--help``.
         least: the smallest value of an option that is a number.
         choices: the values of an option that is one of a few words.
-        is_size: whether the value is a memory size; the default, an empty text, stands for none.
-        is_output: whether it is the path of a file to write; an empty text stands for none.
+        check: takes the value of any other text and the source, and raises InvalidOptionError.
         only_for: the front end that has it; empty for all.
     """
 
@@ -45,8 +46,7 @@ class Option:
     metavar: str = ""
     least: int = 0
     choices: tuple[str, ...] = ()
-    is_size: bool = False
-    is_output: bool = False
+    check: Callable[[str, str], object] | None = None
     only_for: str = ""
 
     @property
@@ -76,14 +76,9 @@ class Option:
             if isinstance(number, int) and not isinstance(number, bool) and number >= self.least:
                 return number
             expected = f"a whole number, {self.least} or more"
-        elif self.is_size:
-            try:
-                parse_size(str(value), where=source)
-            except InvalidSizeError as error:
-                raise InvalidOptionError(str(error)) from error
+        elif self.check is not None:
+            self.check(str(value), source)
             return str(value)
-        elif self.is_output:
-            return _checked_output(str(value), source)
         elif self.choices:
             if value in self.choices:
                 return str(value)
@@ -95,8 +90,15 @@ class Option:
         raise InvalidOptionError(f"{source}: {value!r} is not {expected}")
 
 
-def _checked_output(path: str, source: str) -> str:
-    """Return the path of a file that can be written; say early when it cannot."""
+def _check_size(size: str, source: str) -> None:
+    try:
+        parse_size(size, where=source)
+    except InvalidSizeError as error:
+        raise InvalidOptionError(str(error)) from error
+
+
+def _check_output(path: str, source: str) -> None:
+    """Say early when a file cannot be written."""
     directory = os.path.dirname(path) or os.curdir
     problem = None
     if not os.path.isdir(directory):
@@ -107,7 +109,20 @@ def _checked_output(path: str, source: str) -> str:
         problem = "permission denied"
     if problem is not None:
         raise InvalidOptionError(f"{source}: cannot write to {path!r}: {problem}")
-    return path
+
+
+def _check_directory(path: str, source: str) -> None:
+    """Say early when no directory can be there."""
+    if not path or (os.path.lexists(path) and not os.path.isdir(path)):
+        raise InvalidOptionError(f"{source}: {path!r} is not a directory")
+
+
+def _check_prefix(prefix: str, source: str) -> None:
+    if not prefix or len(os.fsencode(prefix)) > LONGEST_PREFIX or set(prefix) & {"/", "\0"}:
+        raise InvalidOptionError(
+            f"{source}: {prefix!r} cannot begin the name of a file: write 1 to {LONGEST_PREFIX} "
+            f"bytes without a slash"
+        )
 
 
 _SWITCHES: Final = {
@@ -144,7 +159,7 @@ OPTIONS: Final = (
         default="",
         help="The limit of every test that has none of its own, such as '24 MB'",
         metavar="SIZE",
-        is_size=True,
+        check=_check_size,
     ),
     Option(
         "memray_enforce_markers",
@@ -159,7 +174,21 @@ OPTIONS: Final = (
         default="",
         help="Write all measurements and verdicts to this file, as JSON",
         metavar="PATH",
-        is_output=True,
+        check=_check_output,
+    ),
+    Option(
+        "memray_bin_path",
+        default="",
+        help="Keep a capture of every test in this directory, for 'memray flamegraph' and others",
+        metavar="DIR",
+        check=_check_directory,
+    ),
+    Option(
+        "memray_bin_prefix",
+        default="",
+        help="Begin the names of the kept captures with this (a random one for each run)",
+        metavar="PREFIX",
+        check=_check_prefix,
     ),
     Option(
         "native",
@@ -185,6 +214,8 @@ class Settings:
     memray_default_limit: str
     memray_enforce_markers: str
     memray_json: str
+    memray_bin_path: str
+    memray_bin_prefix: str
     native: bool
     trace_python_allocators: bool
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import replace
+from typing import Final
 
+from .kept_captures import KeptCaptures
 from .model import Allocation, Measurement, Result, Verdict
 from .options import enforcement_is_on
 from .recording.platform import platform_is_supported
@@ -19,6 +21,8 @@ class Run:
 
     Args:
         most_allocations: how many results will be shown, those with the largest peak; 0 for all.
+        captures: where to keep the captures of the blocks; None for nowhere. It is for those who
+            make the blocks, see :meth:`path_of`.
 
     Example:
         >>> from membudget import Block, Budget
@@ -32,8 +36,9 @@ class Run:
         ['load']
     """
 
-    def __init__(self, most_allocations: int) -> None:
+    def __init__(self, most_allocations: int, captures: KeptCaptures | None = None) -> None:
         self._most = most_allocations
+        self.captures: Final = captures
         self._results: dict[str, Result] = {}
         self._late: dict[str, LateAllocations] = {}
         self._recording = False
@@ -57,6 +62,10 @@ class Run:
             # Letting go of the others is what keeps them from being read.
             self._late = {shown: self._late[shown] for shown in self._largest(self._late)}
         return result
+
+    def path_of(self, name: str) -> str:
+        """Return where to keep the capture of a block of that name; empty for nowhere."""
+        return "" if self.captures is None else self.captures.path_of(name)
 
     def add_result(self, result: Result) -> None:
         """Keep a result of another process; one of the same name before it is replaced."""

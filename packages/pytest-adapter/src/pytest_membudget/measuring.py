@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import inspect
 import sys
@@ -14,6 +15,7 @@ import pytest
 from membudget import (
     Block,
     Budget,
+    KeptCaptures,
     LateAllocations,
     Measurement,
     MemoryLimitExceeded,
@@ -33,9 +35,17 @@ SECTION = "memray-max-memory"
 _RESULT_KEY = pytest.StashKey[Result]()
 _REPORT_ATTRIBUTE = "membudget_result"
 _WORKER_RESULTS = "membudget_results"
+_WORKER_PREFIX = "membudget_bin_prefix"
 _WAIVER_ATTRIBUTE = "membudget_waiver"
 _KEPT_OUT_ATTRIBUTE = "membudget_kept_out"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
+_MARKUP: dict[str, dict[str, bool]] = {
+    "": {},
+    "over": {"red": True, "bold": True},
+    "near": {"yellow": True, "bold": True},
+    "failed": {"red": True},
+    "waived": {"cyan": True},
+}
 
 
 @contextlib.contextmanager
@@ -71,11 +81,22 @@ class MeasuringPlugin:
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._settings = settings
-        self._run = Run(settings.most_allocations)
+        self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
+        self._run = Run(settings.most_allocations, _kept_captures(config, settings))
         self._results: list[Result] = []
         self._waivers: dict[str, str] = {}
-        self._n_kept_out = 0
-        self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
+        self._failed: set[str] = set()
+        self._unmeasured: dict[str, str] = {}
+        self._writes_junit = bool(getattr(config.option, "xmlpath", None))
+        verbosity = config.get_verbosity("memray")
+        self._n_allocations = (
+            None if verbosity > 1 else 0 if verbosity < 0 else report_text.N_ALLOCATIONS
+        )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        if self._run.captures is not None:
+            node.workerinput[_WORKER_PREFIX] = self._run.captures.prefix
 
     def pytest_sessionstart(self) -> None:
         self._run.begin()
@@ -110,6 +131,8 @@ class MeasuringPlugin:
 
         def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
             item.stash[_RESULT_KEY] = self._run.add(item.nodeid, measurement, verdict, late)
+            if self._writes_junit:
+                _set_properties(item, measurement, verdict)
 
         function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
         budget, function = budget_of(function) if function is not None else (None, None)
@@ -125,6 +148,7 @@ class MeasuringPlugin:
             subject="Test",
             trace=self._settings.trace,
             always_allocations=self._settings.memray,
+            keep_capture=self._run.path_of(item.nodeid),
             on_measured=keep,
         )
         if not isinstance(item, pytest.Function) or function is None:
@@ -160,7 +184,11 @@ class MeasuringPlugin:
                 # A block inside the test keeps its traceback, which shows which one it was.
                 report.longrepr = report_text.exceeded_line("Test", result.verdict)
                 section = report_text.exceeded_section(
-                    "Test", result.measurement, result.verdict, n_frames=self._settings.stacks
+                    "Test",
+                    result.measurement,
+                    result.verdict,
+                    n_frames=self._settings.stacks,
+                    n_allocations=self._n_allocations,
                 )
                 report.sections.append((SECTION, section))
         return report
@@ -174,12 +202,21 @@ class MeasuringPlugin:
         return None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid
         if hasattr(report, _WAIVER_ATTRIBUTE):
-            self._waivers[report.nodeid] = getattr(report, _WAIVER_ATTRIBUTE)
-        self._n_kept_out += hasattr(report, _KEPT_OUT_ATTRIBUTE)
+            self._waivers[name] = getattr(report, _WAIVER_ATTRIBUTE)
         data: dict[str, Any] | None = getattr(report, _REPORT_ATTRIBUTE, None)
+        if report.when == "call":
+            self._failed.discard(name)
+            if report.failed and not hasattr(report, _EXCEEDED_ATTRIBUTE):
+                self._failed.add(name)
+        reason = _why_not_measured(report, data is not None)
+        if reason:
+            self._unmeasured[name] = reason
+        elif data is not None:
+            self._unmeasured.pop(name, None)
         # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
-        if data is not None and (hasattr(report, "node") or report.nodeid not in self._run):
+        if data is not None and (hasattr(report, "node") or name not in self._run):
             self._run.add_result(report_json.result_from_json(data))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -187,16 +224,52 @@ class MeasuringPlugin:
             return
         terminalreporter.write_line("")
         terminalreporter.write_sep("=", report_text.TITLE)
+        terminal = terminalreporter.config.get_terminal_writer()
         for line in report_text.report_lines(
             self._results,
             most_allocations=self._settings.most_allocations,
             symbols=report_text.can_show_symbols(sys.stdout),
+            failed=self._failed,
+            waivers=self._waivers,
+            width=terminal.fullwidth if sys.stdout.isatty() else 0,
         ):
-            terminalreporter.write_line(line)
-        for line in report_text.summary_lines(
+            terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        for text in report_text.summary_lines(
             len(self._results),
             self._settings.most_allocations,
-            self._waivers,
-            self._n_kept_out,
+            waivers=self._waivers,
+            unmeasured=collections.Counter(self._unmeasured.values()),
+            captures=self._run.captures.pattern if self._run.captures is not None else "",
         ):
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(text)
+
+
+def _kept_captures(config: pytest.Config, settings: Settings) -> KeptCaptures | None:
+    """Return where to keep captures; a worker of pytest-xdist has the prefix of its run."""
+    if not (settings.memray and settings.memray_bin_path):
+        return None
+    workerinput: dict[str, Any] = getattr(config, "workerinput", {})
+    prefix = workerinput.get(_WORKER_PREFIX, settings.memray_bin_prefix)
+    return KeptCaptures(settings.memray_bin_path, prefix)
+
+
+def _set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict) -> None:
+    """Give the test the properties of its measurement, for JUnit XML; those of the last rerun."""
+    figures = {
+        f"memray_{figure}": getattr(measurement, figure)
+        for figure in ("peak_bytes", "total_bytes", "n_allocations", "retained_bytes")
+    }
+    limits = {f"memray_limit_{limit.figure}": limit.maximum for limit in verdict.budget.limits}
+    others = [one for one in item.user_properties if not one[0].startswith("memray_")]
+    item.user_properties[:] = [*others, *figures.items(), *limits.items()]
+
+
+def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
+    """Say why a report has no measurement; empty where it has one, or another report will tell."""
+    if measured or report.when == "teardown":
+        return ""
+    if report.when == "call":
+        return "no_memray" if hasattr(report, _KEPT_OUT_ATTRIBUTE) else "without a block"
+    if report.when == "setup":
+        return "skipped" if report.skipped else "failed in setup" if report.failed else ""
+    return "lost with a crashed worker"  # pytest-xdist reports these in no phase

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+from typing import Literal
 
 import pytest
 from membudget import (
     OPTIONS,
     InvalidOptionError,
+    Option,
     enforcement_is_on,
     platform_is_supported,
     resolve,
 )
 
 from .budgets import MARKERS, MarkerCheck
+
+VERBOSITY = "verbosity_memray"
 
 _CONFLICT = (
     "pytest-membudget and pytest-memray cannot be loaded together: both add the option --memray. "
@@ -35,7 +40,19 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
             )
         else:
             group.addoption(option.flag, metavar=option.metavar, dest=option.name, help=option.help)
-        parser.addini(option.name, option.help, type="string", default=None)
+        parser.addini(option.name, option.help, type=_ini_type(option), default=None)
+    parser.addini(
+        VERBOSITY,
+        "How much of its allocations a test over its limit shows, instead of what -q and -v say",
+        type="string",
+        default="auto",
+    )
+
+
+def _ini_type(option: Option) -> Literal["bool", "int", "string"]:
+    if isinstance(option.default, bool):
+        return "bool"
+    return "int" if isinstance(option.default, int) else "string"
 
 
 def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:
@@ -52,17 +69,39 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         settings = resolve(
-            config={option.name: config.getini(option.name) for option in OPTIONS},
+            config={option.name: _from_file(config, option) for option in OPTIONS},
             command_line={option.name: config.getoption(option.name) for option in OPTIONS},
-            config_name=str(config.inipath.name if config.inipath else "ini file"),
+            config_name=_file_name(config),
         )
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
+    _check_verbosity(config)
     if not (settings.memray or settings.memray_enforce_markers == "always"):
         return
     from .measuring import MeasuringPlugin, NotMeasuringPlugin
 
     config.pluginmanager.register(MarkerCheck(config), "membudget-markers")
-    measures = enforcement_is_on() and platform_is_supported()
-    plugin = MeasuringPlugin(config, settings) if measures else NotMeasuringPlugin()
+    plugin: object = NotMeasuringPlugin()
+    if enforcement_is_on() and platform_is_supported():
+        try:
+            plugin = MeasuringPlugin(config, settings)
+        except InvalidOptionError as error:
+            raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(plugin, "membudget-measuring")
+
+
+def _file_name(config: pytest.Config) -> str:
+    return config.inipath.name if config.inipath else "ini file"
+
+
+def _from_file(config: pytest.Config, option: Option) -> object:
+    try:
+        return config.getini(option.name)
+    except (TypeError, ValueError, pytest.UsageError) as error:  # pytest checks types itself
+        raise InvalidOptionError(f"{_file_name(config)}: {option.name}: {error}") from error
+
+
+def _check_verbosity(config: pytest.Config) -> None:
+    value = str(config.getini(VERBOSITY))
+    if value != "auto" and not re.fullmatch(r"-?\d+", value):
+        raise pytest.UsageError(f"{VERBOSITY}: {value!r} is not 'auto' or a whole number")

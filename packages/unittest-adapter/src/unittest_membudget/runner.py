@@ -147,9 +147,9 @@ class MemoryTestRunner(unittest.TextTestRunner):
         for line in report_text.report_lines(
             result.measured, most_allocations=settings.most_allocations, symbols=symbols
         ):
-            self.stream.write(f"{line}\n")
-        for line in report_text.summary_lines(len(result.measured), settings.most_allocations, {}):
-            self.stream.write(f"{line}\n")
+            self.stream.write(f"{line.text}\n")
+        for text in report_text.summary_lines(len(result.measured), settings.most_allocations):
+            self.stream.write(f"{text}\n")
         if not enforcement_is_on():
             self.stream.write("Nothing was measured: MEMBUDGET=off in the environment\n")
         elif not platform_is_supported():

@@ -16,6 +16,7 @@ block is what lies between two marks in that stream:
 * :mod:`replay` - the one in Python, with memray's own reader;
 * :mod:`accounting` - pure: records and marks in, the figures of one block out; what the replay
   does, and what the scanner is tested against;
+* :mod:`keeping` - keeps the capture of a block for memray's own reporters;
 * :mod:`stacks` - where the memory at a peak came from;
 * :mod:`reader_process` - reads a capture that is still being written, outside this process;
 * :mod:`platform` - whether any of this can run here.

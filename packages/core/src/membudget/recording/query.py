@@ -17,12 +17,16 @@ class BlockQuery:
             the budget is exceeded.
         always_allocations: the allocations at the peak are wanted in any case.
         stacks_begin_inside: stack traces begin below the frame that opened the block, not with it.
+        keep_as: the path at which to keep a capture of the block; empty for not to.
+        n_outer: how many frames that capture leaves out of its stack traces, around the block.
     """
 
     serial: int
     budget: Budget
     always_allocations: bool = False
     stacks_begin_inside: bool = False
+    keep_as: str = ""
+    n_outer: int = 0
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)

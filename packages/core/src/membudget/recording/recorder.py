@@ -24,12 +24,13 @@ import gc
 import itertools
 import os
 import threading
+import warnings
 import weakref
 from dataclasses import replace
 from typing import Final
 
 from ..checks import judge
-from ..errors import CaptureError, MisuseError
+from ..errors import CaptureError, MisuseError, NotKeptWarning
 from ..model import Allocation, Budget, Measurement, TraceSettings
 from .capture import import_memray
 from .lingering import Lingering
@@ -105,6 +106,8 @@ class Recorder:
         trace: TraceSettings | None = None,
         always_allocations: bool = False,
         stacks_begin_inside: bool = False,
+        keep_as: str = "",
+        n_outer: int = 0,
     ) -> OpenBlock:
         """Open a block, which begins with its start mark.
 
@@ -112,7 +115,7 @@ class Recorder:
             budget: says whose memory counts, and when allocations at the peak are wanted.
             trace: what the recording has to trace; None for what it traces, or for the default.
             always_allocations: the allocations at the peak are wanted in any case.
-            stacks_begin_inside: see :class:`BlockQuery`.
+            stacks_begin_inside, keep_as, n_outer: see :class:`BlockQuery`.
 
         Raises:
             RecordingError: recording cannot start. The block is not open then.
@@ -121,7 +124,9 @@ class Recorder:
         if self._open:
             make_mark(self._pause_mark)
         serial = next(self._serials) % SERIALS
-        query = BlockQuery(serial, budget, always_allocations, stacks_begin_inside)
+        query = BlockQuery(
+            serial, budget, always_allocations, stacks_begin_inside, keep_as, n_outer
+        )
         block = OpenBlock(self, query, self._alphabet)
         try:
             with self._lock:
@@ -178,7 +183,17 @@ class Recorder:
                 measurement = self._read_in_full(segment, query)
                 return measurement, LateAllocations(query, measurement.allocations)
             finally:
-                self._close(query.serial)
+                try:
+                    if query.keep_as and self._segment is not None:
+                        self._keep(self._segment, query)
+                finally:
+                    self._close(query.serial)
+
+    def _keep(self, segment: Segment, query: BlockQuery) -> None:
+        try:
+            segment.keep_block(query)
+        except (CaptureError, OSError) as error:
+            warnings.warn(f"{query.keep_as} was not kept: {error}", NotKeptWarning, stacklevel=2)
 
     def _read_in_full(self, segment: Segment, query: BlockQuery) -> Measurement:
         if self._open.keys() <= {query.serial}:

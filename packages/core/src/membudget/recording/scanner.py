@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from types import ModuleType
 
-from ..errors import InvalidOptionError
+from ..errors import CaptureError, InvalidOptionError
 from ..model import Measurement
 from .accounting import Account
 from .marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
@@ -65,6 +65,23 @@ class Scanner:
     def alive_at(self, serial: int, index: int) -> PackedAlive:
         """Scan up to record ``index``; see :func:`accounting.alive_at`."""
         return PackedAlive(self._scanner.alive_at(serial, index) or b"")
+
+    def write_block(self, query: BlockQuery, to: int) -> None:
+        """Write a capture of a block that has ended: what the block counts, and nothing else.
+
+        For a scanner that has scanned nothing yet.
+
+        Args:
+            query: the block.
+            to: the file descriptor to write to.
+
+        Raises:
+            OSError: writing failed.
+            CaptureError: the block is not there in full.
+        """
+        thread_only = query.budget.current_thread_only
+        if not self._scanner.write_block(query.serial, thread_only, query.n_outer, to):
+            raise CaptureError("the capture of this block is incomplete")
 
     @property
     def scanned_bytes(self) -> int:

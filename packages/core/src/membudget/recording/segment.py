@@ -11,6 +11,7 @@ from typing import Final
 from ..model import Measurement, TraceSettings
 from .accounting import Account
 from .capture import Capture
+from .keeping import keep_block
 from .marks import Alphabet
 from .query import BlockQuery, LateAllocations
 from .reading import read_block, read_peaks
@@ -31,6 +32,7 @@ class Segment:
         self._scanner: Scanner | None = None
         self._later: list[tuple[weakref.ref[LateAllocations], Account]] = []
         self._idle_at_rest: int | None = None
+        self._kept = False
         self.start_seconds = 0.0
         self.trace: Final = trace
 
@@ -66,7 +68,8 @@ class Segment:
     @property
     def can_rest(self) -> bool:
         """Whether the next block can be recorded in this segment: it can be read there."""
-        return self._scanner is not None and self._capture.recording
+        # A kept capture has the names of all functions so far: the next one shall have few.
+        return self._scanner is not None and self._capture.recording and not self._kept
 
     @property
     def scanned_bytes(self) -> int:
@@ -112,6 +115,11 @@ class Segment:
         """Stop the tracker, and read a block in full; see :func:`reading.read_block`."""
         self._capture.stop()
         return read_block(self._capture.path(), self._alphabet, query)
+
+    def keep_block(self, query: BlockQuery) -> None:
+        """Keep a capture of a block that has ended; see :func:`keeping.keep_block`."""
+        self._kept = True
+        keep_block(self._capture.fd, self._alphabet, query)
 
     def finish(self) -> float:
         """Stop the tracker, read what was left for later, give the file back.

@@ -6,8 +6,8 @@ are taken at the peak), and the peak has a line of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TextIO
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple, TextIO
 
 from ..model import Allocation, Excess, Frame, Measurement, Result, Verdict
 from ..sizes import format_size
@@ -20,9 +20,21 @@ N_ALLOCATIONS: Final = 10
 N_FRAMES: Final = 5
 """How many frames of the stack trace of each it shows."""
 
+NEAR_PERCENT: Final = 90
+"""From how many percent of its limit on a test is near it."""
+_NOISE: Final = 1000
+"""A failure lists no allocation that is smaller than this part of the peak."""
+
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
-_SYMBOLS: Final = "📦📏⛰📊🥇" + _BARS
+_SYMBOLS: Final = "📦📏⛰📊🥇❌" + _BARS
+
+
+class Line(NamedTuple):
+    """A line of a report, and what it tells: front ends that have colours show that with them."""
+
+    text: str
+    tells: Literal["", "over", "near", "failed", "waived"] = ""
 
 
 def can_show_symbols(stream: TextIO) -> bool:
@@ -46,7 +58,12 @@ def exceeded_line(subject: str, verdict: Verdict) -> str:
 
 
 def exceeded_section(
-    subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
+    subject: str,
+    measurement: Measurement,
+    verdict: Verdict,
+    *,
+    n_frames: int = N_FRAMES,
+    n_allocations: int | None = N_ALLOCATIONS,
 ) -> str:
     """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations.
 
@@ -54,16 +71,17 @@ def exceeded_section(
         subject: what was limited.
         measurement, verdict: of the block.
         n_frames: how many frames of each stack trace to show, the innermost ones.
+        n_allocations: how many allocations to list; None for all, 0 for no list.
     """
     excess = verdict.excesses[0]
     limit, measured = _told_apart(excess)
     first = f"{subject} is using {measured} out of limit of {limit}"
-    return "\n".join([first, *_details(measurement, excess, n_frames)])
+    return "\n".join([first, *_details(measurement, excess, n_frames, n_allocations)])
 
 
 def exceeded_message(subject: str, measurement: Measurement, verdict: Verdict) -> str:
     """Return the whole text of an exceeded budget, for an exception."""
-    details = _details(measurement, verdict.excesses[0], N_FRAMES)
+    details = _details(measurement, verdict.excesses[0], N_FRAMES, N_ALLOCATIONS)
     return "\n".join([exceeded_line(subject, verdict), *details])
 
 
@@ -75,14 +93,24 @@ def _told_apart(excess: Excess) -> tuple[str, str]:
     return limit, measured
 
 
-def _details(measurement: Measurement, excess: Excess, n_frames: int) -> Iterator[str]:
+def _details(
+    measurement: Measurement, excess: Excess, n_frames: int, n_allocations: int | None
+) -> Iterator[str]:
     percent = f" ({100 * excess.over / excess.limit.maximum:.1f}%)" if excess.limit.maximum else ""
     yield (
         f"Exactly {excess.measured:,} bytes at the peak, "
         f"{excess.over:,} bytes{percent} over the limit of {excess.limit.maximum:,} bytes"
     )
+    if n_allocations == 0:
+        return
     yield "List of allocations: "
-    shown = measurement.allocations[:N_ALLOCATIONS]
+    shown = measurement.allocations[:n_allocations]
+    if n_allocations is not None:
+        shown = tuple(
+            allocation
+            for allocation in shown
+            if allocation.size_bytes * _NOISE >= measurement.peak_bytes
+        )
     for allocation in shown:
         yield f"\t- {_innermost(allocation)} -> {format_size(allocation.size_bytes)}"
         for frame in allocation.stack[1:n_frames]:
@@ -94,22 +122,40 @@ def _details(measurement: Measurement, excess: Excess, n_frames: int) -> Iterato
 
 
 def report_lines(
-    results: Iterable[Result], *, most_allocations: int, symbols: bool = True
-) -> Iterator[str]:
+    results: Iterable[Result],
+    *,
+    most_allocations: int,
+    symbols: bool = True,
+    failed: Collection[str] = (),
+    waivers: Mapping[str, str] | None = None,
+    width: int = 0,
+) -> Iterator[Line]:
     """Yield the lines of a memory report, without its title.
 
     Args:
         results: what was measured, in any order.
         most_allocations: how many of them to show, those with the largest peak; 0 shows all.
         symbols: whether to use symbols, see :func:`can_show_symbols`.
+        failed: the names of those that failed for another reason than their budget.
+        waivers: the tests without a limit because of a waiver, with its reason.
+        width: how many columns the terminal has, so that long paths can be cut to fit; 0 shows
+            them in full.
     """
+    waivers = waivers or {}
     ranked = sorted(results, key=lambda result: -result.measurement.peak_bytes)
     for result in ranked[: most_allocations or None]:
-        yield from _result_lines(result, symbols)
+        yield from _result_lines(
+            result, symbols, result.name in failed, waivers.get(result.name), width
+        )
 
 
 def summary_lines(
-    n_measured: int, most_allocations: int, waivers: Mapping[str, str], n_kept_out: int = 0
+    n_measured: int,
+    most_allocations: int,
+    *,
+    waivers: Mapping[str, str] | None = None,
+    unmeasured: Mapping[str, int] | None = None,
+    captures: str = "",
 ) -> Iterator[str]:
     """Yield the lines below the results: what was waived, how much was measured, how to see more.
 
@@ -117,39 +163,63 @@ def summary_lines(
         n_measured: how many tests were measured.
         most_allocations: how many of them were shown at most, see :func:`report_lines`.
         waivers: the tests without a limit because of a waiver, with its reason.
-        n_kept_out: how many tests were kept from being measured.
+        unmeasured: how many tests have no measurement, by reason.
+        captures: where captures were kept, see ``KeptCaptures.pattern``; empty for nowhere.
     """
-    for name, reason in sorted(waivers.items()):
+    for name, reason in sorted((waivers or {}).items()):
         yield f"Limit waived: {name}{f' ({reason})' if reason else ''}"
+    if captures:
+        yield f"Captures for memray flamegraph, stats and tree: {captures}"
     line = f"Measured {n_measured} {'test' if n_measured == 1 else 'tests'}"
     if 0 < most_allocations < n_measured:
         line += f", shown {most_allocations}: --most-allocations=0 shows all"
-    if n_kept_out:
-        line += f"; {n_kept_out} not measured (no_memray)"
+    if unmeasured:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(unmeasured.items()))
+        line += f"; {sum(unmeasured.values())} not measured: {reasons}"
     yield line
 
 
-def _result_lines(result: Result, symbols: bool) -> Iterator[str]:
+def _result_lines(
+    result: Result, symbols: bool, failed: bool, waiver: str | None, width: int
+) -> Iterator[Line]:
     measurement = result.measurement
 
     def label(symbol: str, text: str) -> str:
         return f"\t {symbol} {text}" if symbols else f"\t {text}"
 
-    yield f"Allocations results for {result.name}"
-    yield ""
+    yield Line(f"Allocations results for {result.name}")
+    yield Line("")
+    if failed:
+        yield Line(label("❌", "The test failed"), "failed")
     total = format_size(measurement.total_bytes)
-    yield label("📦", f"Total memory allocated: {total}")
-    yield label("📏", f"Total allocations: {measurement.n_allocations}")
-    yield label("⛰", f"Peak memory: {format_size(measurement.peak_bytes)}{_of_limit(result)}")
+    yield Line(label("📦", f"Total memory allocated: {total}"))
+    yield Line(label("📏", f"Total allocations: {measurement.n_allocations}"))
+    peak = _peak_line(result, waiver)
+    yield Line(label("⛰", peak.text), peak.tells)
     bars = _histogram(measurement.size_histogram, _BARS if symbols else _PLAIN_BARS)
-    yield label("📊", f"Histogram of allocation sizes: |{bars}|")
+    yield Line(label("📊", f"Histogram of allocation sizes: |{bars}|"))
     functions = _by_function(measurement.allocations)
     if functions:
-        yield label("🥇", "Biggest allocating functions:")
+        yield Line(label("🥇", "Biggest allocating functions:"))
     for place, size_bytes in functions[:N_FUNCTIONS]:
-        yield f"\t\t- {place} -> {format_size(size_bytes)}"
-    yield ""
-    yield ""
+        size = format_size(size_bytes)
+        around = len(f"\t\t-  -> {size}".expandtabs())
+        shown = _cut(place, max(1, width - around)) if width else place
+        yield Line(f"\t\t- {shown} -> {size}")
+    yield Line("")
+    yield Line("")
+
+
+def _peak_line(result: Result, waiver: str | None) -> Line:
+    text = f"Peak memory: {format_size(result.measurement.peak_bytes)}{_of_limit(result)}"
+    limit = result.verdict.budget.limit_of("peak_bytes")
+    if limit is None:
+        return Line(text) if waiver is None else Line(f"{text} (limit waived)", "waived")
+    if result.measurement.peak_bytes > limit.maximum:
+        return Line(f"{text} OVER", "over")
+    if 100 * result.measurement.peak_bytes >= NEAR_PERCENT * limit.maximum:
+        return Line(f"{text} NEAR", "near")
+    return Line(text)
 
 
 def _of_limit(result: Result) -> str:
@@ -181,6 +251,20 @@ def _innermost(allocation: Allocation) -> str:
 
 def _place(frame: Frame) -> str:
     return f"{frame.function}:{frame.filename}:{frame.lineno}"
+
+
+def _cut(place: str, room: int) -> str:
+    """Take directories off the front of a place until it fits in ``room`` columns, or none is left.
+
+    Example:
+        >>> _cut("load:/home/me/project/orders.py:12", 26)
+        'load:.../orders.py:12'
+    """
+    function, _, path = place.partition(":")
+    while len(place) > room and "/" in path.removeprefix(".../"):
+        path = ".../" + path.removeprefix(".../").partition("/")[2]
+        place = f"{function}:{path}"
+    return place
 
 
 def _histogram(counts: tuple[int, ...], bars: str) -> str:

@@ -1,0 +1,165 @@
+#include "block_writer.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "capture_copy.h"
+
+/* Where the header has the number of allocation records and, behind another number and the time of
+ * the beginning, the time of the end; see HeaderRecord and TrackerStats in memray's records.h. */
+enum {
+    N_ALLOCATIONS_OFFSET = 7 + 2 * sizeof(int) + 2,
+    END_TIME_OFFSET = N_ALLOCATIONS_OFFSET + 2 * sizeof(size_t) + sizeof(long long),
+};
+
+typedef struct {
+    Scanner *scanner;
+    Copy copy;
+    uint64_t copied; /* or left out */
+    uint64_t native_delta; /* of what was left out, for the next record that has one */
+    size_t n_records;
+} Writer;
+
+/* Copy up to `end`; the first of the native deltas in between takes in those left out. */
+static bool
+copy_up_to(Writer *writer, uint64_t end, const NativeDelta *native)
+{
+    if (native->begin && writer->native_delta) {
+        if (!copy_range(&writer->copy, writer->copied, native->begin)
+            || !copy_delta(&writer->copy, 0, native->delta + writer->native_delta))
+        {
+            return false;
+        }
+        writer->native_delta = 0;
+        writer->copied = native->end;
+    }
+    bool copied = copy_range(&writer->copy, writer->copied, end);
+    writer->copied = end;
+    return copied;
+}
+
+/* Make a reader's cache of pointers what it is in the capture, with frees of memory that it does not
+ * know, which a reader ignores. */
+static bool
+write_pointers(Writer *writer)
+{
+    const Decoder *decoder = &writer->scanner->decoder;
+    uint64_t last = 0;
+    for (unsigned i = 0; i < POINTER_CACHE_SIZE; i++) {
+        uint64_t pointer = decoder->pointers[(decoder->oldest_pointer + i) % POINTER_CACHE_SIZE] >> 3;
+        if (!copy_byte(&writer->copy, FREE_MISSING_CACHE)
+            || !copy_delta(&writer->copy, last, pointer))
+        {
+            return false;
+        }
+        last = pointer;
+    }
+    writer->n_records += POINTER_CACHE_SIZE;
+    return true;
+}
+
+/* Write a free of the same pointer in place of an allocation, so that a reader's cache goes on. */
+static bool
+write_free_instead(Writer *writer, const Record *record)
+{
+    unsigned char bytes[1 + 10];
+    ssize_t n = pread(writer->copy.from, bytes, sizeof(bytes), (off_t)record->offset);
+    if (n < 1) {
+        return false;
+    }
+    size_t length = 1;
+    if ((bytes[0] >> 3 & 15) == POINTER_CACHE_SIZE) {
+        while (length < (size_t)n && bytes[length++] & 0x80) {
+        }
+    }
+    bytes[0] = (unsigned char)((bytes[0] & ~7) | ALLOCATOR_FREE);
+    return copy_bytes(&writer->copy, bytes, length);
+}
+
+static bool
+write_record(Writer *writer, const Record *record, bool counted)
+{
+    const Decoder *decoder = &writer->scanner->decoder;
+    uint64_t end = decoder_offset(decoder);
+    writer->n_records++;
+    if (counted || !allocates(record->allocator)) {
+        return copy_up_to(writer, end, &decoder->native);
+    }
+    writer->native_delta += decoder->native.begin ? decoder->native.delta : 0;
+    writer->copied = end;
+    return write_free_instead(writer, record);
+}
+
+static BlockWritten
+write_records(Writer *writer, uint64_t serial)
+{
+    Scanner *scanner = writer->scanner;
+    bool inside = false;
+    for (;;) {
+        Record record;
+        if (scanner_step(scanner, &record) != SCANNED) {
+            return BLOCK_NOT_THERE;
+        }
+        if (!copy_up_to(writer, record.offset, &scanner->decoder.native_before)) {
+            return BLOCK_NOT_WRITTEN;
+        }
+        const Block *block = scanner_block(scanner, serial);
+        if (block->state == CLOSED) {
+            return copy_end(&writer->copy) ? BLOCK_WRITTEN : BLOCK_NOT_WRITTEN;
+        }
+        if (inside) {
+            if (!write_record(writer, &record, scanner_counted(scanner, block, &record))) {
+                return BLOCK_NOT_WRITTEN;
+            }
+            continue;
+        }
+        writer->native_delta += scanner->decoder.native.begin ? scanner->decoder.native.delta : 0;
+        writer->copied = decoder_offset(&scanner->decoder);
+        inside = block->state == OPEN;
+        if (inside && !write_pointers(writer)) {
+            return BLOCK_NOT_WRITTEN;
+        }
+    }
+}
+
+static bool
+write_at(const Writer *writer, off_t offset, const void *bytes, size_t n)
+{
+    return pwrite(writer->copy.to, bytes, n, offset) == (ssize_t)n;
+}
+
+/* Write the numbers of the header that are the block's own. */
+static bool
+write_header(const Writer *writer, uint64_t serial, size_t n_outer)
+{
+    const Scanner *scanner = writer->scanner;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    size_t n_records = writer->n_records;
+    long long end_time = (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    unsigned long tid = scanner->threads[scanner_block(writer->scanner, serial)->thread].tid;
+    off_t main_tid_offset = (off_t)scanner->decoder.main_tid_offset;
+    return write_at(writer, N_ALLOCATIONS_OFFSET, &n_records, sizeof(n_records))
+           && write_at(writer, END_TIME_OFFSET, &end_time, sizeof(end_time))
+           && write_at(writer, main_tid_offset, &tid, sizeof(tid))
+           && write_at(writer, main_tid_offset + (off_t)sizeof(tid), &n_outer, sizeof(n_outer));
+}
+
+BlockWritten
+write_block(Scanner *scanner, uint64_t serial, bool thread_only, size_t n_outer, int to)
+{
+    Writer *writer = calloc(1, sizeof(Writer));
+    BlockWritten written = BLOCK_NOT_WRITTEN;
+    if (writer && scanner_expect(scanner, serial, thread_only)) {
+        writer->scanner = scanner;
+        writer->copy.from = scanner->decoder.fd;
+        writer->copy.to = to;
+        written = write_records(writer, serial);
+        if (written == BLOCK_WRITTEN && !write_header(writer, serial, n_outer)) {
+            written = BLOCK_NOT_WRITTEN;
+        }
+    }
+    free(writer);
+    return written;
+}

@@ -1,0 +1,38 @@
+"""Keeping the capture of a block, for memray's own reporters: ``memray flamegraph`` and others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import CaptureError
+from .marks import Alphabet
+from .query import BlockQuery
+from .scanner import Scanner, scanner_problem
+
+
+def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
+    """Write a capture of a block that has ended, of what it counts, at ``query.keep_as``.
+
+    Args:
+        capture: the file descriptor of the capture that has the block; it may still be written.
+        alphabet: how marks are spelled.
+        query: the block.
+
+    Raises:
+        CaptureError: there is no scanner, which alone can do this.
+        OSError: the file cannot be written; what was written of it is taken away again.
+    """
+    if scanner_problem() is not None:
+        raise CaptureError(f"the reader in C is missing: {scanner_problem()}")
+    try:
+        scanner = Scanner(capture, alphabet)
+    except ValueError as error:
+        raise CaptureError(f"this version of memray writes it in another way: {error}") from error
+    kept = Path(query.keep_as)
+    try:
+        with kept.open("wb") as file:
+            scanner.write_block(query, file.fileno())
+    except BaseException:
+        if kept.is_file():
+            kept.unlink()
+        raise

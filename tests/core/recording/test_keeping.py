@@ -1,0 +1,164 @@
+"""The capture that is kept of a block holds what the block counts."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import memray
+import pytest
+from captures import capture_of
+from conftest import in_subprocess
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from membudget import Budget, InvalidOptionError, KeptCaptures
+from membudget.recording.marks import Kind, find_marks
+from membudget.recording.query import BlockQuery
+from membudget.recording.scanner import Scanner, scanner_problem
+from programs import ALPHABET, Machine, Operation, operations
+
+needs_scanner = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
+FREE = 5
+DEEP = 1000
+
+
+@needs_scanner
+@settings(max_examples=int(os.environ.get("MEMBUDGET_TEST_EXAMPLES", "100")), deadline=None)
+@given(operations, st.booleans(), st.integers(0, 1000))
+def test_memray_reads_what_the_block_counts(
+    program: list[Operation], native: bool, seed: int
+) -> None:
+    """Addresses, sizes, stacks and native stacks are those of the capture it was cut from."""
+    machine = Machine()
+    machine.run(program)
+    borders: dict[tuple[Kind, int], tuple[int, int]] = {
+        (mark.kind, mark.serial): (mark.first, mark.last)
+        for mark in find_marks(machine.records, ALPHABET)
+    }
+    with tempfile.NamedTemporaryFile() as whole, tempfile.NamedTemporaryFile() as cut:
+        whole.write(capture_of(machine.records, native=native, seed=seed))
+        whole.flush()
+        originals = list(memray.FileReader(whole.name).get_allocation_records())
+        for serial, block in enumerate(machine.blocks):
+            cut.truncate(0)
+            cut.seek(0)
+            query = BlockQuery(serial, Budget(current_thread_only=block.thread_only))
+            Scanner(whole.fileno(), ALPHABET).write_block(query, cut.fileno())
+            kept = list(memray.FileReader(cut.name).get_allocation_records())[15:]
+            first, last = borders[Kind.START, serial][1] + 1, borders[Kind.END, serial][0]
+            inside = originals[first:last]
+            assert [one.address for one in kept] == [one.address for one in inside]
+            counted = []
+            for one, original in zip(kept, inside, strict=True):
+                assert one.tid == original.tid
+                if one.allocator == FREE != original.allocator:
+                    continue  # not counted: by another thread, or at work for membudget
+                assert (one.allocator, one.size) == (original.allocator, original.size)
+                if one.allocator not in (1, FREE, 15):
+                    counted.append(one.size)
+                    assert one.stack_trace(DEEP) == original.stack_trace(DEEP)
+                    assert one.native_stack_id == original.native_stack_id
+            assert counted == block.sizes
+
+
+@needs_scanner
+@in_subprocess
+def test_the_figures_of_a_kept_capture_are_those_of_its_block() -> None:
+    """Inside another block, with a block inside, native or not; its stacks begin with the block."""
+    import memray
+    from membudget import Block, Budget, Measurement, TraceSettings, measure_memory
+    from workloads import allocate, steps
+
+    def work() -> None:
+        steps()
+        with measure_memory() as inner:
+            allocate(100_000)
+        assert inner.total_bytes == 100_000
+
+    for trace in (None, TraceSettings(native_traces=True)):
+        with Block(Budget(), trace=trace) as outer:
+            kept = bytearray(5_000_000)
+            for _ in range(2):  # the second one replaces the first
+                measured: list[Measurement] = []
+                block = Block(
+                    Budget(),
+                    keep_capture="kept.bin",
+                    on_measured=lambda measurement, *_: measured.append(measurement),  # noqa: B023
+                )
+                block(work)()
+        assert outer.peak_bytes > len(kept)
+        reader = memray.FileReader("kept.bin")
+        peak = list(reader.get_high_watermark_allocation_records())
+        records = [one for one in reader.get_allocation_records() if one.allocator != FREE]
+        assert sum(one.size for one in peak) == measured[0].peak_bytes
+        assert sum(one.size for one in records) == measured[0].total_bytes
+        assert len(records) == measured[0].n_allocations
+        assert {one.stack_trace()[-1][0] for one in peak} == {"work"}, peak
+        assert reader.metadata.end_time >= reader.metadata.start_time
+        assert len(records) < reader.metadata.total_allocations < 2 * len(records) + 100
+
+
+@needs_scanner
+@in_subprocess
+def test_a_capture_that_cannot_be_written_is_a_warning() -> None:
+    """The figures are not affected, nothing half written is left, and nothing goes on running."""
+    import warnings
+
+    from membudget import Block, Budget, NotKeptWarning
+
+    os.mkdir("directory")
+    for path in ("nowhere/kept.bin", "directory", "/dev/full"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with Block(Budget(), keep_capture=path) as block:
+                kept = bytearray(100_000)
+        assert block.peak_bytes >= len(kept)
+        assert [one.category for one in caught] == [NotKeptWarning], path
+        assert f"{path} was not kept: " in str(caught[0].message)
+    assert os.path.exists("/dev/full")
+
+
+@in_subprocess
+def test_without_the_scanner_nothing_is_kept_and_a_warning_says_so() -> None:
+    import warnings
+
+    os.environ["MEMBUDGET_READER"] = "replay"
+    from membudget import Block, Budget
+
+    scanner_problem.cache_clear()
+    try:
+        KeptCaptures("kept")
+    except InvalidOptionError as error:
+        assert str(error).startswith("cannot keep captures: the reader in C is missing: ")
+    else:
+        raise AssertionError
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with Block(Budget(), keep_capture="kept.bin"):
+            pass
+    assert "the reader in C is missing: MEMBUDGET_READER=replay" in str(caught[0].message)
+    assert not os.path.exists("kept.bin")
+
+
+@needs_scanner
+def test_names_are_unique_and_fit(tmp_path: Path) -> None:
+    """However long, whatever characters; the same in every process."""
+    captures = KeptCaptures(str(tmp_path / "new/one"), "p")
+    names = [
+        *("a/b.py::c", "a-b.py::c", "A/b.py::c", "a/b.py::c[x-y]", "a/b.py::c[x/y]"),
+        *("a/b.py::c[\n\0]", "ä☃" * 300, "ä☃" * 301, "x" * 250, "x" * 251, "\udc80", "\udc81"),
+    ]
+    paths = [captures.path_of(name) for name in names]
+    assert len({path.lower() for path in paths}) == len(names)
+    assert paths == [KeptCaptures(str(tmp_path / "new/one"), "p").path_of(name) for name in names]
+    for path in paths:
+        assert len(os.fsencode(os.path.basename(path))) <= 255
+        Path(path).write_text("can be made")
+        assert Path(path).match(captures.pattern)
+    assert captures.path_of("tests/test_a.py::test_b").startswith(
+        f"{tmp_path}/new/one/p-tests-test_a.py-test_b-"
+    )
+    assert KeptCaptures(str(tmp_path)).prefix != KeptCaptures(str(tmp_path)).prefix
+    with pytest.raises(InvalidOptionError, match="cannot keep captures in '/proc/nowhere'"):
+        KeptCaptures("/proc/nowhere")
