@@ -23,7 +23,7 @@ LAYERS = [
     {"model"},
     {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing"},
-    {"blocks"},
+    {"blocks", "config_file"},
     {"limits", "runs", "kept_captures"},
     {"doctor"},
     {"__main__"},

@@ -103,7 +103,7 @@ class Case({base}):
 if __name__ == "__main__":
     runner = MemoryTestRunner(verbosity=0)
     result = runner.run(unittest.defaultTestLoader.loadTestsFromTestCase(Case))
-    measured = [report_json.result_to_json(one) for one in result.measured]
+    measured = [report_json.result_to_json(one) for one in result.memory_run.results]
     print("OUTCOME" + json.dumps(dict(
         failures=[text for _, text in result.failures],
         errors=[text for _, text in result.errors],

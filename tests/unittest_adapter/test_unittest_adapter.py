@@ -246,8 +246,12 @@ def test_mistakes_fail_when_the_class_is_made() -> None:
 
 def test_what_is_public() -> None:
     assert unittest_membudget.__all__ == [
+        "MemoryResultMixin",
+        "MemoryRunnerMixin",
         "MemoryTestCase",
         "MemoryTestMixin",
         "MemoryTestResult",
         "MemoryTestRunner",
+        "no_memory_limit",
+        "no_memray",
     ]

@@ -11,6 +11,7 @@ Measured by memray, which runs with CPython on Linux and macOS.
 
 from .blocks import Block, budget_of
 from .checks import judge
+from .config_file import find_settings
 from .errors import (
     CaptureError,
     InvalidOptionError,
@@ -78,6 +79,7 @@ __all__ = [
     "Verdict",
     "budget_of",
     "enforcement_is_on",
+    "find_settings",
     "format_size",
     "hookimpl",
     "judge",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
 
 F = TypeVar("F", bound=Callable[..., Any])
+MakesMessage: TypeAlias = Callable[[str, Measurement, Verdict], str]
 OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], object]
 
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
@@ -50,6 +51,8 @@ class Block(MarkedBlock):
         keep_capture: the path at which to keep a capture of the block for memray's own reporters,
             such as ``memray flamegraph``; empty for not to. One that cannot be written is a
             :class:`NotKeptWarning`.
+        message: makes the text of an exceeded budget; by default
+            :func:`membudget.report_text.exceeded_message`.
         on_measured: called with the measurement and the verdict of each block, also when its body
             raises, before an exceeded budget does; and with its allocations at the peak, for
             :meth:`Run.add`.
@@ -75,6 +78,7 @@ class Block(MarkedBlock):
         trace: TraceSettings | None = None,
         always_allocations: bool = False,
         keep_capture: str = "",
+        message: MakesMessage = exceeded_message,
         on_measured: OnMeasured | None = None,
     ) -> None:
         self.budget: Final = budget
@@ -82,6 +86,7 @@ class Block(MarkedBlock):
         self._trace = trace
         self._always_allocations = always_allocations
         self._keep_capture = keep_capture
+        self._message = message
         self._on_measured = on_measured
         self._decorates = False
         self._open: OpenBlock | None = None
@@ -198,7 +203,7 @@ class Block(MarkedBlock):
             self._on_measured(measurement, verdict, allocations)
         if verdict.within:
             return
-        message = exceeded_message(self._subject, measurement, verdict)
+        message = self._message(self._subject, measurement, verdict)
         # A generator that is closed early raises nothing that anybody would see a note on.
         if raised is None or isinstance(raised, GeneratorExit):
             raise MemoryLimitExceeded(message, measurement, verdict)
@@ -266,6 +271,7 @@ class Block(MarkedBlock):
             trace=self._trace,
             always_allocations=self._always_allocations,
             keep_capture=self._keep_capture,
+            message=self._message,
             on_measured=self._on_measured,
         )
         block._decorates = True

@@ -5,7 +5,13 @@ Each is a context manager and a decorator of ``def`` and ``async def``.
 
 from __future__ import annotations
 
+import linecache
+import re
+import sys
+from types import FrameType
+
 from .blocks import Block
+from .errors import InvalidSizeError
 from .model import Budget, Limit
 from .sizes import parse_size
 
@@ -57,7 +63,24 @@ class limit_memory(Block):  # noqa: N801
     _adapters_may_take_over = True
 
     def __init__(self, limit: str | int, *, current_thread_only: bool = False) -> None:
-        super().__init__(memory_budget(limit, current_thread_only=current_thread_only))
+        try:
+            budget = memory_budget(limit, current_thread_only=current_thread_only)
+        except InvalidSizeError as error:
+            raise InvalidSizeError(f"{_decorated(sys._getframe(1))}{error}") from None
+        super().__init__(budget)
+
+
+def _decorated(frame: FrameType) -> str:
+    """Name what a decorator that is being made stands above, for a message; empty if nothing."""
+    for number in range(frame.f_lineno, frame.f_lineno + 20):
+        line = linecache.getline(frame.f_code.co_filename, number)
+        found = re.match(r"\s*(?:async\s+def|def|class)\s+(\w+)", line)
+        if found:
+            outer = frame.f_locals.get("__qualname__")  # in the body of a class
+            return f"{outer}.{found[1]}: " if outer else f"{found[1]}: "
+        if number == frame.f_lineno and not line.lstrip().startswith("@"):
+            break
+    return ""
 
 
 def memory_budget(

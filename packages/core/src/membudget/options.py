@@ -227,6 +227,12 @@ class Settings:
         return Budget((Limit("peak_bytes", parse_size(self.memray_default_limit)),))
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that say the same, for a child process."""
+        values = ((option, getattr(self, option.name)) for option in OPTIONS)
+        return {option.variable: str(value) for option, value in values if value != option.default}
+
+    @property
     def trace(self) -> TraceSettings:
         """What the recording of a test has to trace."""
         return TraceSettings(self.native, self.trace_python_allocators)

@@ -6,13 +6,28 @@
 :class:`MemoryTestRunner` measure every test besides, and print a memory report.
 
 * :mod:`measuring` - puts a block around the test method of one test;
+* :mod:`marks` - decorators that waive a limit, or keep a test unmeasured;
 * :mod:`case` - ``MemoryTestCase``;
 * :mod:`class_budget` - ``@limit_memory`` above a class: the hook that membudget calls;
+* :mod:`memory_run` - the measuring of a run of tests, and its report;
 * :mod:`runner` - the runner and its result;
-* :mod:`__main__` - the command line.
+* :mod:`collecting` - results of other processes;
+* :mod:`__main__`, :mod:`options` - the command line;
+* :mod:`collect` - a command that runs another one, and reports what its processes measured;
+* :mod:`django` - the same for ``manage.py test``; imports Django.
 """
 
 from .case import MemoryTestCase, MemoryTestMixin
-from .runner import MemoryTestResult, MemoryTestRunner
+from .marks import no_memory_limit, no_memray
+from .runner import MemoryResultMixin, MemoryRunnerMixin, MemoryTestResult, MemoryTestRunner
 
-__all__ = ["MemoryTestCase", "MemoryTestMixin", "MemoryTestResult", "MemoryTestRunner"]
+__all__ = [
+    "MemoryResultMixin",
+    "MemoryRunnerMixin",
+    "MemoryTestCase",
+    "MemoryTestMixin",
+    "MemoryTestResult",
+    "MemoryTestRunner",
+    "no_memory_limit",
+    "no_memray",
+]

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import unittest
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
-from membudget import limit_memory
+from membudget import (
+    Block,
+    Measurement,
+    MisuseError,
+    Verdict,
+    memory_budget,
+    report_text,
+)
 
+from .collecting import listener_for
 from .measuring import LIMIT_ATTRIBUTE, measured, written_budget
+
+# unittest leaves out the frames of modules with this name from tracebacks.
+__unittest = True
+
+T = TypeVar("T")
+
+
+class AssertedLimit(Block):
+    """What ``assertMemoryLimit`` returns: a block of a test, to be used with ``with``."""
+
+    was_entered = False
+
+    def _enter(self) -> None:
+        self.was_entered = True
+        super()._enter()
 
 
 class MemoryTestMixin:
@@ -39,17 +64,37 @@ class MemoryTestMixin:
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test as ``TestCase.run`` does, its method in a block."""
         assert isinstance(self, unittest.TestCase)
-        with measured(self):
+        with measured(self, listener_for(self)):
             return super().run(result)  # type: ignore[misc, no-any-return]
 
+    @overload
+    def assertMemoryLimit(
+        self, limit: str | int, /, *, current_thread_only: bool = ..., msg: object = ...
+    ) -> AssertedLimit: ...
+    @overload
+    def assertMemoryLimit(
+        self, limit: str | int, callable: Callable[..., T], /, *args: Any, **kwargs: Any
+    ) -> T: ...
     def assertMemoryLimit(  # noqa: N802 - unittest's own style
-        self, limit: str | int, *, current_thread_only: bool = False
-    ) -> limit_memory:
-        """Return a context manager that fails the test when its block exceeds ``limit``.
+        self,
+        limit: str | int,
+        callable: Callable[..., Any] | None = None,  # noqa: A002 - as assertRaises calls it
+        /,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Fail the test when a block, or the call of a callable, exceeds ``limit``.
 
         Args:
             limit: the largest peak allowed, such as ``"10 MB"``.
-            current_thread_only: count only what this thread allocates.
+            callable: what to call, with ``args`` and ``kwargs``; without it, a context manager is
+                returned, and a test that never enters it ends with a MisuseError.
+            current_thread_only: with the context manager: count only what this thread allocates.
+            msg: with the context manager: added to the message of a failure, as with the other
+                assertions of unittest.
+
+        Returns:
+            What the callable returned, or the context manager.
 
         Raises:
             InvalidSizeError: at once, for a limit that is no size.
@@ -61,8 +106,25 @@ class MemoryTestMixin:
             ...     data = bytearray(100_000)
             >>> memory.peak_bytes >= 100_000
             True
+            >>> case.assertMemoryLimit("1 MB", len, bytearray(100_000))
+            100000
         """
-        return limit_memory(limit, current_thread_only=current_thread_only)
+        assert isinstance(self, unittest.TestCase)
+        if callable is not None:
+            with AssertedLimit(memory_budget(limit, where="assertMemoryLimit")):
+                return callable(*args, **kwargs)
+        return self._asserted_limit(limit, **kwargs)
+
+    def _asserted_limit(
+        self, limit: str | int, *, current_thread_only: bool = False, msg: object = None
+    ) -> AssertedLimit:
+        assert isinstance(self, unittest.TestCase)
+        budget = memory_budget(
+            limit, current_thread_only=current_thread_only, where="assertMemoryLimit"
+        )
+        block = AssertedLimit(budget, message=functools.partial(_message, self, msg))
+        self.addCleanup(_check_entered, block, limit)
+        return block
 
 
 class MemoryTestCase(MemoryTestMixin, unittest.TestCase):
@@ -76,3 +138,19 @@ class MemoryTestCase(MemoryTestMixin, unittest.TestCase):
         ...             data = bytearray(1000)
         ...         self.assertLess(memory.retained_bytes, 5000)
     """
+
+
+def _message(
+    test: unittest.TestCase, msg: Any, subject: str, measurement: Measurement, verdict: Verdict
+) -> str:
+    """Put the user's ``msg`` where unittest puts it, in the first line."""
+    line, *details = report_text.exceeded_message(subject, measurement, verdict).splitlines()
+    return "\n".join([test._formatMessage(msg, line), *details])
+
+
+def _check_entered(block: AssertedLimit, limit: str | int) -> None:
+    if not block.was_entered:
+        raise MisuseError(
+            f"assertMemoryLimit({limit!r}) measured nothing: use it in a with statement, or give "
+            f"it a callable"
+        )

@@ -19,7 +19,11 @@ from membudget import (
     Verdict,
     budget_of,
     memory_budget,
+    report_text,
 )
+
+from .collecting import listener_for
+from .marks import KEPT_OUT, WAIVER
 
 LIMIT_ATTRIBUTE: Final = "memory_limit"
 """The attribute in which a MemoryTestCase class writes its limit."""
@@ -41,13 +45,17 @@ class _Measuring:
         self.listeners: list[Listener] = []
         self.trace: TraceSettings | None = None
         self.default = Budget()
+        self.n_frames = report_text.N_FRAMES
+        self.keep_capture = ""
 
-    def add(self, listener: Listener | None, settings: Settings | None) -> None:
+    def add(self, listener: Listener | None, settings: Settings | None, keep_capture: str) -> None:
         if listener is not None:
             self.listeners.append(listener)
         if settings is not None:
             self.trace = settings.trace
             self.default = settings.default_budget
+            self.n_frames = settings.stacks
+        self.keep_capture = keep_capture or self.keep_capture
 
     def tell(self, *measured: Any) -> None:
         for listener in self.listeners:
@@ -59,24 +67,35 @@ def measured(
     test: unittest.TestCase,
     listener: Listener | None = None,
     settings: Settings | None = None,
-) -> Iterator[None]:
+    keep_capture: str = "",
+) -> Iterator[bool]:
     """Run the test method of ``test`` in a block while this lasts; ``setUp`` stays outside.
 
     The class of a test and its runner may both ask for this; the test still runs in one block, and
     each listener hears of it.
+
+    Args:
+        test: the test.
+        listener: hears of what was measured.
+        settings: what the recording traces, and the default limit.
+        keep_capture: where to keep the capture of the block; empty for nowhere.
+
+    Yields:
+        Whether the test is measured.
     """
     measuring: _Measuring | None = getattr(test, _MEASURING, None)
     if measuring is not None:
-        measuring.add(listener, settings)
-        yield
+        measuring.add(listener, settings, keep_capture)
+        yield True
         return
     name: str = test._testMethodName
     method = getattr(test, name, None)
-    if method is None:  # unittest makes tests without a method for modules it cannot import
-        yield
+    # unittest makes tests without a method for modules it cannot import.
+    if method is None or _kept_out(test, method):
+        yield False
         return
     measuring = _Measuring()
-    measuring.add(listener, settings)
+    measuring.add(listener, settings, keep_capture)
     run = _in_block(test, method, measuring)
     replaced: dict[str, Any] = {_MEASURING: measuring, name: run}
     call = getattr(test, "_callTestMethod", None)
@@ -86,7 +105,7 @@ def measured(
     before = dict(vars(test))
     vars(test).update(replaced)
     try:
-        yield
+        yield True
     finally:
         for attribute in replaced:
             if attribute in before:
@@ -99,7 +118,9 @@ def _in_block(
     test: unittest.TestCase, method: Callable[..., Any], measuring: _Measuring
 ) -> Callable[..., Any]:
     budget, bare = budget_of(method)
-    if budget is not None and bare == method:
+    if budget is None and hasattr(method, WAIVER):
+        budget = Budget()
+    elif budget is not None and bare == method:
         # Below another decorator, a budget is enforced where it stands, in a block of its own.
         budget = Budget()
 
@@ -110,6 +131,8 @@ def _in_block(
             subject="Test",
             trace=measuring.trace,
             always_allocations=bool(measuring.listeners),
+            keep_capture=measuring.keep_capture,
+            message=functools.partial(report_text.exceeded_message, n_frames=measuring.n_frames),
             on_measured=measuring.tell,
         )
         return block(bare)
@@ -134,6 +157,8 @@ def class_budget(test: unittest.TestCase, default: Budget) -> Budget:
     """Return the budget of the closest class that has one, or ``default``."""
     for holder in (test, *type(test).__mro__):
         attributes = vars(holder)
+        if WAIVER in attributes:
+            return Budget()
         if _CLASS_BUDGET in attributes:
             budget: Budget = attributes[_CLASS_BUDGET]
             return budget
@@ -142,6 +167,29 @@ def class_budget(test: unittest.TestCase, default: Budget) -> Budget:
                 break  # MemoryTestCase itself says nothing
             return written_budget(type(test), attributes[LIMIT_ATTRIBUTE])
     return default
+
+
+def waiver_of(test: unittest.TestCase) -> str | None:
+    """Return why limits from further out do not count for a test; None where they do.
+
+    The closest limit or waiver counts.
+    """
+    # Of the class: that of the instance may be the one that measures.
+    method = getattr(type(test), test._testMethodName, None)
+    if method is not None and budget_of(method)[0] is not None:
+        return None
+    for holder in (method, *type(test).__mro__):
+        attributes = getattr(holder, "__dict__", {})
+        if WAIVER in attributes:
+            waiver: str = attributes[WAIVER]
+            return waiver
+        if _CLASS_BUDGET in attributes or attributes.get(LIMIT_ATTRIBUTE) is not None:
+            return None
+    return None
+
+
+def _kept_out(test: unittest.TestCase, method: Callable[..., Any]) -> bool:
+    return bool(getattr(method, KEPT_OUT, False) or getattr(test, KEPT_OUT, False))
 
 
 def written_budget(cls: type, limit: str | int | None) -> Budget:
@@ -171,7 +219,7 @@ def run_measured(cls: type[Any]) -> None:
     def run_in_block(
         self: unittest.TestCase, result: unittest.TestResult | None = None
     ) -> unittest.TestResult | None:
-        with measured(self):
+        with measured(self, listener_for(self)):
             finished: unittest.TestResult | None = run(self, result)
             return finished
 

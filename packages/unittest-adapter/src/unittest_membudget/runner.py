@@ -1,90 +1,94 @@
-"""A runner that measures every test and prints a memory report, and its result."""
+"""A runner that measures every test and prints a memory report, and its result.
+
+Each is a mixin as well, for other runners and results.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import unittest
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from membudget import (
-    LateAllocations,
-    Measurement,
-    MemoryLimitExceeded,
-    Result,
-    Run,
-    Settings,
-    Verdict,
-    enforcement_is_on,
-    platform_is_supported,
-    report_json,
-    report_text,
-    resolve,
-)
+from membudget import MemoryLimitExceeded, Settings, find_settings
 
-from .measuring import measured
+from .memory_run import MemoryRun
 
 ExceptionInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 )
 
 
-class MemoryTestResult(unittest.TextTestResult):
-    """A result that measures each test between ``startTest`` and ``stopTest``.
+class MemoryResultMixin:
+    """Makes a ``TestResult`` measure each test between ``startTest`` and ``stopTest``.
 
-    Attributes:
-        memory_run: what was measured; :class:`MemoryTestRunner` sets how much of it will be shown.
-        settings: what the recording has to trace, and the default limit.
+    Write it before the class of the result: ``class Result(MemoryResultMixin, TextTestResult)``.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.memory_run = Run(most_allocations=0)
-        self.settings: Settings | None = None
-        self._measuring = contextlib.ExitStack()
-        self._over_budget: set[str] = set()
+    _memory_run: MemoryRun | None = None
 
-    def startTestRun(self) -> None:  # noqa: N802
-        """Begin the run."""
-        super().startTestRun()
+    @property
+    def memory_run(self) -> MemoryRun:
+        """What was measured. Made when the first test starts, unless a runner has made it."""
+        if self._memory_run is None:
+            self._memory_run = MemoryRun(find_settings("unittest"))
+        return self._memory_run
+
+    def measure(self, run: MemoryRun) -> None:
+        """Say which run the tests belong to."""
+        self._memory_run = run
+
+    def startTest(self, test: Any) -> None:  # noqa: N802
+        """Measure the test from here on."""
+        super().startTest(test)  # type: ignore[misc]
         self.memory_run.begin()
+        self.memory_run.start_test(test)
+
+    def stopTest(self, test: Any) -> None:  # noqa: N802
+        """Measure the test no more."""
+        self.memory_run.stop_test(test)
+        super().stopTest(test)  # type: ignore[misc]
 
     def stopTestRun(self) -> None:  # noqa: N802
         """End the run."""
         self.memory_run.end()
-        super().stopTestRun()
+        super().stopTestRun()  # type: ignore[misc]
 
-    @property
-    def measured(self) -> list[Result]:
-        """What was measured, in the order in which the tests ended."""
-        return self.memory_run.results
+    def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
+        """Take note of a test that is skipped."""
+        self.memory_run.saw_skip(test)
+        super().addSkip(test, reason)  # type: ignore[misc]
 
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
-        """Measure the test from here on."""
-        super().startTest(test)
+    def addError(self, test: Any, err: ExceptionInfo) -> None:  # noqa: N802
+        """Take note of a test that fails."""
+        self.memory_run.saw_failure(test, err[1])
+        super().addError(test, err)  # type: ignore[misc]
 
-        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
-            self.memory_run.add(test.id(), measurement, verdict, late)
+    def addFailure(self, test: Any, err: ExceptionInfo) -> None:  # noqa: N802
+        """Take note of a test that fails, and whether its budget is why."""
+        self.memory_run.saw_failure(test, err[1])
+        super().addFailure(test, err)  # type: ignore[misc]
 
-        self._measuring.enter_context(measured(test, keep, self.settings))
-
-    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
-        """Stop measuring the test."""
-        self._measuring.close()
-        super().stopTest(test)
-
-    def addFailure(  # noqa: N802
-        self, test: unittest.TestCase, err: ExceptionInfo
+    def addSubTest(  # noqa: N802
+        self, test: Any, subtest: Any, err: ExceptionInfo | None
     ) -> None:
+        """Take note of a subtest that fails."""
+        if err is not None:
+            self.memory_run.saw_failure(subtest, err[1])
+        super().addSubTest(test, subtest, err)  # type: ignore[misc]
+
+
+class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
+    """A result that measures each test, and shows those over their budget as ``M``."""
+
+    def addFailure(self, test: Any, err: ExceptionInfo) -> None:  # noqa: N802
         """Show a test over its budget as ``M`` or ``MEMORY PROBLEMS``, any other as usual."""
         if not isinstance(err[1], MemoryLimitExceeded):
             super().addFailure(test, err)
             return
+        self.memory_run.saw_failure(test, err[1])
         # Counts as a failure; only the letter differs.
         unittest.TestResult.addFailure(self, test, err)
-        self._over_budget.add(test.id())
         if self.showAll:
             self._write_status(test, "MEMORY PROBLEMS")  # type: ignore[attr-defined]
         elif self.dots:
@@ -95,63 +99,61 @@ class MemoryTestResult(unittest.TextTestResult):
         self, flavour: str, errors: Any
     ) -> None:
         """Print failures; those over budget under the heading ``MEMORY PROBLEMS``."""
-        over = [(test, text) for test, text in errors if test.id() in self._over_budget]
-        others = [(test, text) for test, text in errors if test.id() not in self._over_budget]
+        over_budget = self.memory_run.over_budget
+        over = [(test, text) for test, text in errors if test.id() in over_budget]
+        others = [(test, text) for test, text in errors if test.id() not in over_budget]
         super().printErrorList(flavour, others)
         super().printErrorList("MEMORY PROBLEMS" if flavour == "FAIL" else flavour, over)
 
 
-class MemoryTestRunner(unittest.TextTestRunner):
+class _MeasuredTests:
+    """What a runner is given in place of its tests: makes the result that they get measure them."""
+
+    def __init__(self, tests: Any, run: MemoryRun) -> None:
+        self._tests = tests
+        self._run = run
+
+    def __call__(self, result: Any) -> Any:
+        if not isinstance(result, MemoryResultMixin):
+            kind = type(result)
+            result.__class__ = type(kind.__name__, (MemoryResultMixin, kind), {})
+        result.measure(self._run)
+        return self._tests(result)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tests, name)
+
+
+class MemoryRunnerMixin:
+    """Makes a runner measure every test and print a memory report, whatever its result is.
+
+    Write it before the class of the runner: ``class Runner(MemoryRunnerMixin, XMLTestRunner)``.
+
+    Attributes:
+        settings: what is measured, shown and kept; None for what ``pyproject.toml`` and the
+            environment say. A class attribute: override it in a subclass.
+    """
+
+    settings: Settings | None = None
+
+    def run(self, test: Any) -> Any:
+        """Run the tests, then print the report."""
+        memory_run = MemoryRun(self.settings or find_settings("unittest"))
+        n_tests = test.countTestCases()
+        try:
+            return super().run(_MeasuredTests(test, memory_run))  # type: ignore[misc]
+        finally:
+            memory_run.end()
+            memory_run.report(getattr(self, "stream", sys.stderr), n_tests)
+
+
+class MemoryTestRunner(MemoryRunnerMixin, unittest.TextTestRunner):
     """A ``TextTestRunner`` that measures every test and prints a memory report.
 
     Takes the arguments of ``unittest.TextTestRunner``.
-
-    Attributes:
-        settings: what the report shows; None for what the environment says. A class attribute:
-            override it in a subclass.
 
     Example:
         unittest.main(testRunner=MemoryTestRunner)
     """
 
-    resultclass = MemoryTestResult
-    settings: Settings | None = None
-
-    def run(  # type: ignore[override]
-        self, test: unittest.TestSuite | unittest.TestCase
-    ) -> unittest.TestResult:
-        """Run the tests, then print the report."""
-        settings = self._settings()
-        result = super().run(test)
-        if settings.memray_json and isinstance(result, MemoryTestResult):
-            text = report_json.results_to_text(result.measured)
-            Path(settings.memray_json).write_text(text, encoding="utf-8")
-        if not settings.hide_memray_summary and isinstance(result, MemoryTestResult):
-            self._print_report(result, settings)
-        return result
-
-    def _settings(self) -> Settings:
-        return self.settings or resolve(config={}, command_line={}, config_name="")
-
-    def _makeResult(self) -> Any:  # noqa: N802 - the place to override
-        result = super()._makeResult()
-        if isinstance(result, MemoryTestResult):
-            settings = self._settings()
-            result.memory_run = Run(settings.most_allocations)
-            result.settings = settings
-        return result
-
-    def _print_report(self, result: MemoryTestResult, settings: Settings) -> None:
-        symbols = report_text.can_show_symbols(getattr(self.stream, "stream", sys.stderr))
-        self.stream.write(f"\n{f' {report_text.TITLE} ':=^70}\n")
-        for line in report_text.report_lines(
-            result.measured, most_allocations=settings.most_allocations, symbols=symbols
-        ):
-            self.stream.write(f"{line.text}\n")
-        for text in report_text.summary_lines(len(result.measured), settings.most_allocations):
-            self.stream.write(f"{text}\n")
-        if not enforcement_is_on():
-            self.stream.write("Nothing was measured: MEMBUDGET=off in the environment\n")
-        elif not platform_is_supported():
-            self.stream.write("Nothing was measured: memray does not run here\n")
-        self.stream.flush()
+    resultclass = MemoryTestResult  # type: ignore[assignment]

@@ -79,9 +79,11 @@ def exceeded_section(
     return "\n".join([first, *_details(measurement, excess, n_frames, n_allocations)])
 
 
-def exceeded_message(subject: str, measurement: Measurement, verdict: Verdict) -> str:
-    """Return the whole text of an exceeded budget, for an exception."""
-    details = _details(measurement, verdict.excesses[0], N_FRAMES, N_ALLOCATIONS)
+def exceeded_message(
+    subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
+) -> str:
+    """Return the whole text of an exceeded budget, for an exception; see the two above."""
+    details = _details(measurement, verdict.excesses[0], n_frames, N_ALLOCATIONS)
     return "\n".join([exceeded_line(subject, verdict), *details])
 
 

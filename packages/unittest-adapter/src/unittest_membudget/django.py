@@ -1,0 +1,81 @@
+"""Memory budgets for ``manage.py test``.
+
+    TEST_RUNNER = "unittest_membudget.django.MemoryRunner"
+
+Measures every test and prints a memory report, with ``--parallel`` as well, where the worker
+processes leave their results to the one that reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from django.test.runner import (
+    DiscoverRunner,
+    ParallelTestSuite,
+    RemoteTestResult,
+    RemoteTestRunner,
+)
+from membudget import OPTIONS, InvalidOptionError, find_settings
+
+from .options import add_options
+from .runner import MemoryResultMixin, MemoryTestRunner
+
+
+class MemoryRemoteTestResult(MemoryResultMixin, RemoteTestResult):  # type: ignore[misc]
+    """The result of a worker process."""
+
+
+class MemoryRemoteTestRunner(RemoteTestRunner):  # type: ignore[misc]
+    """Runs tests in a worker process."""
+
+    resultclass = MemoryRemoteTestResult
+
+    def run(self, test: Any) -> Any:
+        """Run tests, and leave what was measured to the process that reports."""
+        result = super().run(test)
+        result.memory_run.end()
+        return result
+
+
+class MemoryParallelTestSuite(ParallelTestSuite):  # type: ignore[misc]
+    """Runs tests in worker processes."""
+
+    runner_class = MemoryRemoteTestRunner
+
+    def run(self, result: Any) -> Any:
+        """Run the tests, and take what the workers measured."""
+        with result.memory_run.collecting():
+            return super().run(result)
+
+
+class MemoryRunner(DiscoverRunner):  # type: ignore[misc]
+    """Django's ``DiscoverRunner`` that measures every test and prints a memory report.
+
+    ``manage.py test`` takes the options of membudget's table then; ``[tool.membudget]`` in
+    ``pyproject.toml`` and the environment say the same.
+    """
+
+    parallel_test_suite = MemoryParallelTestSuite
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        given = {option.name: kwargs.pop(option.name, None) for option in OPTIONS}
+        super().__init__(*args, **kwargs)
+        try:
+            self._settings = find_settings("unittest", given)
+        except InvalidOptionError as error:
+            # As argparse ends a command with a wrong option.
+            raise SystemExit(f"manage.py test: error: {error}") from error
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the options to those of ``manage.py test``."""
+        super().add_arguments(parser)
+        add_options(parser)
+
+    def test_runner(self, **kwargs: Any) -> MemoryTestRunner:
+        """Make the runner of the tests."""
+        runner = MemoryTestRunner(**kwargs)
+        runner.settings = self._settings
+        return runner

@@ -1,0 +1,191 @@
+"""The measuring of one run of tests, and its report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import unittest
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from membudget import (
+    KeptCaptures,
+    LateAllocations,
+    Measurement,
+    MemoryLimitExceeded,
+    Result,
+    Run,
+    Settings,
+    Verdict,
+    enforcement_is_on,
+    platform_is_supported,
+    report_json,
+    report_text,
+)
+
+from . import collecting
+from .measuring import measured, waiver_of
+
+_WIDTH: Final = 70
+
+
+class MemoryRun:
+    """Measures the tests of a run, keeps what became of them, and reports.
+
+    Args:
+        settings: what the recording traces, the default limit, what is shown and kept.
+
+    Raises:
+        InvalidOptionError: captures are to be kept, and cannot be.
+
+    Attributes:
+        over_budget: the names of the tests that failed because of their budget.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings: Final = settings
+        self.over_budget: Final[set[str]] = set()
+        captures = None
+        if settings.memray_bin_path:
+            captures = KeptCaptures(settings.memray_bin_path, settings.memray_bin_prefix)
+        self._run = Run(settings.most_allocations, captures)
+        self._measuring = contextlib.ExitStack()
+        self._recording = False
+        self._measures_here = True
+        self._waivers: dict[str, str] = {}
+        self._failed: set[str] = set()
+        self._unmeasured: dict[str, str] = {}  # reasons, of tests that may still be measured
+
+    def begin(self) -> None:
+        """Begin, if that has not happened."""
+        if not self._recording:
+            self._recording = True
+            self._run.begin()
+
+    def end(self) -> None:
+        """End, if that has not happened; in a worker, leave the results to who reports."""
+        if self._recording:
+            self._recording = False
+            self._measuring.close()
+            self._run.end()
+            if collecting.VARIABLE in os.environ:
+                collecting.write_results(self.results)
+
+    @property
+    def results(self) -> list[Result]:
+        """What was measured, in the order in which the tests ended."""
+        return self._run.results
+
+    def start_test(self, test: unittest.TestCase) -> None:
+        """Measure a test from here on."""
+        name = test.id()
+        waiver = waiver_of(test)
+        if waiver is not None:
+            self._waivers[name] = waiver
+        self._unmeasured[name] = "not measured"
+        if not self._measures_here:
+            return
+
+        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+            self._run.add(name, measurement, verdict, late)
+
+        measures = self._measuring.enter_context(
+            measured(test, keep, self.settings, keep_capture=self._run.path_of(name))
+        )
+        if not measures:
+            self._unmeasured[name] = "no_memray"
+            self._run.stop_recording()
+
+    def stop_test(self, test: unittest.TestCase) -> None:
+        """Measure the test no more."""
+        self._measuring.close()
+
+    def saw_skip(self, test: unittest.TestCase) -> None:
+        """Take note that a test was skipped."""
+        self._unmeasured[test.id()] = "skipped"
+
+    def saw_failure(self, test: unittest.TestCase, error: BaseException | None) -> None:
+        """Take note of why a test failed."""
+        test = getattr(test, "test_case", test)  # of a subtest
+        name = test.id()
+        if isinstance(error, MemoryLimitExceeded):
+            self.over_budget.add(name)
+            return
+        self._failed.add(name)
+        if self._unmeasured.get(name) == "not measured":
+            self._unmeasured[name] = "failed before its method"
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Take the results from other processes: those that are started while this lasts."""
+        self._measures_here = False
+        collection = collecting.Collection()
+        environment = self.settings.environment
+        captures = self._run.captures
+        if captures is not None:
+            environment["MEMBUDGET_MEMRAY_BIN_PREFIX"] = captures.prefix
+        try:
+            with collection.open(environment):
+                yield
+        finally:
+            self._measures_here = True
+            self.add_results(collection.results())
+
+    def add_results(self, results: Iterable[Result]) -> None:
+        """Take results of other processes."""
+        for result in results:
+            self._run.add_result(result)
+
+    def report(self, stream: Any, n_tests: int = 0) -> None:
+        """Write the JSON file and the report, as far as they are asked for.
+
+        Args:
+            stream: what to write the report to.
+            n_tests: how many tests the run had, those that never started as well.
+        """
+        if collecting.VARIABLE in os.environ:
+            return
+        if self.settings.memray_json:
+            text = report_json.results_to_text(self.results)
+            Path(self.settings.memray_json).write_text(text, encoding="utf-8")
+        if not self.settings.hide_memray_summary:
+            for line in self._report_lines(stream, n_tests):
+                stream.write(f"{line}\n")
+            stream.flush()
+
+    def _report_lines(self, stream: Any, n_tests: int) -> Iterator[str]:
+        yield f"\n{f' {report_text.TITLE} ':=^{_WIDTH}}"
+        if not enforcement_is_on():
+            yield "Nothing was measured: MEMBUDGET=off in the environment"
+            return
+        if not platform_is_supported():
+            yield "Nothing was measured: memray does not run here"
+            return
+        for line in report_text.report_lines(
+            self.results,
+            most_allocations=self.settings.most_allocations,
+            symbols=report_text.can_show_symbols(getattr(stream, "stream", sys.stderr)),
+            failed=self._failed,
+            waivers=self._waivers,
+        ):
+            yield line.text
+        captures = self._run.captures
+        yield from report_text.summary_lines(
+            len(self.results),
+            self.settings.most_allocations,
+            waivers=self._waivers,
+            unmeasured=self._reasons(n_tests),
+            captures="" if captures is None else captures.pattern,
+        )
+
+    def _reasons(self, n_tests: int) -> Counter[str]:
+        reasons = Counter(
+            reason for name, reason in self._unmeasured.items() if name not in self._run
+        )
+        n_not_run = n_tests - len(self._unmeasured)
+        if n_not_run > 0:
+            reasons["not run"] = n_not_run
+        return reasons
