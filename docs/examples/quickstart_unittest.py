@@ -7,7 +7,11 @@ import unittest
 
 from membudget import limit_memory
 from orders import export, total, total_in_memory
-from unittest_membudget import MemoryTestCase
+from unittest_membudget import MemoryTestCase, MemoryTestMixin, no_memory_limit
+
+
+class LegacyTestCase(unittest.TestCase):
+    """Stands for a base class that you have already."""
 
 
 @limit_memory("4 MB")
@@ -31,6 +35,17 @@ class ExportTest(MemoryTestCase):
             text = export(1000)
         self.assertEqual(text.count("\n"), 999)
         self.assertLess(memory.retained_bytes, 2 * 1024 * 1024)
+
+    @no_memory_limit("the whole year, once")
+    def test_year(self) -> None:
+        self.assertMemoryLimit("100 MB", export, 30_000)
+
+
+class LegacyTest(MemoryTestMixin, LegacyTestCase):
+    memory_limit = "4 MB"
+
+    def test_export(self) -> None:
+        self.assertTrue(export(1000).startswith("0,"))
 
 
 if __name__ == "__main__":

@@ -52,9 +52,9 @@ def test_the_demo_prints_the_usage_text(examples: Path) -> None:
     [
         (["-m", "pytest", "--memray", "-p", "no:cacheprovider", "test_quickstart.py"], "3 passed"),
         (["-m", "pytest", "-p", "no:cacheprovider", "test_quickstart.py"], "3 passed"),
-        (["-m", "unittest_membudget", "quickstart_unittest"], "Ran 3 tests"),
-        (["-m", "unittest", "quickstart_unittest"], "Ran 3 tests"),
-        (["quickstart_unittest.py"], "Ran 3 tests"),
+        (["-m", "unittest_membudget", "quickstart_unittest"], "Ran 5 tests"),
+        (["-m", "unittest", "quickstart_unittest"], "Ran 5 tests"),
+        (["quickstart_unittest.py"], "Ran 5 tests"),
         (["script.py"], "total: 9990000\npeak memory: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

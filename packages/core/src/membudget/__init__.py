@@ -9,7 +9,7 @@
 Measured by memray, which runs with CPython on Linux and macOS.
 """
 
-from .blocks import Block, budget_of
+from .blocks import Block, budget_of, measures
 from .checks import judge
 from .config_file import find_settings
 from .errors import (
@@ -35,12 +35,14 @@ from .model import (
     Figure,
     Frame,
     Limit,
+    Marks,
     Measurement,
     Result,
     TraceSettings,
     Verdict,
 )
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
+from .plugins import marks_of
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
 from .report import json as report_json
@@ -62,6 +64,7 @@ __all__ = [
     "KeptCaptures",
     "LateAllocations",
     "Limit",
+    "Marks",
     "Measurement",
     "MembudgetError",
     "MemoryLimitExceeded",
@@ -84,7 +87,9 @@ __all__ = [
     "hookimpl",
     "judge",
     "limit_memory",
+    "marks_of",
     "measure_memory",
+    "measures",
     "memory_budget",
     "parse_size",
     "platform_is_supported",

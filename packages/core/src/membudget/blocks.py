@@ -258,10 +258,14 @@ class Block(MarkedBlock):
                         _refuse_work_to_come(name, result)
                     return result
 
-        if self.budget.limits:
+        if self.budget.limits or self._is_an_adapters:
             bare = func if self._adapters_may_take_over else None
             setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper, bare))
         return cast(F, wrapper)
+
+    @property
+    def _is_an_adapters(self) -> bool:
+        return type(self) is Block
 
     def _for_call(self, name: str) -> Block:
         subject = f"{name}()" if self._subject == "Block" else self._subject
@@ -343,3 +347,13 @@ def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., An
     instance = getattr(func, "__self__", None)
     bare = decoration.bare if instance is None else decoration.bare.__get__(instance)
     return decoration.budget, bare
+
+
+def measures(func: Callable[..., Any]) -> bool:
+    """Whether an adapter has put a block around a function, so that another one need not."""
+    decoration = getattr(func, _BUDGET_ATTRIBUTE, None)
+    return (
+        isinstance(decoration, _Decoration)
+        and decoration.bare is None
+        and getattr(func, "__func__", func) is decoration.wrapper
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pluggy
 
-from .model import Budget
+from .model import Budget, Marks
 
 hookspec = pluggy.HookspecMarker("membudget")
 hookimpl = pluggy.HookimplMarker("membudget")
@@ -25,4 +25,17 @@ def membudget_limit_class(cls: type, budget: Budget) -> type | None:
     Returns:
         The class that stands for ``cls`` from here on, usually ``cls`` itself; None for a class
         that this package does not know, which is then offered to the next one.
+    """
+
+
+@hookspec(firstresult=True)
+def membudget_marks_of(cls: type, method: str) -> Marks | None:
+    """Say what is written at a test: called by front ends that run tests of other frameworks.
+
+    Args:
+        cls: the class of the test.
+        method: the name of its method.
+
+    Returns:
+        What its decorators and attributes say; None for a class that this package does not know.
     """

@@ -86,6 +86,21 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What is written at a test, its class or its module about its memory.
+
+    Attributes:
+        budget: that of the closest limit; None where there is none.
+        waiver: the reason for which limits from further out do not count; None where they do.
+        measured: whether the test may be measured at all.
+    """
+
+    budget: Budget | None = None
+    waiver: str | None = None
+    measured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TraceSettings:
     """What a recording traces besides allocations and their Python stacks.
 

@@ -7,6 +7,7 @@ import functools
 import pluggy
 
 from . import hookspecs
+from .model import Marks
 
 
 @functools.cache
@@ -16,3 +17,9 @@ def plugin_manager() -> pluggy.PluginManager:
     manager.add_hookspecs(hookspecs)
     manager.load_setuptools_entrypoints("membudget")
     return manager
+
+
+def marks_of(cls: type, method: str) -> Marks:
+    """Return what installed packages know to be written at a test of a class."""
+    marks: Marks | None = plugin_manager().hook.membudget_marks_of(cls=cls, method=method)
+    return marks or Marks()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from membudget import Budget, InvalidSizeError, memory_budget
+from membudget import Budget, InvalidSizeError, Marks, marks_of, memory_budget
 
 LIMIT = "limit_memory"
 WAIVER = "no_memory_limit"
@@ -27,23 +27,10 @@ class BadMarkerError(ValueError):
     """A marker whose arguments make no budget."""
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """What the markers of a test say.
-
-    Attributes:
-        budget: that of the closest limit; None where there is none.
-        waiver: the reason for which limits from further out do not count; None where they do.
-        measured: whether the test may be measured at all.
-    """
-
-    budget: Budget | None
-    waiver: str | None
-    measured: bool
-
-
-def marked(item: pytest.Item) -> Marked:
+def marked(item: pytest.Item) -> Marks:
     """Return what the markers of a test say; the closest limit or waiver wins.
+
+    Where they say nothing, what is written at a test of another framework.
 
     Raises:
         BadMarkerError: the arguments of a marker are wrong, or markers contradict one another.
@@ -55,10 +42,12 @@ def marked(item: pytest.Item) -> Marked:
         if mark.name == LIMIT:
             if not measured:
                 raise BadMarkerError(f"{_written(mark)}: {KEEPS_OUT} keeps this test unmeasured")
-            return Marked(_parse(mark, _limit_memory), None, measured)
+            return Marks(_parse(mark, _limit_memory), None, measured)
         if mark.name == WAIVER:
-            return Marked(None, _parse(mark, _no_memory_limit), measured)
-    return Marked(None, None, measured)
+            return Marks(None, _parse(mark, _no_memory_limit), measured)
+    cls, name = getattr(item, "cls", None), getattr(item, "originalname", None)
+    written = Marks() if cls is None or name is None else marks_of(cls, name)
+    return replace(written, measured=written.measured and measured)
 
 
 def _written(mark: pytest.Mark) -> str:

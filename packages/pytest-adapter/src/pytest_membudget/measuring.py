@@ -19,6 +19,7 @@ from membudget import (
     LateAllocations,
     Measurement,
     MemoryLimitExceeded,
+    RecordingError,
     Result,
     Run,
     Settings,
@@ -38,6 +39,7 @@ _WORKER_RESULTS = "membudget_results"
 _WORKER_PREFIX = "membudget_bin_prefix"
 _WAIVER_ATTRIBUTE = "membudget_waiver"
 _KEPT_OUT_ATTRIBUTE = "membudget_kept_out"
+_NOT_MEASURABLE_ATTRIBUTE = "membudget_not_measurable"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
 _MARKUP: dict[str, dict[str, bool]] = {
     "": {},
@@ -170,13 +172,15 @@ class MeasuringPlugin:
             setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
         if not marks.measured:
             setattr(report, _KEPT_OUT_ATTRIBUTE, True)
+        raised = call.excinfo.value if call.excinfo is not None else None
+        if isinstance(raised, RecordingError):
+            setattr(report, _NOT_MEASURABLE_ATTRIBUTE, True)
         result = item.stash.get(_RESULT_KEY, None)
         if result is None:
             return report
         del item.stash[_RESULT_KEY]
         # Plain data, so that it reaches the reporting process under pytest-xdist.
         setattr(report, _REPORT_ATTRIBUTE, report_json.result_to_json(result))
-        raised = call.excinfo.value if call.excinfo is not None else None
         if report.failed and isinstance(raised, MemoryLimitExceeded):
             setattr(report, _EXCEEDED_ATTRIBUTE, True)
             if raised.verdict == result.verdict:
@@ -268,8 +272,10 @@ def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
     """Say why a report has no measurement; empty where it has one, or another report will tell."""
     if measured or report.when == "teardown":
         return ""
-    if report.when == "call":
-        return "no_memray" if hasattr(report, _KEPT_OUT_ATTRIBUTE) else "without a block"
-    if report.when == "setup":
+    if hasattr(report, _KEPT_OUT_ATTRIBUTE):
+        return "no_memray"
+    if hasattr(report, _NOT_MEASURABLE_ATTRIBUTE):
+        return "could not be measured"
+    if report.when in ("setup", "call"):  # setUp of a TestCase is in its call
         return "skipped" if report.skipped else "failed in setup" if report.failed else ""
     return "lost with a crashed worker"  # pytest-xdist reports these in no phase

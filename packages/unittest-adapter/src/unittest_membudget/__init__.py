@@ -8,7 +8,7 @@
 * :mod:`measuring` - puts a block around the test method of one test;
 * :mod:`marks` - decorators that waive a limit, or keep a test unmeasured;
 * :mod:`case` - ``MemoryTestCase``;
-* :mod:`class_budget` - ``@limit_memory`` above a class: the hook that membudget calls;
+* :mod:`hooks` - what membudget calls, for ``@limit_memory`` above a class and for pytest;
 * :mod:`memory_run` - the measuring of a run of tests, and its report;
 * :mod:`runner` - the runner and its result;
 * :mod:`collecting` - results of other processes;

@@ -17,7 +17,8 @@ from membudget import (
 )
 
 from .collecting import listener_for
-from .measuring import LIMIT_ATTRIBUTE, measured, written_budget
+from .marks import LIMIT_ATTRIBUTE, written_budget
+from .measuring import measured
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True

@@ -1,6 +1,6 @@
-"""Decorators that say what a limit does not: a waiver, and not to measure at all.
+"""What is written at a test: limits and waivers, on its method and on the classes it is in.
 
-On a test method, or on a ``TestCase`` class for its tests and those of classes below it.
+Decorators say what a limit does not: a waiver, and not to measure at all.
 """
 
 from __future__ import annotations
@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from membudget import budget_of
+from membudget import Budget, Marks, budget_of, memory_budget
 
 T = TypeVar("T", bound=Callable[..., Any])
 
-WAIVER: Final = "_membudget_waiver"
-KEPT_OUT: Final = "_membudget_kept_out"
+LIMIT_ATTRIBUTE: Final = "memory_limit"
+"""The attribute in which a MemoryTestCase class writes its limit."""
+CLASS_BUDGET: Final = "_membudget_class_budget"
+RUNS_MEASURED: Final = "_membudget_runs_measured"
+_WAIVER: Final = "_membudget_waiver"
+_KEPT_OUT: Final = "_membudget_kept_out"
 
 
 def no_memory_limit(reason: str = "") -> Callable[[T], T]:
     """Say that limits from further out, of the class or of the run, do not count.
+
+    On a test method, or on a ``TestCase`` class for its tests and those of classes below it.
 
     Args:
         reason: why; the memory report shows it.
@@ -38,7 +44,7 @@ def no_memory_limit(reason: str = "") -> Callable[[T], T]:
         if not isinstance(test, type) and budget_of(test)[0] is not None:
             name = getattr(test, "__qualname__", test)
             raise TypeError(f"{name} has a memory limit, and no_memory_limit waives it: take one")
-        setattr(test, WAIVER, reason)
+        setattr(test, _WAIVER, reason)
         return test
 
     return decorate
@@ -47,7 +53,8 @@ def no_memory_limit(reason: str = "") -> Callable[[T], T]:
 def no_memray(test: T) -> T:
     """Say that a test is not to be measured, because it uses memray itself.
 
-    No tracker of membudget's runs meanwhile.
+    No tracker of membudget's runs meanwhile. On a test method or on a class; a limit of the class
+    does not count then, and the report says so.
 
     Example:
         >>> import unittest
@@ -55,5 +62,50 @@ def no_memray(test: T) -> T:
         ...     @no_memray
         ...     def test_tracker(self): ...
     """
-    setattr(test, KEPT_OUT, True)
+    setattr(test, _KEPT_OUT, True)
     return test
+
+
+def marks_of(cls: type, method: str) -> Marks:
+    """Return what is written at a test; the closest limit or waiver counts."""
+    function = getattr(cls, method, None)
+    budget, waiver = _closest(cls, function)
+    if not (getattr(function, _KEPT_OUT, False) or getattr(cls, _KEPT_OUT, False)):
+        return Marks(budget, waiver)
+    return Marks(None, waiver if budget is None else "no_memray", measured=False)
+
+
+def _closest(cls: type, function: Any) -> tuple[Budget | None, str | None]:
+    budget = None if function is None else budget_of(function)[0]
+    if budget is not None:
+        return budget, None
+    for holder in (function, *cls.__mro__):
+        written = getattr(holder, "__dict__", {})
+        if _WAIVER in written:
+            return None, written[_WAIVER]
+        if CLASS_BUDGET in written:
+            return written[CLASS_BUDGET], None
+        # What MemoryTestCase itself says stands for nothing.
+        if LIMIT_ATTRIBUTE in written and _is_measured(cls) and not _is_ours(holder):
+            budget = written_budget(cls, written[LIMIT_ATTRIBUTE])
+            return budget, None if budget is not None else ""
+    return None, None
+
+
+def _is_measured(cls: type) -> bool:
+    return bool(getattr(cls, RUNS_MEASURED, False))
+
+
+def _is_ours(holder: Any) -> bool:
+    return str(holder.__module__).startswith(f"{__package__}.")
+
+
+def written_budget(cls: type, limit: str | int | None) -> Budget | None:
+    """Return the budget of a ``memory_limit`` attribute; None stands for no limit.
+
+    Raises:
+        InvalidSizeError: the limit is no size; the message names the class.
+    """
+    if limit is None:
+        return None
+    return memory_budget(limit, where=f"{cls.__qualname__}.{LIMIT_ATTRIBUTE}")

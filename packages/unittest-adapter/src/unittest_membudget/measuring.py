@@ -13,26 +13,22 @@ from membudget import (
     Block,
     Budget,
     LateAllocations,
+    Marks,
     Measurement,
     Settings,
     TraceSettings,
     Verdict,
     budget_of,
-    memory_budget,
+    measures,
     report_text,
 )
 
 from .collecting import listener_for
-from .marks import KEPT_OUT, WAIVER
-
-LIMIT_ATTRIBUTE: Final = "memory_limit"
-"""The attribute in which a MemoryTestCase class writes its limit."""
+from .marks import CLASS_BUDGET, RUNS_MEASURED, marks_of
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True
 
-_CLASS_BUDGET: Final = "_membudget_class_budget"
-_RUNS_MEASURED: Final = "_membudget_runs_measured"
 _MEASURING: Final = "_membudget_measuring"
 
 Listener: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], None]
@@ -90,13 +86,17 @@ def measured(
         return
     name: str = test._testMethodName
     method = getattr(test, name, None)
+    marks = marks_of(type(test), name)
     # unittest makes tests without a method for modules it cannot import.
-    if method is None or _kept_out(test, method):
+    if method is None or not marks.measured:
         yield False
+        return
+    if measures(method):  # pytest does
+        yield True
         return
     measuring = _Measuring()
     measuring.add(listener, settings, keep_capture)
-    run = _in_block(test, method, measuring)
+    run = _in_block(method, marks, measuring)
     replaced: dict[str, Any] = {_MEASURING: measuring, name: run}
     call = getattr(test, "_callTestMethod", None)
     if call is not None:
@@ -115,19 +115,19 @@ def measured(
 
 
 def _in_block(
-    test: unittest.TestCase, method: Callable[..., Any], measuring: _Measuring
+    method: Callable[..., Any], marks: Marks, measuring: _Measuring
 ) -> Callable[..., Any]:
     budget, bare = budget_of(method)
-    if budget is None and hasattr(method, WAIVER):
-        budget = Budget()
-    elif budget is not None and bare == method:
+    if budget is not None and bare == method:
         # Below another decorator, a budget is enforced where it stands, in a block of its own.
         budget = Budget()
+    elif budget is None:
+        budget = marks.budget if marks.waiver is None else Budget()
 
     def in_block() -> Callable[..., Any]:
         # Made when the test is called: by then, all who asked are known.
         block = Block(
-            budget if budget is not None else class_budget(test, measuring.default),
+            budget if budget is not None else measuring.default,
             subject="Test",
             trace=measuring.trace,
             always_allocations=bool(measuring.listeners),
@@ -153,67 +153,12 @@ def _in_block(
     return run
 
 
-def class_budget(test: unittest.TestCase, default: Budget) -> Budget:
-    """Return the budget of the closest class that has one, or ``default``."""
-    for holder in (test, *type(test).__mro__):
-        attributes = vars(holder)
-        if WAIVER in attributes:
-            return Budget()
-        if _CLASS_BUDGET in attributes:
-            budget: Budget = attributes[_CLASS_BUDGET]
-            return budget
-        if LIMIT_ATTRIBUTE in attributes and getattr(test, _RUNS_MEASURED, False):
-            if holder.__module__ == __package__ + ".case":
-                break  # MemoryTestCase itself says nothing
-            return written_budget(type(test), attributes[LIMIT_ATTRIBUTE])
-    return default
-
-
-def waiver_of(test: unittest.TestCase) -> str | None:
-    """Return why limits from further out do not count for a test; None where they do.
-
-    The closest limit or waiver counts.
-    """
-    # Of the class: that of the instance may be the one that measures.
-    method = getattr(type(test), test._testMethodName, None)
-    if method is not None and budget_of(method)[0] is not None:
-        return None
-    for holder in (method, *type(test).__mro__):
-        attributes = getattr(holder, "__dict__", {})
-        if WAIVER in attributes:
-            waiver: str = attributes[WAIVER]
-            return waiver
-        if _CLASS_BUDGET in attributes or attributes.get(LIMIT_ATTRIBUTE) is not None:
-            return None
-    return None
-
-
-def _kept_out(test: unittest.TestCase, method: Callable[..., Any]) -> bool:
-    return bool(getattr(method, KEPT_OUT, False) or getattr(test, KEPT_OUT, False))
-
-
-def written_budget(cls: type, limit: str | int | None) -> Budget:
-    """Return the budget of a ``memory_limit`` attribute; None stands for no limit.
-
-    Raises:
-        InvalidSizeError: the limit is no size; the message names the class.
-    """
-    if limit is None:
-        return Budget()
-    return memory_budget(limit, where=f"{cls.__qualname__}.{LIMIT_ATTRIBUTE}")
-
-
 def put_budget_on(cls: type[unittest.TestCase], budget: Budget) -> None:
     """Make ``budget`` the default of the tests of ``cls``, with any runner."""
-    setattr(cls, _CLASS_BUDGET, budget)
-    run_measured(cls)
-
-
-def run_measured(cls: type[Any]) -> None:
-    """Make every test of ``cls`` run in a block of its own, with any runner."""
-    if getattr(cls, _RUNS_MEASURED, False):
+    setattr(cls, CLASS_BUDGET, budget)
+    if getattr(cls, RUNS_MEASURED, False):
         return
-    run = cls.run
+    run: Any = cls.run
 
     @functools.wraps(run)
     def run_in_block(
@@ -223,5 +168,5 @@ def run_measured(cls: type[Any]) -> None:
             finished: unittest.TestResult | None = run(self, result)
             return finished
 
-    cls.run = run_in_block
-    setattr(cls, _RUNS_MEASURED, True)
+    cls.run = run_in_block  # type: ignore[method-assign]
+    setattr(cls, RUNS_MEASURED, True)

@@ -16,6 +16,7 @@ from membudget import (
     LateAllocations,
     Measurement,
     MemoryLimitExceeded,
+    RecordingError,
     Result,
     Run,
     Settings,
@@ -27,7 +28,8 @@ from membudget import (
 )
 
 from . import collecting
-from .measuring import measured, waiver_of
+from .marks import marks_of
+from .measuring import measured
 
 _WIDTH: Final = 70
 
@@ -82,7 +84,7 @@ class MemoryRun:
     def start_test(self, test: unittest.TestCase) -> None:
         """Measure a test from here on."""
         name = test.id()
-        waiver = waiver_of(test)
+        waiver = marks_of(type(test), getattr(test, "_testMethodName", "")).waiver
         if waiver is not None:
             self._waivers[name] = waiver
         self._unmeasured[name] = "not measured"
@@ -116,7 +118,9 @@ class MemoryRun:
             return
         self._failed.add(name)
         if self._unmeasured.get(name) == "not measured":
-            self._unmeasured[name] = "failed before its method"
+            not_measurable = isinstance(error, RecordingError)
+            reason = "could not be measured" if not_measurable else "failed in setup"
+            self._unmeasured[name] = reason
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:

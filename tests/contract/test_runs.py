@@ -1,0 +1,174 @@
+"""The same test cases under pytest and unittest: the same report, JSON, failures and captures."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import run_python_in
+from membudget.recording.scanner import scanner_problem
+
+HERE = Path(__file__).parent
+
+TESTS = """
+import unittest
+from membudget import limit_memory
+from unittest_membudget import *
+from workloads import *
+make_headroom()
+
+class Free(unittest.TestCase):
+    def test_small(self): small()
+    def test_steps(self): steps()
+    def test_fails(self):
+        small()
+        self.fail("its own")
+    def test_fails_in_setup(self): ...
+    def setUp(self):
+        if "setup" in self.id(): raise LookupError
+    @unittest.skip("")
+    def test_skipped(self): ...
+    @no_memray
+    def test_own(self): ...
+
+@limit_memory("500 KB")
+class OnClass(unittest.TestCase):
+    def test_over(self): large()
+    def test_over_and_fails(self):
+        allocate(700_000)
+        self.fail("its own")
+    @limit_memory("2 MB")
+    def test_within(self): large()
+    @no_memory_limit("a reason")
+    def test_waived(self): large()
+
+class Written(MemoryTestCase):
+    memory_limit = "105 KB"
+    def test_near(self): small()
+    @limit_memory("50 KB")
+    def test_over(self): small()
+
+class WrittenNone(Written):
+    memory_limit = None
+    def test_over(self): large()
+
+class Inner(unittest.TestCase):
+    def test_block(self):
+        with limit_memory("50 KB"): small()
+
+class Async(unittest.IsolatedAsyncioTestCase):
+    @limit_memory("90 MB")
+    async def test_within(self): pass
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run says, with the names of tests as unittest writes them."""
+
+    report: list[str]
+    results: dict[str, Any]
+    texts: dict[str, list[str]]
+    captures: int
+
+
+def as_unittest(name: str) -> str:
+    return name.replace(".py::", ".").replace("::", ".")
+
+
+def ran(directory: Path, *arguments: str) -> Ran:
+    done = run_python_in(
+        directory,
+        *arguments,
+        *("--memray-json=memory.json", "--native"),
+        environment={"PYTHONPATH": str(HERE)},
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 1, output
+    report = output.partition(" MEMRAY REPORT ")[2].splitlines()[1:]
+    last = next(i for i, line in enumerate(report) if line.startswith("Measured"))
+    data = json.loads((directory / "memory.json").read_text())
+    # Who runs a test allocates a little more in a loop of asyncio's.
+    results = {
+        as_unittest(one["name"]): one for one in data["results"] if "Async" not in one["name"]
+    }
+    for one in results.values():
+        del one["name"]
+    return Ran(
+        [as_unittest(line) for line in report[: last + 1]],
+        results,
+        texts(output),
+        len(list(directory.glob("kept/p-*.bin"))),
+    )
+
+
+def texts(output: str) -> dict[str, list[str]]:
+    """The failures about memory: the first line and the details, by what was limited to what."""
+    lines = re.sub(r"^(?:E +)?(?:\w+\.)*MemoryLimitExceeded: ", "", output, flags=re.M).splitlines()
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(lines):
+        line = re.sub(r"^E +", "", line)
+        if re.match(r"(Test|Block) was limited to ", line):
+            end = next(n for n in range(number, len(lines)) if not lines[n].strip())
+            rest = [re.sub(r"^E +", "", one) for one in lines[number + 1 : end]]
+            details = [one.strip() for one in rest if re.match(r"Exactly |\t?- |\s+called by", one)]
+            found.setdefault(line, details)
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--most-allocations=0",),
+        ("--most-allocations=2", "--memray-default-limit=150 KB"),
+        ("--stacks=2",),
+        ("--trace-python-allocators", "--most-allocations=1"),
+        ("--memray-bin-path=kept", "--memray-bin-prefix=p"),
+    ],
+    ids=lambda options: " ".join(options) or "no options",
+)
+def test_pytest_and_unittest_say_the_same(options: tuple[str, ...], tmp_path: Path) -> None:
+    if "--memray-bin-path=kept" in options and scanner_problem() is not None:
+        pytest.skip("there is no scanner")
+    (tmp_path / "test_it.py").write_text(TESTS)
+    unit = ran(tmp_path, "-m", "unittest_membudget", *options, "test_it")
+    for file in tmp_path.glob("kept/*"):
+        file.unlink()
+    py = ran(tmp_path, "-m", "pytest", "-p", "no:cacheprovider", "--memray", *options)
+    assert len(unit.results) == 12
+    traces_objects = "--trace-python-allocators" in options
+    for name, result in unit.results.items():
+        other = py.results[name]
+        assert other["budget"] == result["budget"], name
+        assert bool(other["excesses"]) == bool(result["excesses"]), name
+        if not traces_objects and "fails" not in name:  # how a failure is made differs
+            assert without_stacks(other) == without_stacks(result), name
+    assert py.captures == unit.captures == (13 if "--memray-bin-path=kept" in options else 0)
+    assert kept_lines(py.report) == kept_lines(unit.report)
+    if not traces_objects:
+        assert py.texts.keys() >= {
+            "Test was limited to 500.0KiB but allocated 1000.0KiB",
+            "Test was limited to 50.0KiB but allocated 100.0KiB",
+            "Block was limited to 50.0KiB but allocated 100.0KiB",
+        }
+        for line, details in unit.texts.items():
+            if line.startswith("Test"):
+                assert py.texts[line][: len(details)] == details, line
+
+
+def without_stacks(result: dict[str, Any]) -> dict[str, Any]:
+    return {**result, "measurement": {**result["measurement"], "allocations": None}}
+
+
+def kept_lines(report: list[str]) -> list[str]:
+    """The lines of a report that do not depend on how a failing or an async test is run."""
+    blocks = "\n".join(report).split("Allocations results for ")
+    steady = [one for one in blocks[1:] if "fails" not in one and "Async" not in one]
+    sites = re.compile(r"^\t\t- .*$", re.M)
+    last = blocks[-1].rpartition("\n\n")[2]
+    return [*sorted(sites.sub("", one).partition("\n\n\n")[0] for one in steady), last]
