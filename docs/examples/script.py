@@ -8,6 +8,11 @@ from membudget import format_size, limit_memory
 from orders import export, total
 
 
+@limit_memory("4 MB", total="8 MB", allocations=500_000, retained="2 MB")
+def totals(lines: list[str]) -> list[int]:
+    return [total([line]) for line in lines]
+
+
 @limit_memory("8 MB")
 def orders() -> str:
     return export(20_000)
@@ -18,6 +23,7 @@ def main() -> None:
     with limit_memory("4 MB") as memory:
         print("total:", total(io.StringIO(text)))
     print("peak memory:", format_size(memory.peak_bytes))
+    assert sum(totals(text.splitlines()[:100])) == sum(n * 7 % 1000 for n in range(100))
 
 
 if __name__ == "__main__":

@@ -139,6 +139,7 @@ class Scenario:
     asynchronous: bool = False
     noise_bytes: int = 0
     environment: tuple[tuple[str, str], ...] = ()
+    attribute: bool = True  # whether the limit can be written as memory_limit
 
     def fill(self, template: str, **more: str) -> str:
         call = "await workload()" if self.asynchronous else "workload()"
@@ -186,7 +187,8 @@ def pytest_marker(scenario: Scenario, directory: Path) -> Outcome:
     (directory / "test_it.py").write_text(scenario.fill(PRELUDE) + scenario.fill(PYTEST))
     done = _run(scenario, directory, "-m", "pytest", "--memray", "-s", "-p", "no:cacheprovider")
     if done.returncode == 4:
-        return Outcome("error", "InvalidSizeError", None, normalized(done.stderr))
+        kind = "InvalidSizeError" if "memory size" in done.stderr else "InvalidLimitError"
+        return Outcome("error", kind, None, normalized(done.stderr))
     found = re.search(r"^OUTCOME(.*)$", done.stdout, re.M)
     assert found, done.stdout + done.stderr
     report = json.loads(found[1])
@@ -246,8 +248,9 @@ def normalized(text: str) -> str:
         line = re.sub(r"^(E   +)?(\w+\.)*MemoryLimitExceeded: ", "", line.strip())
         line = re.sub(r"^E\s+", "", line)
         line = re.sub(r"^(Test|Block|run\(\)) (was limited)", r"It \2", line)
+        line = re.sub(r"^.*(say what is limited|, allocations: .* is no)", r"It was \1", line)
         line = re.sub(r"^- (\w+):.*/(\w+\.py:\d+)", r"- \1:\2", line)
-        if re.match(r"It was|Exactly |List of|- ", line):
+        if re.match(r"It was|Exactly |List of|Alive at|Still alive|- ", line):
             lines.append(line)
         elif found := re.search(r"('[^']*' is not a memory size: write .*)", line):
             lines.append(found[1])

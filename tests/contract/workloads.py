@@ -16,6 +16,7 @@ from memray._test import MemoryAllocator
 KIB = 1024
 
 _pins: list[bytes] = []
+_kept: list[MemoryAllocator] = []
 
 
 def make_headroom() -> None:
@@ -47,6 +48,14 @@ def steps() -> None:
     first.free()
     second.free()
     allocate(100 * KIB)
+    allocate(100 * KIB)
+
+
+def retains() -> None:
+    """20 KiB stay, beside 100 KiB that do not."""
+    allocator = MemoryAllocator()
+    allocator.malloc(20 * KIB)
+    _kept.append(allocator)
     allocate(100 * KIB)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import in_subprocess
-from membudget import Block, InvalidSizeError, MisuseError, limit_memory, measure_memory
+from membudget import Block, InvalidLimitError, MisuseError, limit_memory, measure_memory
 
 
 @in_subprocess
@@ -401,7 +401,7 @@ def test_without_memray_one_warning_says_that_nothing_is_enforced() -> None:
 @pytest.mark.parametrize("bad", ["24", "1 MBanana", -1, None])
 def test_a_bad_limit_is_an_error_where_it_is_written(bad: object) -> None:
     """At decoration, before anything runs."""
-    with pytest.raises(InvalidSizeError, match="limit_memory: "):
+    with pytest.raises(InvalidLimitError, match="limit_memory: "):
         limit_memory(bad)  # type: ignore[arg-type]
 
 

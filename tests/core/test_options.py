@@ -22,6 +22,7 @@ def test_defaults() -> None:
         stacks=5,
         memray_default_limit="",
         memray_enforce_markers="enabled",
+        memray_margins=False,
         memray_json="",
         memray_bin_path="",
         memray_bin_prefix="",

@@ -143,6 +143,14 @@ class TestC:
     def test_c(self): ...
 @pytest.mark.limit_memory("1 MB")
 def test_good(): ...
+@pytest.mark.limit_memory(allocations=-1)
+def test_e(): ...
+@pytest.mark.limit_memory(retained="many")
+def test_f(): ...
+@pytest.mark.limit_memory(total="1 MB")
+class TestG:
+    @pytest.mark.limit_memory("1 MB", current_thread_only=True)
+    def test_g(self): ...
 @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.limit_memory(-5))])
 def test_d(x): ...
 """
@@ -153,7 +161,18 @@ def test_d(x): ...
         "test_it.py::test_a: @pytest.mark.limit_memory('1 MBanana'): '1 MBanana' is not"
         in ran.stderr
     )
-    assert "test_it.py::test_b: @pytest.mark.limit_memory(): limit_memory() missing" in ran.stderr
+    assert "test_it.py::test_b: @pytest.mark.limit_memory(): say what is limited" in ran.stderr
+    assert "test_it.py::test_e: @pytest.mark.limit_memory(allocations=-1), allocations: -1 is" in (
+        ran.stderr
+    )
+    assert (
+        "test_it.py::test_f: @pytest.mark.limit_memory(retained='many'), retained: 'many' is"
+        in (ran.stderr)
+    )
+    assert (
+        "test_it.py::TestG::test_g: @pytest.mark.limit_memory(total='1 MB'): one limit counts"
+        in (ran.stderr)
+    )
     assert "test_it.py::TestC::test_c: @pytest.mark.limit_memory('1 MB', threads=1)" in ran.stderr
     assert "test_it.py::test_d[1]: @pytest.mark.limit_memory(-5): -5 is not" in ran.stderr
     assert "unexpected keyword argument 'threads'" in ran.stderr
@@ -367,7 +386,7 @@ def test_help_and_markers(runner: Pytest) -> None:
     ran = runner.run("--help")
     assert "--most-allocations=N" in ran.stdout
     ran = runner.run("--markers")
-    assert "@pytest.mark.limit_memory(limit, *, current_thread_only=False): " in ran.stdout
+    assert "@pytest.mark.limit_memory(limit, *, total, allocations, retained, current" in ran.stdout
 
 
 def test_a_default_limit_and_waivers_of_it(runner: Pytest) -> None:
@@ -632,6 +651,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "stacks": "2",
         "memray_default_limit": "500 KB",
         "memray_enforce_markers": "always",
+        "memray_margins": "true",
         "memray_json": "memory.json",
         "memray_bin_path": "kept",
         "memray_bin_prefix": "p",
@@ -654,8 +674,80 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     assert ran.stdout.count("Allocations results for") == 1
     assert "Test was limited to 500.0KiB but allocated" in ran.stdout
     assert sum("called by" in line for line in ran.lines) >= 2
+    assert "Margins, tightest first:" in ran.lines
     data = json.loads((runner.directory / "memory.json").read_text())
     assert len(data["results"]) == 4
     if scanner_problem() is None:
         assert len(list((runner.directory / "kept").glob("p-*.bin"))) == 4
     assert "MEMRAY" not in runner.run("--hide-memray-summary").stdout
+
+
+LIMITS = """
+import pytest
+from membudget import limit_memory
+from workloads import *
+make_headroom()
+kept = []
+
+@pytest.mark.limit_memory("1 MB", total="300 KB", allocations=3)
+def test_steps(): steps()
+@pytest.mark.limit_memory(retained="10 KB")
+def test_retained():
+    kept.append(bytearray(20_479))
+    small()
+@pytest.mark.limit_memory(retained="21 KB", allocations=10)
+def test_within():
+    kept.append(bytearray(20_479))
+@pytest.mark.limit_memory(total="150 KB")
+class TestKinds:
+    @pytest.mark.limit_memory("50 KB")
+    def test_both(self):
+        small()
+        small()
+    @pytest.mark.limit_memory(total="1 MB")
+    def test_closest(self):
+        small()
+        small()
+    @limit_memory(allocations=1)
+    def test_decorated(self):
+        small()
+        small()
+    @pytest.mark.no_memory_limit("why")
+    def test_waived(self): large()
+"""
+
+
+def test_limits_of_every_kind(runner: Pytest) -> None:
+    """All that were exceeded in one message; the closest wins, kind by kind."""
+    runner.write(test_it=LIMITS)
+    ran = runner.run("--memray", "--memray-margins", "--most-allocations=0")
+    ran.counts(failed=4, passed=3)
+    assert (
+        "Test was limited to 300.0KiB in total but allocated 500.0KiB in total; "
+        "limited to 3 allocations but made 4 allocations" in ran.lines
+    )
+    assert "Test was limited to 10.0KiB retained but retained 20.0KiB" in ran.lines
+    assert (
+        "Test was limited to 50.0KiB but allocated 100.0KiB; "
+        "limited to 150.0KiB in total but allocated 200.0KiB in total" in ran.lines
+    )
+    assert (
+        "Test was limited to 1 allocation but made 2 allocations; "
+        "limited to 150.0KiB in total but allocated 200.0KiB in total" in ran.lines
+    )
+    start = ran.lines.index("Test was limited to 10.0KiB retained but retained 20.0KiB")
+    assert ran.lines[start + 2 : start + 6] == [
+        "Test is using 20.0KiB out of limit of 10.0KiB retained",
+        "Exactly 20,480 bytes retained, 10,240 bytes (100.0%) over the limit of 10,240 bytes",
+        "Still alive at the end: ",
+        f"\t- test_retained:{runner.directory}/test_it.py:12 -> 20.0KiB",
+    ]
+    assert "\t 📏 Total allocations: 4 (133% of the limit of 3) OVER" in ran.lines
+    assert "\t 📌 Retained memory: 20.0KiB (95% of the 21.0KiB limit) NEAR" in ran.lines
+    margins = ran.lines[ran.lines.index("Margins, tightest first:") + 1 :][:13]
+    assert margins[0] == (
+        "   200%  test_it.py::TestKinds::test_both: 100.0KiB of 50.0KiB at the peak"
+    )
+    assert "    95%  test_it.py::test_within: 20.0KiB of 21.0KiB retained" in margins
+    assert "    10%  test_it.py::test_within: 1 of 10 allocations" in margins
+    assert sum("%  test_it.py" in line for line in ran.lines) == 11

@@ -271,9 +271,8 @@ class ShortMessages(MemoryTestCase):
         tmp_path, "-m", "unittest", "test_it", environment={"PYTHONPATH": WORKLOADS}
     )
     assert "FAILED (failures=1, errors=3)" in done.stderr, done.stderr
-    assert (
-        "MisuseError: assertMemoryLimit('1 KB') measured nothing: use it in a with statement"
-        in (done.stderr)
+    assert "MisuseError: assertMemoryLimit() measured nothing: use it in a with statement" in (
+        done.stderr
     )
     assert "InvalidSizeError: assertMemoryLimit: '1 MBanana' is not a memory size" in done.stderr
     assert "TypeError" in done.stderr

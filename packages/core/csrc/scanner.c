@@ -118,13 +118,13 @@ scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only)
 }
 
 static void
-leave_block(Scanner *scanner, Block *block, BlockState state)
+leave_block(Scanner *scanner, Block *block)
 {
     if (block->state == OPEN && !--scanner->n_open) {
         allocations_clear(&scanner->allocations);
         mappings_clear(&scanner->mappings);
     }
-    block->state = state;
+    block->state = CLOSED;
 }
 
 void
@@ -132,7 +132,7 @@ scanner_forget(Scanner *scanner, uint64_t serial)
 {
     Block *block = scanner_block(scanner, serial);
     if (block) {
-        leave_block(scanner, block, CLOSED);
+        leave_block(scanner, block);
         size_t n_behind = (size_t)(scanner->blocks + scanner->n_blocks - block) - 1;
         memmove(block, block + 1, n_behind * sizeof(Block));
         scanner->n_blocks--;
@@ -240,7 +240,8 @@ begin_mark(Scanner *scanner, Mark mark)
         }
         Block *block = scanner_block(scanner, mark.serial);
         if (block && block->state == OPEN) {
-            leave_block(scanner, block, CLOSED);
+            block->end_index = mark.first;
+            leave_block(scanner, block);
         }
     }
     thread->at_work = true;

@@ -44,6 +44,7 @@ typedef struct {
     uint32_t epoch;   /* counts what has this epoch or a later one */
     uint32_t thread;  /* the one that opened it */
     uint64_t start_index; /* the first record of its START mark */
+    uint64_t end_index;   /* the first record of its END mark */
     uint64_t alive;
     uint64_t peak;
     uint64_t total;

@@ -118,7 +118,7 @@ PyDoc_STRVAR(close_block_doc,
              "close_block(serial)\n--\n\n"
              "Scan up to the END mark of a block.\n\n"
              "Returns (peak_bytes, total_bytes, n_allocations, retained_bytes, size_histogram,\n"
-             "peak_index, start_index, interrupted), or None when the marks are not all there. Raises ValueError\n"
+             "peak_index, start_index, end_index, interrupted), or None when the marks are not all there. Raises ValueError\n"
              "for a damaged capture.");
 
 static PyObject *
@@ -141,10 +141,11 @@ close_block(PyObject *self, PyObject *arg)
     if (!histogram) {
         return NULL;
     }
-    return Py_BuildValue("KKKKNLKN", (unsigned long long)block->peak, (unsigned long long)block->total,
+    return Py_BuildValue("KKKKNLKKN", (unsigned long long)block->peak, (unsigned long long)block->total,
                          (unsigned long long)block->n_allocations, (unsigned long long)block->alive,
                          histogram, block->n_allocations ? (long long)block->peak_index : -1LL,
-                         (unsigned long long)block->start_index, PyBool_FromLong(block->interrupted));
+                         (unsigned long long)block->start_index, (unsigned long long)block->end_index,
+                         PyBool_FromLong(block->interrupted));
 }
 
 static int

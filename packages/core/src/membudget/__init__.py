@@ -14,6 +14,7 @@ from .checks import judge
 from .config_file import find_settings
 from .errors import (
     CaptureError,
+    InvalidLimitError,
     InvalidOptionError,
     InvalidSizeError,
     MembudgetError,
@@ -59,6 +60,7 @@ __all__ = [
     "Excess",
     "Figure",
     "Frame",
+    "InvalidLimitError",
     "InvalidOptionError",
     "InvalidSizeError",
     "KeptCaptures",

@@ -12,7 +12,11 @@ class MembudgetError(Exception):
     """Base of every exception that membudget raises."""
 
 
-class InvalidSizeError(MembudgetError, ValueError):
+class InvalidLimitError(MembudgetError, ValueError):
+    """A limit that is none: a bad size or count, or no limit at all."""
+
+
+class InvalidSizeError(InvalidLimitError):
     """A size that does not follow the size grammar (see :func:`membudget.parse_size`)."""
 
 

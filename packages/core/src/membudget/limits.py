@@ -9,10 +9,11 @@ import linecache
 import re
 import sys
 from types import FrameType
+from typing import cast
 
 from .blocks import Block
-from .errors import InvalidSizeError
-from .model import Budget, Limit
+from .errors import InvalidLimitError
+from .model import Budget, Figure, Limit
 from .sizes import parse_size
 
 
@@ -34,18 +35,22 @@ class measure_memory(Block):  # noqa: N801 - reads like the function that it is 
 
 
 class limit_memory(Block):  # noqa: N801
-    """Limit the peak memory of a block, as a context manager or as a decorator.
+    """Limit the memory of a block, as a context manager or as a decorator.
 
     The block may use exactly the limit. What was allocated before the block does not count, in
-    either direction; what blocks inside it allocate counts in both.
+    either direction; what blocks inside it allocate counts in both. Each limit may be left out,
+    not all of them.
 
     Args:
         limit: the largest peak allowed, such as ``"24 MB"``, or an ``int`` of bytes; see
             :func:`membudget.parse_size`. 1 KB = 1 KiB = 1024 bytes.
+        total: how many bytes may be allocated in all, a size as well.
+        allocations: how many allocations may be made, an ``int``.
+        retained: how much of what the block allocated may still be alive at its end, a size.
         current_thread_only: count only what the thread that opens the block allocates.
 
     Raises:
-        InvalidSizeError: at once, for a limit that is no size.
+        InvalidLimitError: at once, for a limit that is no size or no count, or for no limit.
         MemoryLimitExceeded: when the block ends, see :class:`Block`.
 
     Example:
@@ -62,11 +67,25 @@ class limit_memory(Block):  # noqa: N801
 
     _adapters_may_take_over = True
 
-    def __init__(self, limit: str | int, *, current_thread_only: bool = False) -> None:
+    def __init__(
+        self,
+        limit: str | int | None = None,
+        *,
+        total: str | int | None = None,
+        allocations: int | None = None,
+        retained: str | int | None = None,
+        current_thread_only: bool = False,
+    ) -> None:
         try:
-            budget = memory_budget(limit, current_thread_only=current_thread_only)
-        except InvalidSizeError as error:
-            raise InvalidSizeError(f"{_decorated(sys._getframe(1))}{error}") from None
+            budget = memory_budget(
+                limit,
+                total=total,
+                allocations=allocations,
+                retained=retained,
+                current_thread_only=current_thread_only,
+            )
+        except InvalidLimitError as error:
+            raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
 
 
@@ -84,15 +103,40 @@ def _decorated(frame: FrameType) -> str:
 
 
 def memory_budget(
-    limit: str | int, *, current_thread_only: bool = False, where: str = "limit_memory"
+    limit: str | int | None = None,
+    *,
+    total: str | int | None = None,
+    allocations: int | None = None,
+    retained: str | int | None = None,
+    current_thread_only: bool = False,
+    where: str = "limit_memory",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_memory`` stand for.
 
     Args:
-        limit, current_thread_only: see :class:`limit_memory`.
+        limit, total, allocations, retained, current_thread_only: see :class:`limit_memory`.
         where: where the limit was written; it begins the message of the error.
 
     Raises:
-        InvalidSizeError: for a limit that is no size.
+        InvalidLimitError: for a limit that is no size or no count, or for no limit at all.
     """
-    return Budget((Limit("peak_bytes", parse_size(limit, where=where)),), current_thread_only)
+    limits: list[Limit] = []
+    for name, figure, size in (
+        ("", "peak_bytes", limit),
+        (", total", "total_bytes", total),
+        (", retained", "retained_bytes", retained),
+    ):
+        if size is not None:
+            limits.append(Limit(cast(Figure, figure), parse_size(size, where=f"{where}{name}")))
+    if allocations is not None:
+        if not isinstance(allocations, int) or isinstance(allocations, bool) or allocations < 0:
+            raise InvalidLimitError(
+                f"{where}, allocations: {allocations!r} is not a count: write an int, 0 or more"
+            )
+        limits.append(Limit("n_allocations", allocations))
+    if not limits:
+        raise InvalidLimitError(
+            f"{where}: say what is limited: a size for the peak, or total=, allocations= or "
+            f"retained="
+        )
+    return Budget(tuple(limits), current_thread_only)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Figure: TypeAlias = Literal["peak_bytes"]
+from .errors import InvalidLimitError
+
+Figure: TypeAlias = Literal["peak_bytes", "total_bytes", "n_allocations", "retained_bytes"]
 """The name of a figure of :class:`Measurement` that can be limited."""
 
 
@@ -50,6 +52,8 @@ class Measurement:
             from ``2**(i-1)`` to ``2**i - 1`` bytes, item 0 the allocations of zero bytes.
         allocations: what was alive at the peak, by stack, largest first; recorded for a block
             that exceeded its budget or makes a report, empty for any other.
+        retained: what was still alive at the end, likewise; recorded for a block that exceeded a
+            limit on ``retained_bytes``.
     """
 
     peak_bytes: int
@@ -58,6 +62,7 @@ class Measurement:
     retained_bytes: int
     size_histogram: tuple[int, ...] = ()
     allocations: tuple[Allocation, ...] = ()
+    retained: tuple[Allocation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,42 @@ class Budget:
     def limit_of(self, figure: Figure) -> Limit | None:
         """Return the limit on ``figure``, or None."""
         return next((limit for limit in self.limits if limit.figure == figure), None)
+
+    def within(self, outer: Budget) -> Budget:
+        """Return this budget, with the limits of ``outer`` on figures that it says nothing about.
+
+        Raises:
+            InvalidLimitError: the two count different threads, and limits of both would hold.
+
+        Example:
+            >>> closest = Budget((Limit("peak_bytes", 10),))
+            >>> outer = Budget((Limit("peak_bytes", 99), Limit("total_bytes", 50)))
+            >>> [limit.maximum for limit in closest.within(outer).limits]
+            [10, 50]
+        """
+        if not self.limits:
+            return outer
+        added = outer.without(self).limits
+        if not added:
+            return self
+        if self.current_thread_only != outer.current_thread_only:
+            raise InvalidLimitError(
+                "one limit counts the memory of all threads and one that of its own thread "
+                "(current_thread_only), and a block is measured once: give both the same"
+            )
+        return Budget((*self.limits, *added), self.current_thread_only)
+
+    def without(self, other: Budget) -> Budget:
+        """Return this budget without limits on the figures that ``other`` limits."""
+        figures = {limit.figure for limit in other.limits}
+        kept = tuple(limit for limit in self.limits if limit.figure not in figures)
+        return Budget(kept, self.current_thread_only)
+
+    def or_default(self, default: Budget) -> Budget:
+        """Return this budget within a default, which counts the threads that this one counts."""
+        if not self.limits:
+            return default
+        return self.within(Budget(default.limits, self.current_thread_only))
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,11 @@ OPTIONS: Final = (
         only_for="pytest",
     ),
     Option(
+        "memray_margins",
+        default=False,
+        help="List used and allowed for every limit in the report, the tightest first",
+    ),
+    Option(
         "memray_json",
         default="",
         help="Write all measurements and verdicts to this file, as JSON",
@@ -213,6 +218,7 @@ class Settings:
     stacks: int
     memray_default_limit: str
     memray_enforce_markers: str
+    memray_margins: bool
     memray_json: str
     memray_bin_path: str
     memray_bin_prefix: str

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from membudget import Budget, InvalidSizeError, Marks, marks_of, memory_budget
+from membudget import Budget, InvalidLimitError, Marks, marks_of, memory_budget
 
 LIMIT = "limit_memory"
 WAIVER = "no_memory_limit"
 KEEPS_OUT = "no_memray"
 MARKERS = (
-    f"{LIMIT}(limit, *, current_thread_only=False): with --memray, fail the test when its peak "
-    f"memory is larger than limit, such as '24 MB'",
+    f"{LIMIT}(limit, *, total, allocations, retained, current_thread_only=False): with --memray, "
+    f"fail the test when its peak memory is larger than limit, such as '24 MB'; when it allocates "
+    f"more than total, or more often than allocations; or when more than retained is still alive",
     f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not count",
     f"{KEEPS_OUT}: do not measure the test, because it uses memray itself",
 )
@@ -28,26 +28,36 @@ class BadMarkerError(ValueError):
 
 
 def marked(item: pytest.Item) -> Marks:
-    """Return what the markers of a test say; the closest limit or waiver wins.
+    """Return what the markers of a test say; the closest limit or waiver wins, kind by kind.
 
-    Where they say nothing, what is written at a test of another framework.
+    Where they leave something open, it is what is written at a test of another framework.
 
     Raises:
         BadMarkerError: the arguments of a marker are wrong, or markers contradict one another.
     """
     measured = item.get_closest_marker(KEEPS_OUT) is None
+    budget: Budget | None = None
     # Those of pytest.param() are closest, and come behind those of the function in iter_markers().
     closest = [*getattr(getattr(item, "callspec", None), "marks", ()), *item.iter_markers()]
     for mark in closest:
         if mark.name == LIMIT:
             if not measured:
                 raise BadMarkerError(f"{_written(mark)}: {KEEPS_OUT} keeps this test unmeasured")
-            return Marks(_parse(mark, _limit_memory), None, measured)
+            budget = _inside(budget, _parse(mark, _limit_memory), _written(mark))
         if mark.name == WAIVER:
-            return Marks(None, _parse(mark, _no_memory_limit), measured)
+            return Marks(budget, _parse(mark, _no_memory_limit), measured)
     cls, name = getattr(item, "cls", None), getattr(item, "originalname", None)
     written = Marks() if cls is None or name is None else marks_of(cls, name)
-    return replace(written, measured=written.measured and measured)
+    if written.budget is not None:
+        budget = _inside(budget, written.budget, f"{cls.__qualname__ if cls else ''}.{name}")
+    return Marks(budget, written.waiver, written.measured and measured)
+
+
+def _inside(closest: Budget | None, outer: Budget, where: str) -> Budget:
+    try:
+        return outer if closest is None else closest.within(outer)
+    except InvalidLimitError as error:
+        raise BadMarkerError(f"{where}: {error}") from error
 
 
 def _written(mark: pytest.Mark) -> str:
@@ -61,15 +71,31 @@ def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
     except TypeError as error:
         wrong = re.sub(r"^_\w+\(\)", f"{mark.name}()", str(error))
         raise BadMarkerError(f"{_written(mark)}: {wrong}") from error
-    except InvalidSizeError as error:
+    except InvalidLimitError as error:
         raise BadMarkerError(str(error)) from error
 
 
-def _limit_memory(where: str, /, limit: str | int, *, current_thread_only: bool = False) -> Budget:
+def _limit_memory(
+    where: str,
+    /,
+    limit: str | int | None = None,
+    *,
+    total: str | int | None = None,
+    allocations: int | None = None,
+    retained: str | int | None = None,
+    current_thread_only: bool = False,
+) -> Budget:
     """Take what limit_memory takes."""
     if not isinstance(current_thread_only, bool):
         raise TypeError(f"current_thread_only is True or False, not {current_thread_only!r}")
-    return memory_budget(limit, current_thread_only=current_thread_only, where=where)
+    return memory_budget(
+        limit,
+        total=total,
+        allocations=allocations,
+        retained=retained,
+        current_thread_only=current_thread_only,
+        where=where,
+    )
 
 
 def _no_memory_limit(where: str, /, reason: str = "") -> str:

@@ -137,16 +137,15 @@ class MeasuringPlugin:
                 _set_properties(item, measurement, verdict)
 
         function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
-        budget, function = budget_of(function) if function is not None else (None, None)
+        own, function = budget_of(function) if function is not None else (None, None)
         marks = marked(item)
-        if budget is None:
-            budget = marks.budget
-        if budget is None and marks.waiver is None:
-            budget = self._settings.default_budget
-        if not marks.measured or not (self._settings.memray or (budget and budget.limits)):
+        budget = (own or Budget()).within(marks.budget or Budget())
+        if marks.waiver is None:
+            budget = budget.or_default(self._settings.default_budget)
+        if not marks.measured or not (self._settings.memray or budget.limits):
             return (yield)
         block = Block(
-            budget or Budget(),
+            budget,
             subject="Test",
             trace=self._settings.trace,
             always_allocations=self._settings.memray,
@@ -168,7 +167,7 @@ class MeasuringPlugin:
         if call.when != "call":
             return report
         marks = marked(item)
-        if marks.waiver is not None:
+        if marks.waiver is not None and marks.budget is None:
             setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
         if not marks.measured:
             setattr(report, _KEPT_OUT_ATTRIBUTE, True)
@@ -238,6 +237,9 @@ class MeasuringPlugin:
             width=terminal.fullwidth if sys.stdout.isatty() else 0,
         ):
             terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        if self._settings.memray_margins:
+            for line in report_text.margin_lines(self._results):
+                terminalreporter.write_line(line.text, **_MARKUP[line.tells])
         for text in report_text.summary_lines(
             len(self._results),
             self._settings.most_allocations,

@@ -70,7 +70,15 @@ class MemoryTestMixin:
 
     @overload
     def assertMemoryLimit(
-        self, limit: str | int, /, *, current_thread_only: bool = ..., msg: object = ...
+        self,
+        limit: str | int | None = None,
+        /,
+        *,
+        total: str | int | None = ...,
+        allocations: int | None = ...,
+        retained: str | int | None = ...,
+        current_thread_only: bool = ...,
+        msg: object = ...,
     ) -> AssertedLimit: ...
     @overload
     def assertMemoryLimit(
@@ -78,7 +86,7 @@ class MemoryTestMixin:
     ) -> T: ...
     def assertMemoryLimit(  # noqa: N802 - unittest's own style
         self,
-        limit: str | int,
+        limit: str | int | None = None,
         callable: Callable[..., Any] | None = None,  # noqa: A002 - as assertRaises calls it
         /,
         *args: Any,
@@ -87,7 +95,9 @@ class MemoryTestMixin:
         """Fail the test when a block, or the call of a callable, exceeds ``limit``.
 
         Args:
-            limit: the largest peak allowed, such as ``"10 MB"``.
+            limit: the largest peak allowed, such as ``"10 MB"``. With the context manager, also
+                ``total=``, ``allocations=`` and ``retained=``, as ``membudget.limit_memory`` has
+                them.
             callable: what to call, with ``args`` and ``kwargs``; without it, a context manager is
                 returned, and a test that never enters it ends with a MisuseError.
             current_thread_only: with the context manager: count only what this thread allocates.
@@ -98,7 +108,7 @@ class MemoryTestMixin:
             What the callable returned, or the context manager.
 
         Raises:
-            InvalidSizeError: at once, for a limit that is no size.
+            InvalidLimitError: at once, for a limit that is none.
             MemoryLimitExceeded: when the block ends; an ``AssertionError``.
 
         Example:
@@ -117,14 +127,12 @@ class MemoryTestMixin:
         return self._asserted_limit(limit, **kwargs)
 
     def _asserted_limit(
-        self, limit: str | int, *, current_thread_only: bool = False, msg: object = None
+        self, limit: str | int | None, *, msg: object = None, **limits: Any
     ) -> AssertedLimit:
         assert isinstance(self, unittest.TestCase)
-        budget = memory_budget(
-            limit, current_thread_only=current_thread_only, where="assertMemoryLimit"
-        )
+        budget = memory_budget(limit, **limits, where="assertMemoryLimit")
         block = AssertedLimit(budget, message=functools.partial(_message, self, msg))
-        self.addCleanup(_check_entered, block, limit)
+        self.addCleanup(_check_entered, block)
         return block
 
 
@@ -149,9 +157,9 @@ def _message(
     return "\n".join([test._formatMessage(msg, line), *details])
 
 
-def _check_entered(block: AssertedLimit, limit: str | int) -> None:
+def _check_entered(block: AssertedLimit) -> None:
     if not block.was_entered:
         raise MisuseError(
-            f"assertMemoryLimit({limit!r}) measured nothing: use it in a with statement, or give "
-            f"it a callable"
+            "assertMemoryLimit() measured nothing: use it in a with statement, or give it a "
+            "callable"
         )

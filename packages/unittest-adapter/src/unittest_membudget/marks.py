@@ -76,20 +76,23 @@ def marks_of(cls: type, method: str) -> Marks:
 
 
 def _closest(cls: type, function: Any) -> tuple[Budget | None, str | None]:
+    """Return the budget that the limits make, kind by kind, up to the first waiver; and that."""
     budget = None if function is None else budget_of(function)[0]
-    if budget is not None:
-        return budget, None
     for holder in (function, *cls.__mro__):
         written = getattr(holder, "__dict__", {})
+        outer = None
         if _WAIVER in written:
-            return None, written[_WAIVER]
+            return budget, written[_WAIVER]
         if CLASS_BUDGET in written:
-            return written[CLASS_BUDGET], None
+            outer = written[CLASS_BUDGET]
         # What MemoryTestCase itself says stands for nothing.
-        if LIMIT_ATTRIBUTE in written and _is_measured(cls) and not _is_ours(holder):
-            budget = written_budget(cls, written[LIMIT_ATTRIBUTE])
-            return budget, None if budget is not None else ""
-    return None, None
+        elif LIMIT_ATTRIBUTE in written and _is_measured(cls) and not _is_ours(holder):
+            outer = written_budget(cls, written[LIMIT_ATTRIBUTE])
+            if outer is None:
+                return budget, ""
+        if outer is not None:
+            budget = outer if budget is None else budget.within(outer)
+    return budget, None
 
 
 def _is_measured(cls: type) -> bool:

@@ -117,17 +117,16 @@ def measured(
 def _in_block(
     method: Callable[..., Any], marks: Marks, measuring: _Measuring
 ) -> Callable[..., Any]:
-    budget, bare = budget_of(method)
-    if budget is not None and bare == method:
-        # Below another decorator, a budget is enforced where it stands, in a block of its own.
-        budget = Budget()
-    elif budget is None:
-        budget = marks.budget if marks.waiver is None else Budget()
+    own, bare = budget_of(method)
+    # Below another decorator, a budget is enforced where it stands, in a block of its own.
+    enforced = own if own is not None and bare == method else Budget()
+    budget = marks.budget or Budget()
+    waived = marks.waiver is not None
 
     def in_block() -> Callable[..., Any]:
         # Made when the test is called: by then, all who asked are known.
         block = Block(
-            budget if budget is not None else measuring.default,
+            (budget if waived else budget.or_default(measuring.default)).without(enforced),
             subject="Test",
             trace=measuring.trace,
             always_allocations=bool(measuring.listeners),

@@ -84,9 +84,9 @@ class MemoryRun:
     def start_test(self, test: unittest.TestCase) -> None:
         """Measure a test from here on."""
         name = test.id()
-        waiver = marks_of(type(test), getattr(test, "_testMethodName", "")).waiver
-        if waiver is not None:
-            self._waivers[name] = waiver
+        marks = marks_of(type(test), getattr(test, "_testMethodName", ""))
+        if marks.waiver is not None and marks.budget is None:
+            self._waivers[name] = marks.waiver
         self._unmeasured[name] = "not measured"
         if not self._measures_here:
             return
@@ -176,6 +176,9 @@ class MemoryRun:
             waivers=self._waivers,
         ):
             yield line.text
+        if self.settings.memray_margins:
+            for line in report_text.margin_lines(self.results):
+                yield line.text
         captures = self._run.captures
         yield from report_text.summary_lines(
             len(self.results),

@@ -127,13 +127,15 @@ class Account:
         measurement: the figures; without the allocations, which need stack traces.
         peak_index: the index of the record that reached the peak, -1 when nothing was allocated.
             As in memray, the last one that did.
-        start_index: the index of the first record of the block's start mark.
+        start_index, end_index: the index of the first record of the block's start mark, and of its
+            end mark.
         interrupted: see :class:`BlockMarks`; the figures are too small then.
     """
 
     measurement: Measurement
     peak_index: int
     start_index: int
+    end_index: int
     interrupted: bool
 
 
@@ -217,4 +219,6 @@ class _Ledger:
         while histogram and not histogram[-1]:
             histogram.pop()
         measurement = Measurement(peak, total, n_allocations, alive, tuple(histogram))
-        return Account(measurement, peak_index, block.start.first, block.interrupted)
+        return Account(
+            measurement, peak_index, block.start.first, block.end.first, block.interrupted
+        )

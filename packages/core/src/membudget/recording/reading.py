@@ -31,10 +31,14 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
         with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
             account = checked(reader.account())
             measurement = account.measurement
-            if not query.always_allocations and judge(measurement, query.budget).within:
+            verdict = judge(measurement, query.budget)
+            if not query.always_allocations and verdict.within:
                 return measurement
-            peak = _peak(reader, query, account)
-        return replace(measurement, allocations=read_allocations(path, [peak])[0])
+            wanted = [_peak(reader, query, account)]
+            if any(excess.limit.figure == "retained_bytes" for excess in verdict.excesses):
+                wanted.append(_alive(reader, query, account, account.end_index - 1))
+        found = [*read_allocations(path, wanted), ()]
+        return replace(measurement, allocations=found[0], retained=found[1])
     except CaptureError:
         raise
     except Exception as error:  # memray's reader raises all sorts of them on damaged input
@@ -107,5 +111,9 @@ def _reader_of(path: str, alphabet: Alphabet, query: BlockQuery) -> Replay | _Sc
 
 
 def _peak(reader: Replay | _ScannedBlock, query: BlockQuery, account: Account) -> Peak:
-    alive = reader.alive_at(account.peak_index) if account.peak_index >= 0 else ()
+    return _alive(reader, query, account, account.peak_index)
+
+
+def _alive(reader: Replay | _ScannedBlock, query: BlockQuery, account: Account, index: int) -> Peak:
+    alive = reader.alive_at(index) if account.peak_index >= 0 else ()
     return Peak(account.start_index, alive, query.stacks_begin_inside)

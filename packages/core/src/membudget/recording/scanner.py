@@ -59,8 +59,8 @@ class Scanner:
         figures = self._scanner.close_block(serial)
         if figures is None:
             return None
-        *sums, peak_index, start_index, interrupted = figures
-        return Account(Measurement(*sums), peak_index, start_index, interrupted)
+        *sums, peak_index, start_index, end_index, interrupted = figures
+        return Account(Measurement(*sums), peak_index, start_index, end_index, interrupted)
 
     def alive_at(self, serial: int, index: int) -> PackedAlive:
         """Scan up to record ``index``; see :func:`accounting.alive_at`."""

@@ -59,20 +59,24 @@ def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
 
 def measurement_from_json(data: dict[str, Any]) -> Measurement:
     """Read back what :func:`measurement_to_json` returned."""
-    allocations = (
+    return Measurement(
+        **{
+            **data,
+            "size_histogram": tuple(data["size_histogram"]),
+            "allocations": _allocations_from_json(data["allocations"]),
+            "retained": _allocations_from_json(data["retained"]),
+        }
+    )
+
+
+def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, ...]:
+    return tuple(
         Allocation(
             allocation["size_bytes"],
             allocation["n_allocations"],
             tuple(Frame(**frame) for frame in allocation["stack"]),
         )
-        for allocation in data["allocations"]
-    )
-    return Measurement(
-        **{
-            **data,
-            "size_histogram": tuple(data["size_histogram"]),
-            "allocations": tuple(allocations),
-        }
+        for allocation in data
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TextIO
 
-from ..model import Allocation, Excess, Frame, Measurement, Result, Verdict
+from ..model import Allocation, Excess, Figure, Frame, Limit, Measurement, Result, Verdict
 from ..sizes import format_size
 
 TITLE: Final = "MEMRAY REPORT"
@@ -27,7 +27,7 @@ _NOISE: Final = 1000
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
-_SYMBOLS: Final = "📦📏⛰📊🥇❌" + _BARS
+_SYMBOLS: Final = "📦📏⛰📌📊🥇❌" + _BARS
 
 
 class Line(NamedTuple):
@@ -46,15 +46,37 @@ def can_show_symbols(stream: TextIO) -> bool:
     return True
 
 
+class _Words(NamedTuple):
+    """How a limit on a figure reads: "limited to 5 {of}but {did} 6{what}"."""
+
+    of: str
+    did: str
+    what: str
+    exactly: str
+
+
+_WORDS: Final[dict[Figure, _Words]] = {
+    "peak_bytes": _Words("", "allocated", "", "at the peak"),
+    "total_bytes": _Words(" in total", "allocated", " in total", "in total"),
+    "n_allocations": _Words("", "made", "", ""),
+    "retained_bytes": _Words(" retained", "retained", "", "retained"),
+}
+
+
 def exceeded_line(subject: str, verdict: Verdict) -> str:
-    """Return one line that says which limit was exceeded.
+    """Return one line that says which limits were exceeded.
 
     Args:
         subject: what was limited: ``"Test"``, ``"Block"``, ``"load()"``.
         verdict: a verdict with at least one exceeded limit.
     """
-    limit, measured = _told_apart(verdict.excesses[0])
-    return f"{subject} was limited to {limit} but allocated {measured}"
+    return f"{subject} was {'; '.join(map(_exceeded, verdict.excesses))}"
+
+
+def _exceeded(excess: Excess) -> str:
+    words = _WORDS[excess.limit.figure]
+    limit, measured = _told_apart(excess)
+    return f"limited to {limit}{words.of} but {words.did} {measured}{words.what}"
 
 
 def exceeded_section(
@@ -73,52 +95,85 @@ def exceeded_section(
         n_frames: how many frames of each stack trace to show, the innermost ones.
         n_allocations: how many allocations to list; None for all, 0 for no list.
     """
-    excess = verdict.excesses[0]
-    limit, measured = _told_apart(excess)
-    first = f"{subject} is using {measured} out of limit of {limit}"
-    return "\n".join([first, *_details(measurement, excess, n_frames, n_allocations)])
+    first = (
+        f"{subject} is using {measured}{words.what} out of limit of {limit}{words.of}"
+        for excess in verdict.excesses
+        for words in [_WORDS[excess.limit.figure]]
+        for limit, measured in [_told_apart(excess)]
+    )
+    return "\n".join([*first, *_details(measurement, verdict, n_frames, n_allocations)])
 
 
 def exceeded_message(
     subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
 ) -> str:
     """Return the whole text of an exceeded budget, for an exception; see the two above."""
-    details = _details(measurement, verdict.excesses[0], n_frames, N_ALLOCATIONS)
+    details = _details(measurement, verdict, n_frames, N_ALLOCATIONS)
     return "\n".join([exceeded_line(subject, verdict), *details])
 
 
 def _told_apart(excess: Excess) -> tuple[str, str]:
     """Return the limit and what was measured: in bytes where they would look the same."""
-    limit, measured = format_size(excess.limit.maximum), format_size(excess.measured)
+    figure = excess.limit.figure
+    limit, measured = _shown(figure, excess.limit.maximum), _shown(figure, excess.measured)
     if limit == measured:
-        return f"{excess.limit.maximum:,} bytes", f"{excess.measured:,} bytes"
+        return _exact(figure, excess.limit.maximum), _exact(figure, excess.measured)
     return limit, measured
 
 
+def _shown(figure: Figure, value: int) -> str:
+    return _exact(figure, value) if figure == "n_allocations" else format_size(value)
+
+
+def _plain(figure: Figure, value: int) -> str:
+    return f"{value:,}" if figure == "n_allocations" else format_size(value)
+
+
+def _exact(figure: Figure, value: int) -> str:
+    unit = "allocation" if figure == "n_allocations" else "byte"
+    return f"{value:,} {unit}{'' if value == 1 else 's'}"
+
+
 def _details(
-    measurement: Measurement, excess: Excess, n_frames: int, n_allocations: int | None
+    measurement: Measurement, verdict: Verdict, n_frames: int, n_allocations: int | None
 ) -> Iterator[str]:
-    percent = f" ({100 * excess.over / excess.limit.maximum:.1f}%)" if excess.limit.maximum else ""
-    yield (
-        f"Exactly {excess.measured:,} bytes at the peak, "
-        f"{excess.over:,} bytes{percent} over the limit of {excess.limit.maximum:,} bytes"
-    )
+    figures = [excess.limit.figure for excess in verdict.excesses]
+    for excess in verdict.excesses:
+        yield _exactly(excess)
     if n_allocations == 0:
         return
-    yield "List of allocations: "
-    shown = measurement.allocations[:n_allocations]
+    if figures != ["retained_bytes"]:
+        # A total and a count have no list of their own: what was alive at once says most of them.
+        yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
+        yield from _listed(measurement.allocations, n_frames, n_allocations)
+    if "retained_bytes" in figures:
+        yield "Still alive at the end: "
+        yield from _listed(measurement.retained, n_frames, n_allocations)
+
+
+def _exactly(excess: Excess) -> str:
+    figure, maximum = excess.limit.figure, excess.limit.maximum
+    percent = f" ({100 * excess.over / maximum:.1f}%)" if maximum else ""
+    exactly = f"{_exact(figure, excess.measured)} {_WORDS[figure].exactly}".rstrip()
+    return (
+        f"Exactly {exactly}, {_exact(figure, excess.over)}{percent} over the limit of "
+        f"{_exact(figure, maximum)}"
+    )
+
+
+def _listed(
+    allocations: tuple[Allocation, ...], n_frames: int, n_allocations: int | None
+) -> Iterator[str]:
+    shown = allocations[:n_allocations]
     if n_allocations is not None:
-        shown = tuple(
-            allocation
-            for allocation in shown
-            if allocation.size_bytes * _NOISE >= measurement.peak_bytes
-        )
+        all_bytes = sum(allocation.size_bytes for allocation in allocations)
+        shown = tuple(one for one in shown if one.size_bytes * _NOISE >= all_bytes)
     for allocation in shown:
         yield f"\t- {_innermost(allocation)} -> {format_size(allocation.size_bytes)}"
         for frame in allocation.stack[1:n_frames]:
             yield f"\t    called by {_place(frame)}"
-    if len(measurement.allocations) > len(shown):
-        rest = measurement.allocations[len(shown) :]
+    if len(allocations) > len(shown):
+        rest = allocations[len(shown) :]
         n_bytes = sum(allocation.size_bytes for allocation in rest)
         yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
 
@@ -193,11 +248,15 @@ def _result_lines(
     yield Line("")
     if failed:
         yield Line(label("❌", "The test failed"), "failed")
-    total = format_size(measurement.total_bytes)
-    yield Line(label("📦", f"Total memory allocated: {total}"))
-    yield Line(label("📏", f"Total allocations: {measurement.n_allocations}"))
-    peak = _peak_line(result, waiver)
-    yield Line(label("⛰", peak.text), peak.tells)
+    total = f"Total memory allocated: {format_size(measurement.total_bytes)}"
+    yield _judged(result, "total_bytes", label("📦", total))
+    count = f"Total allocations: {measurement.n_allocations}"
+    yield _judged(result, "n_allocations", label("📏", count))
+    peak = f"Peak memory: {format_size(measurement.peak_bytes)}"
+    yield _judged(result, "peak_bytes", label("⛰", peak), waiver)
+    if result.verdict.budget.limit_of("retained_bytes") is not None:
+        retained = f"Retained memory: {format_size(measurement.retained_bytes)}"
+        yield _judged(result, "retained_bytes", label("📌", retained))
     bars = _histogram(measurement.size_histogram, _BARS if symbols else _PLAIN_BARS)
     yield Line(label("📊", f"Histogram of allocation sizes: |{bars}|"))
     functions = _by_function(measurement.allocations)
@@ -212,30 +271,53 @@ def _result_lines(
     yield Line("")
 
 
-def _peak_line(result: Result, waiver: str | None) -> Line:
-    text = f"Peak memory: {format_size(result.measurement.peak_bytes)}{_of_limit(result)}"
-    limit = result.verdict.budget.limit_of("peak_bytes")
+def _judged(result: Result, figure: Figure, text: str, waiver: str | None = None) -> Line:
+    """Add to the line of a figure what its limit says to it."""
+    limit = result.verdict.budget.limit_of(figure)
     if limit is None:
         return Line(text) if waiver is None else Line(f"{text} (limit waived)", "waived")
-    if result.measurement.peak_bytes > limit.maximum:
+    measured = getattr(result.measurement, figure)
+    text += _of_limit(limit, measured)
+    if measured > limit.maximum:
         return Line(f"{text} OVER", "over")
-    if 100 * result.measurement.peak_bytes >= NEAR_PERCENT * limit.maximum:
-        return Line(f"{text} NEAR", "near")
-    return Line(text)
+    return Line(f"{text} NEAR", "near") if _is_near(limit, measured) else Line(text)
 
 
-def _of_limit(result: Result) -> str:
-    limit = result.verdict.budget.limit_of("peak_bytes")
-    if limit is None:
-        return ""
+def _is_near(limit: Limit, measured: int) -> bool:
+    return 100 * measured >= NEAR_PERCENT * limit.maximum
+
+
+def _of_limit(limit: Limit, measured: int) -> str:
     of_limit = f"the {format_size(limit.maximum)} limit"
+    if limit.figure == "n_allocations":
+        of_limit = f"the limit of {limit.maximum:,}"
     if not limit.maximum:
         return f" (of {of_limit})"
-    percent = 100 * result.measurement.peak_bytes / limit.maximum
+    percent = 100 * measured / limit.maximum
     # Never "100%" for what is over the limit by a little, nor "100%" for a little under it.
     if percent != 100 and round(percent) == 100:
         return f" ({'just over' if percent > 100 else 'just under'} {of_limit})"
     return f" ({percent:.0f}% of {of_limit})"
+
+
+def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
+    """Yield a line for every limit of every result: used and allowed, the tightest first."""
+    limits = [(limit, result) for result in results for limit in result.verdict.budget.limits]
+    if limits:
+        yield Line("Margins, tightest first:")
+
+    def used(limit: Limit, result: Result) -> float:
+        measured: int = getattr(result.measurement, limit.figure)
+        return measured / limit.maximum if limit.maximum else float(measured > 0) * 1e9
+
+    for limit, result in sorted(limits, key=lambda one: (-used(*one), one[1].name)):
+        measured = getattr(result.measurement, limit.figure)
+        share = f"{100 * used(limit, result):.0f}%" if limit.maximum else "-"
+        amounts = f"{_plain(limit.figure, measured)} of {_plain(limit.figure, limit.maximum)}"
+        what = _WORDS[limit.figure].exactly or "allocations"
+        over, near = measured > limit.maximum, _is_near(limit, measured)
+        line = f"{share:>7}  {result.name}: {amounts} {what}"
+        yield Line(line, "over" if over else "near" if near else "")
 
 
 def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:
