@@ -82,7 +82,7 @@ PYTEST_CONFTEST = """
 import json
 def pytest_runtest_logreport(report):
     if report.when == "call":
-        section = dict(report.sections).get("memray-max-memory", "")
+        section = "".join(text for name, text in report.sections if name.startswith("memray-"))
         print("\\nOUTCOME" + json.dumps(dict(
             report=report.outcome,
             exceeded=getattr(report, "membudget_exceeded", False),
@@ -140,6 +140,7 @@ class Scenario:
     noise_bytes: int = 0
     environment: tuple[tuple[str, str], ...] = ()
     attribute: bool = True  # whether the limit can be written as memory_limit
+    limiter: str = "limit_memory"
 
     def fill(self, template: str, **more: str) -> str:
         call = "await workload()" if self.asynchronous else "workload()"
@@ -155,6 +156,9 @@ class Scenario:
         }
         # Twice: a value may hold a placeholder.
         for _ in range(2):
+            for written in ("limit_memory({limit})", "watched(limit_memory)"):
+                limiter = written.replace("limit_memory", self.limiter)
+                template = template.replace(written, limiter)
             template = re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], m[0]), template)
         return template
 
@@ -247,7 +251,7 @@ def normalized(text: str) -> str:
     for line in text.splitlines():
         line = re.sub(r"^(E   +)?(\w+\.)*MemoryLimitExceeded: ", "", line.strip())
         line = re.sub(r"^E\s+", "", line)
-        line = re.sub(r"^(Test|Block|run\(\)) (was limited)", r"It \2", line)
+        line = re.sub(r"^(Test|Block|run\(\)) (was (limited|allowed))", r"It \2", line)
         line = re.sub(r"^.*(say what is limited|, allocations: .* is no)", r"It was \1", line)
         line = re.sub(r"^- (\w+):.*/(\w+\.py:\d+)", r"- \1:\2", line)
         if re.match(r"It was|Exactly |List of|Alive at|Still alive|- ", line):

@@ -60,6 +60,52 @@ SCENARIOS = [
     ),
     Scenario("no limit", "steps", "", "error", "InvalidLimitError", attribute=False),
     Scenario("no count", "steps", "allocations='3'", "error", "InvalidLimitError", attribute=False),
+    Scenario(
+        "leaks over",
+        "leaks",
+        "'10 KB'",
+        "failed",
+        "MemoryLimitExceeded",
+        attribute=False,
+        limiter="limit_leaks",
+        noise_bytes=KIB,
+    ),
+    Scenario(
+        "leaks within",
+        "leaks",
+        "'20 KB', current_thread_only=True",
+        "passed",
+        attribute=False,
+        limiter="limit_leaks",
+        noise_bytes=KIB,
+    ),
+    Scenario(
+        "leaks that a filter leaves out",
+        "leaks",
+        "'10 KB', filter_fn=lambda stack: stack.frames[0].function != 'malloc'",
+        "passed",
+        attribute=False,
+        limiter="limit_leaks",
+        noise_bytes=KIB,
+    ),
+    Scenario(
+        "garbage is no leak",
+        "garbage",
+        "'10 KB'",
+        "passed",
+        attribute=False,
+        limiter="limit_leaks",
+        noise_bytes=KIB,
+    ),
+    Scenario(
+        "a bad limit of leaks",
+        "leaks",
+        "'10 KB', filter_fn=1",
+        "error",
+        "InvalidLimitError",
+        attribute=False,
+        limiter="limit_leaks",
+    ),
     Scenario("nested", "nested", "'200 KB'", "passed"),
     Scenario("nested over", "nested_over", "'2 MB'", "failed", "MemoryLimitExceeded"),
     Scenario("sibling threads", "siblings", "'4 MB'", "passed", noise_bytes=300 * KIB),
@@ -138,7 +184,7 @@ def assert_as_expected(outcome: Outcome, scenario: Scenario) -> None:
         and not scenario.asynchronous
         and "nested" not in scenario.name
     ):
-        assert "It was limited to" in outcome.text
+        assert re.search("It was (limited|allowed) to", outcome.text)
     if scenario.name == "steps":
         assert (measured["total_bytes"], measured["n_allocations"]) == (500 * KIB, 4)
 

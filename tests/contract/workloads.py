@@ -59,6 +59,29 @@ def retains() -> None:
     allocate(100 * KIB)
 
 
+def leaks() -> None:
+    """20 KiB stay, allocated in one place, and 5 KiB in another."""
+    for n_bytes in (5 * KIB, 15 * KIB):
+        allocator = MemoryAllocator()
+        allocator.malloc(n_bytes)
+        _kept.append(allocator)
+    other = MemoryAllocator()
+    other.valloc(5 * KIB)
+    _kept.append(other)
+    allocate(100 * KIB)
+
+
+class _Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+        self.data = bytearray(100 * KIB)
+
+
+def garbage() -> None:
+    """100 KiB that are garbage, in a cycle."""
+    _Cycle()
+
+
 def mapping() -> None:
     """Map 256 KiB and unmap them."""
     mmap.mmap(-1, 256 * KIB).close()

@@ -247,7 +247,7 @@ def test_the_limit_is_inclusive() -> None:
     except MemoryLimitExceeded as exceeded:
         assert exceeded.measurement == memory.measurement
         assert exceeded.verdict.excesses[0].over == 1
-        assert "Exactly 12,346 bytes at the peak, 1 bytes (0.0%) over" in str(exceeded)
+        assert "Exactly 12,346 bytes at the peak, 1 byte (0.0%) over" in str(exceeded)
     else:
         raise AssertionError("one byte over passed")
 

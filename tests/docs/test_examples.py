@@ -50,8 +50,8 @@ def test_the_demo_prints_the_usage_text(examples: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        (["-m", "pytest", "--memray", "-p", "no:cacheprovider", "test_quickstart.py"], "3 passed"),
-        (["-m", "pytest", "-p", "no:cacheprovider", "test_quickstart.py"], "3 passed"),
+        (["-m", "pytest", "--memray", "-p", "no:cacheprovider", "test_quickstart.py"], "5 passed"),
+        (["-m", "pytest", "-p", "no:cacheprovider", "test_quickstart.py"], "5 passed"),
         (["-m", "unittest_membudget", "quickstart_unittest"], "Ran 5 tests"),
         (["-m", "unittest", "quickstart_unittest"], "Ran 5 tests"),
         (["quickstart_unittest.py"], "Ran 5 tests"),

@@ -751,3 +751,62 @@ def test_limits_of_every_kind(runner: Pytest) -> None:
     assert "    95%  test_it.py::test_within: 20.0KiB of 21.0KiB retained" in margins
     assert "    10%  test_it.py::test_within: 1 of 10 allocations" in margins
     assert sum("%  test_it.py" in line for line in ran.lines) == 11
+
+
+LEAKS = """
+import pytest
+from membudget import limit_leaks
+from workloads import *
+kept = []
+class Node: pass
+
+@pytest.mark.limit_leaks("10 KB")
+def test_leaks():
+    kept.append(bytearray(20_000))
+    kept.append(bytearray(30_000))
+    kept.append(bytearray(5_000))
+@pytest.mark.limit_leaks("10 KB", filter_fn=lambda stack: "third" in stack.frames[0].function)
+def test_filtered(): kept.append(bytearray(20_000))
+@pytest.mark.limit_leaks("10 KB")
+def test_garbage():
+    node = Node()
+    node.itself, node.data = node, bytearray(100_000)
+@pytest.mark.limit_leaks("10 KB")
+@pytest.mark.limit_memory("50 KB", allocations=1_000_000)
+def test_both(): kept.append(bytearray(100_000))
+@limit_leaks("10 KB")
+def test_decorated(): kept.append(bytearray(20_000))
+@pytest.mark.limit_leaks("10 KB", filter_fn=lambda stack: 1 / 0)
+def test_broken_filter(): kept.append(bytearray(20_000))
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=" ".join)
+def test_limits_of_leaks(runner: Pytest, arguments: tuple[str, ...]) -> None:
+    """Stack by stack, after garbage was collected; several markers stand on one test."""
+    runner.write(test_it=LEAKS)
+    ran = runner.run("--memray", "--memray-json=memory.json", *arguments)
+    ran.counts(failed=4, passed=2)
+    start = next(
+        number
+        for number, line in enumerate(ran.lines)
+        if "was allowed to leak 10.0KiB per location but 2 locations leaked more, the l" in line
+    )
+    assert "memray-leaked-memory" in ran.lines[start + 1]
+    assert ran.lines[start + 2] == ran.lines[start]
+    assert ran.lines[start + 3] == "List of leaked allocations: "
+    place = f"\t- test_leaks:{runner.directory}/test_it.py:"
+    assert ran.lines[start + 4].startswith(f"{place}11 -> 29.")
+    assert ran.lines[start + 5].startswith(f"{place}10 -> 19.")
+    both = next(line for line in ran.lines if line.startswith("Test was limited to 50.0KiB"))
+    assert "; allowed to leak 10.0KiB per location but 1 location leaked more: 97." in both
+    assert "FilterError: the filter_fn of limit_leaks raised ZeroDivisionError: division by" in (
+        ran.stdout
+    )
+    data = json.loads((runner.directory / "memory.json").read_text())
+    leaks = {one["name"]: [leak["size_bytes"] for leak in one["leaks"]] for one in data["results"]}
+    assert [len(leaks[f"test_it.py::test_{name}"]) for name in ("leaks", "garbage", "both")] == [
+        *(2, 0, 1)
+    ]
+    assert runner.run().returncode != 0  # the decorator is code
+    runner.run("--deselect", "test_it.py::test_decorated").counts(passed=5)

@@ -73,12 +73,14 @@ typedef struct {
     PyObject_HEAD
     bool has_start;
     bool has_end;
+    bool collects;
     Lengths start;
     Lengths end;
 } MarkedBlock;
 
-PyDoc_STRVAR(set_marks_doc, "_set_marks(start, end)\n--\n\n"
-                            "Make these marks when the `with` statement is entered and left, once.");
+PyDoc_STRVAR(set_marks_doc, "_set_marks(start, end, collects=False)\n--\n\n"
+                            "Make these marks when the `with` statement is entered and left, once.\n\n"
+                            "Collect garbage before the END mark, if `collects`.");
 
 static PyObject *
 set_marks(PyObject *self, PyObject *args)
@@ -86,12 +88,14 @@ set_marks(PyObject *self, PyObject *args)
     MarkedBlock *block = (MarkedBlock *)self;
     PyObject *start;
     PyObject *end;
-    if (!PyArg_ParseTuple(args, "OO", &start, &end) || read_lengths(start, &block->start) < 0
+    int collects = 0;
+    if (!PyArg_ParseTuple(args, "OO|p", &start, &end, &collects) || read_lengths(start, &block->start) < 0
         || read_lengths(end, &block->end) < 0)
     {
         return NULL;
     }
     block->has_start = block->has_end = true;
+    block->collects = collects;
     Py_RETURN_NONE;
 }
 
@@ -190,6 +194,9 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
     MarkedBlock *block = (MarkedBlock *)object;
     if (block->has_end) {
         block->has_end = false;
+        if (block->collects) {
+            PyGC_Collect();
+        }
         write_mark(&block->end);
     }
     return PyObject_CallMethod(object, "_leave", "OOO", args[0], args[1], args[2]);

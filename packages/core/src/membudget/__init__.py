@@ -14,6 +14,7 @@ from .checks import judge
 from .config_file import find_settings
 from .errors import (
     CaptureError,
+    FilterError,
     InvalidLimitError,
     InvalidOptionError,
     InvalidSizeError,
@@ -28,17 +29,19 @@ from .errors import (
 )
 from .hookspecs import hookimpl
 from .kept_captures import KeptCaptures
-from .limits import limit_memory, measure_memory, memory_budget
+from .limits import leak_budget, limit_leaks, limit_memory, measure_memory, memory_budget
 from .model import (
     Allocation,
     Budget,
     Excess,
     Figure,
     Frame,
+    LeakLimit,
     Limit,
     Marks,
     Measurement,
     Result,
+    Stack,
     TraceSettings,
     Verdict,
 )
@@ -59,12 +62,14 @@ __all__ = [
     "CaptureError",
     "Excess",
     "Figure",
+    "FilterError",
     "Frame",
     "InvalidLimitError",
     "InvalidOptionError",
     "InvalidSizeError",
     "KeptCaptures",
     "LateAllocations",
+    "LeakLimit",
     "Limit",
     "Marks",
     "Measurement",
@@ -79,6 +84,7 @@ __all__ = [
     "Result",
     "Run",
     "Settings",
+    "Stack",
     "TraceSettings",
     "TrackerConflictError",
     "Verdict",
@@ -88,6 +94,8 @@ __all__ = [
     "format_size",
     "hookimpl",
     "judge",
+    "leak_budget",
+    "limit_leaks",
     "limit_memory",
     "marks_of",
     "measure_memory",

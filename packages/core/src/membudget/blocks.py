@@ -10,6 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
@@ -145,19 +146,26 @@ class Block(MarkedBlock):
         try:
             self._open = get_recorder().open(
                 self.budget,
-                trace=self._trace,
+                trace=self._traced(),
                 always_allocations=self._always_allocations,
                 stacks_begin_inside=self._decorates,
                 keep_as=self._keep_capture,
                 n_outer=self._n_outer() if self._keep_capture else 0,
             )
-            self._set_marks(self._open.start_mark, self._open.end_mark)
+            collects = self.budget.leaks is not None
+            self._set_marks(self._open.start_mark, self._open.end_mark, collects)
         except BaseException:
             self._clear_marks()
             block, self._open = self._open, None
             if block is not None:
                 block.leave()
             raise
+
+    def _traced(self) -> TraceSettings | None:
+        """Say what the recording has to trace: leaks are those of Python's objects as well."""
+        if self.budget.leaks is None:
+            return self._trace
+        return replace(self._trace or TraceSettings(), trace_python_allocators=True)
 
     def _n_outer(self) -> int:
         """Count the frames around the block, for its capture."""
@@ -236,6 +244,9 @@ class Block(MarkedBlock):
                 f"{name} is a generator function: calling it runs nothing yet, so there is nothing "
                 f"to measure. Write 'with {type(self).__name__}(...):' around the loop that uses it"
             )
+        combined = self._with_inner(func)
+        if combined is not None:
+            return combined
         wrapper: Any
         if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
             getattr(func, "__call__", None)  # noqa: B004 - an object whose call is async
@@ -258,10 +269,20 @@ class Block(MarkedBlock):
                         _refuse_work_to_come(name, result)
                     return result
 
-        if self.budget.limits or self._is_an_adapters:
+        if self.budget.limits_anything or self._is_an_adapters:
             bare = func if self._adapters_may_take_over else None
             setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper, bare))
         return cast(F, wrapper)
+
+    def _with_inner(self, func: F) -> F | None:
+        """Put this budget and that of ``func`` into one block, where both limit different things.
+
+        Two blocks would have to trace the same.
+        """
+        inner, bare = budget_of(func) if self._adapters_may_take_over else (None, func)
+        if inner is None or bare is func or self.budget.without(inner) != self.budget:
+            return None
+        return cast(F, _Combined(inner.within(self.budget))(bare))
 
     @property
     def _is_an_adapters(self) -> bool:
@@ -290,6 +311,12 @@ class Block(MarkedBlock):
                 f"@pytest.mark.limit_memory. For other classes, decorate the methods"
             )
         return cast(type, decorated)
+
+
+class _Combined(Block):
+    """What several decorators on one function come to."""
+
+    _adapters_may_take_over = True
 
 
 _WORK_TO_COME: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from .model import Budget, Excess, Measurement, Verdict
+from collections.abc import Iterator
+
+from .errors import FilterError
+from .model import Allocation, Budget, Excess, LeakLimit, Measurement, Stack, Verdict
 
 
 def judge(measurement: Measurement, budget: Budget) -> Verdict:
     """Hold ``measurement`` against every limit of ``budget``; exactly at a limit is within.
+
+    Raises:
+        FilterError: a filter of the budget raised something.
 
     Example:
         >>> from membudget import Budget, Limit, Measurement
@@ -21,4 +27,33 @@ def judge(measurement: Measurement, budget: Budget) -> Verdict:
         for limit in budget.limits
         if (measured := getattr(measurement, limit.figure)) > limit.maximum
     )
-    return Verdict(budget, tuple(excesses))
+    return Verdict(budget, tuple(excesses), tuple(_leaks(measurement, budget.leaks)))
+
+
+def holds(measurement: Measurement, budget: Budget) -> bool:
+    """Whether the figures alone say that a budget holds; else, the stacks are to be read."""
+    return judge(measurement, budget).within and not may_leak(measurement, budget)
+
+
+def may_leak(measurement: Measurement, budget: Budget) -> bool:
+    """Whether so much was retained that a single stack can have left more than it may."""
+    return budget.leaks is not None and measurement.retained_bytes > budget.leaks.maximum
+
+
+def _leaks(measurement: Measurement, limit: LeakLimit | None) -> Iterator[Allocation]:
+    if limit is None:
+        return
+    for allocation in measurement.retained:
+        if allocation.size_bytes > limit.maximum and _counts(allocation, limit):
+            yield allocation
+
+
+def _counts(allocation: Allocation, limit: LeakLimit) -> bool:
+    try:
+        return limit.filter_fn is None or bool(limit.filter_fn(Stack(allocation.stack)))
+    except Exception as error:
+        innermost = allocation.stack[0] if allocation.stack else "no Python code"
+        raise FilterError(
+            f"the filter_fn of limit_leaks raised {type(error).__name__}: {error}, for a stack "
+            f"that ends in {innermost}"
+        ) from error

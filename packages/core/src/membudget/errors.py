@@ -24,6 +24,10 @@ class InvalidOptionError(MembudgetError, ValueError):
     """An option with a value that it cannot have."""
 
 
+class FilterError(MembudgetError, RuntimeError):
+    """A filter of the user's raised something, so nobody knows what it leaves out."""
+
+
 class MisuseError(MembudgetError, RuntimeError):
     """A block was used in a way that cannot be measured, such as entered while it is still open."""
 

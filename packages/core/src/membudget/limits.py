@@ -1,4 +1,4 @@
-"""``limit_memory`` and ``measure_memory``: what users write.
+"""``limit_memory``, ``limit_leaks`` and ``measure_memory``: what users write.
 
 Each is a context manager and a decorator of ``def`` and ``async def``.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import linecache
 import re
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import cast
 
 from .blocks import Block
 from .errors import InvalidLimitError
-from .model import Budget, Figure, Limit
+from .model import Budget, Figure, LeakLimit, Limit, Stack
 from .sizes import parse_size
 
 
@@ -87,6 +88,70 @@ class limit_memory(Block):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+
+
+class limit_leaks(Block):  # noqa: N801
+    """Limit what single call stacks leave behind, as a context manager or as a decorator.
+
+    Python's own objects are traced for it, and garbage is collected when the block ends. What is
+    still alive then, allocated in the block, is summed by call stack.
+
+    Args:
+        location_limit: how much one stack may leave, such as ``"1 KB"``. Caches that fill in the
+            first call are leaks to it: leave room, call once before, or filter.
+        filter_fn: called with the :class:`membudget.Stack` of each stack that left more; those for
+            which it returns something false do not count.
+        current_thread_only: count only what the thread that opens the block allocates.
+
+    Raises:
+        InvalidLimitError: at once, for a limit that is no size, or a filter that cannot be called.
+        MemoryLimitExceeded: when the block ends, see :class:`Block`.
+        FilterError: when the block ends, and the filter raised something.
+
+    Example:
+        >>> kept = []
+        >>> with limit_leaks("1 MB"):
+        ...     kept.append(bytearray(1000))
+    """
+
+    _adapters_may_take_over = True
+
+    def __init__(
+        self,
+        location_limit: str | int,
+        *,
+        filter_fn: Callable[[Stack], object] | None = None,
+        current_thread_only: bool = False,
+    ) -> None:
+        try:
+            budget = leak_budget(
+                location_limit, filter_fn=filter_fn, current_thread_only=current_thread_only
+            )
+        except InvalidLimitError as error:
+            raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
+        super().__init__(budget)
+
+
+def leak_budget(
+    location_limit: str | int,
+    *,
+    filter_fn: Callable[[Stack], object] | None = None,
+    current_thread_only: bool = False,
+    where: str = "limit_leaks",
+) -> Budget:
+    """Return the budget that the arguments of ``limit_leaks`` stand for.
+
+    Args:
+        location_limit, filter_fn, current_thread_only: see :class:`limit_leaks`.
+        where: where the limit was written; it begins the message of the error.
+
+    Raises:
+        InvalidLimitError: for a limit that is no size, or a filter that cannot be called.
+    """
+    if filter_fn is not None and not callable(filter_fn):
+        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
+    leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn)
+    return Budget((), current_thread_only, leaks)
 
 
 def _decorated(frame: FrameType) -> str:

@@ -5,7 +5,8 @@ Frozen and plain: nothing here needs memray, so reports and tests can make these
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from .errors import InvalidLimitError
@@ -53,7 +54,7 @@ class Measurement:
         allocations: what was alive at the peak, by stack, largest first; recorded for a block
             that exceeded its budget or makes a report, empty for any other.
         retained: what was still alive at the end, likewise; recorded for a block that exceeded a
-            limit on ``retained_bytes``.
+            limit on ``retained_bytes``, and for one whose budget limits leaks.
     """
 
     peak_bytes: int
@@ -74,16 +75,47 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack trace, as filters get it.
+
+    Attributes:
+        frames: innermost frame first.
+    """
+
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeakLimit:
+    """How much one stack may have allocated that is still alive at the end of the block.
+
+    Attributes:
+        maximum: in bytes.
+        filter_fn: whether a stack counts; None where all of them do.
+    """
+
+    maximum: int
+    filter_fn: Callable[[Stack], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The limits that hold for one block.
 
     Attributes:
         limits: at most one for each figure; none means that the block is only measured.
         current_thread_only: count only what the thread that opened the block allocates.
+        leaks: the limit on what single stacks leave behind; None for none.
     """
 
     limits: tuple[Limit, ...] = ()
     current_thread_only: bool = False
+    leaks: LeakLimit | None = None
+
+    @property
+    def limits_anything(self) -> bool:
+        """Whether a block can exceed it."""
+        return bool(self.limits) or self.leaks is not None
 
     def limit_of(self, figure: Figure) -> Limit | None:
         """Return the limit on ``figure``, or None."""
@@ -101,29 +133,28 @@ class Budget:
             >>> [limit.maximum for limit in closest.within(outer).limits]
             [10, 50]
         """
-        if not self.limits:
+        if not self.limits_anything:
             return outer
-        added = outer.without(self).limits
-        if not added:
+        added = outer.without(self)
+        if not added.limits_anything:
             return self
         if self.current_thread_only != outer.current_thread_only:
             raise InvalidLimitError(
                 "one limit counts the memory of all threads and one that of its own thread "
                 "(current_thread_only), and a block is measured once: give both the same"
             )
-        return Budget((*self.limits, *added), self.current_thread_only)
+        limits = (*self.limits, *added.limits)
+        return replace(self, limits=limits, leaks=self.leaks or added.leaks)
 
     def without(self, other: Budget) -> Budget:
-        """Return this budget without limits on the figures that ``other`` limits."""
+        """Return this budget without limits on what ``other`` limits."""
         figures = {limit.figure for limit in other.limits}
         kept = tuple(limit for limit in self.limits if limit.figure not in figures)
-        return Budget(kept, self.current_thread_only)
+        return replace(self, limits=kept, leaks=self.leaks if other.leaks is None else None)
 
     def or_default(self, default: Budget) -> Budget:
         """Return this budget within a default, which counts the threads that this one counts."""
-        if not self.limits:
-            return default
-        return self.within(Budget(default.limits, self.current_thread_only))
+        return self.within(replace(default, current_thread_only=self.current_thread_only))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +201,22 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a budget says to a measurement."""
+    """What a budget says to a measurement.
+
+    Attributes:
+        budget: the budget.
+        excesses: the limits that were exceeded.
+        leaks: what was alive at the end, of the stacks that left more than they may.
+    """
 
     budget: Budget
     excesses: tuple[Excess, ...] = ()
+    leaks: tuple[Allocation, ...] = ()
 
     @property
     def within(self) -> bool:
         """Whether every limit holds."""
-        return not self.excesses
+        return not self.excesses and not self.leaks
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import pytest
-from membudget import Budget, InvalidLimitError, Marks, marks_of, memory_budget
+from membudget import Budget, InvalidLimitError, Marks, Stack, leak_budget, marks_of, memory_budget
 
 LIMIT = "limit_memory"
+LEAKS = "limit_leaks"
 WAIVER = "no_memory_limit"
 KEEPS_OUT = "no_memray"
 MARKERS = (
     f"{LIMIT}(limit, *, total, allocations, retained, current_thread_only=False): with --memray, "
     f"fail the test when its peak memory is larger than limit, such as '24 MB'; when it allocates "
     f"more than total, or more often than allocations; or when more than retained is still alive",
+    f"{LEAKS}(location_limit, *, filter_fn=None, current_thread_only=False): with --memray, fail "
+    f"the test when one call stack leaves more than location_limit, such as '1 KB', behind",
     f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not count",
     f"{KEEPS_OUT}: do not measure the test, because it uses memray itself",
 )
@@ -40,10 +43,10 @@ def marked(item: pytest.Item) -> Marks:
     # Those of pytest.param() are closest, and come behind those of the function in iter_markers().
     closest = [*getattr(getattr(item, "callspec", None), "marks", ()), *item.iter_markers()]
     for mark in closest:
-        if mark.name == LIMIT:
+        if mark.name in _LIMITS:
             if not measured:
                 raise BadMarkerError(f"{_written(mark)}: {KEEPS_OUT} keeps this test unmeasured")
-            budget = _inside(budget, _parse(mark, _limit_memory), _written(mark))
+            budget = _inside(budget, _parse(mark, _LIMITS[mark.name]), _written(mark))
         if mark.name == WAIVER:
             return Marks(budget, _parse(mark, _no_memory_limit), measured)
     cls, name = getattr(item, "cls", None), getattr(item, "originalname", None)
@@ -86,16 +89,40 @@ def _limit_memory(
     current_thread_only: bool = False,
 ) -> Budget:
     """Take what limit_memory takes."""
-    if not isinstance(current_thread_only, bool):
-        raise TypeError(f"current_thread_only is True or False, not {current_thread_only!r}")
     return memory_budget(
         limit,
         total=total,
         allocations=allocations,
         retained=retained,
-        current_thread_only=current_thread_only,
+        current_thread_only=_switch(current_thread_only),
         where=where,
     )
+
+
+def _limit_leaks(
+    where: str,
+    /,
+    location_limit: str | int,
+    *,
+    filter_fn: Callable[[Stack], object] | None = None,
+    current_thread_only: bool = False,
+) -> Budget:
+    """Take what limit_leaks takes."""
+    return leak_budget(
+        location_limit,
+        filter_fn=filter_fn,
+        current_thread_only=_switch(current_thread_only),
+        where=where,
+    )
+
+
+def _switch(current_thread_only: object) -> bool:
+    if not isinstance(current_thread_only, bool):
+        raise TypeError(f"current_thread_only is True or False, not {current_thread_only!r}")
+    return current_thread_only
+
+
+_LIMITS: dict[str, Callable[..., Budget]] = {LIMIT: _limit_memory, LEAKS: _limit_leaks}
 
 
 def _no_memory_limit(where: str, /, reason: str = "") -> str:
@@ -114,8 +141,9 @@ def _check_markers(items: Iterable[pytest.Item]) -> None:
     problems = []
     for item in items:
         try:
-            for mark in item.iter_markers(LIMIT):
-                _parse(mark, _limit_memory)
+            for mark in item.iter_markers():
+                if mark.name in _LIMITS:
+                    _parse(mark, _LIMITS[mark.name])
             marked(item)
         except BadMarkerError as error:
             problems.append(f"{item.nodeid}: {error}")

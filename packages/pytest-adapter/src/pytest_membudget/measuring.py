@@ -33,6 +33,7 @@ from membudget import (
 from .budgets import marked
 
 SECTION = "memray-max-memory"
+LEAK_SECTION = "memray-leaked-memory"
 _RESULT_KEY = pytest.StashKey[Result]()
 _REPORT_ATTRIBUTE = "membudget_result"
 _WORKER_RESULTS = "membudget_results"
@@ -142,7 +143,7 @@ class MeasuringPlugin:
         budget = (own or Budget()).within(marks.budget or Budget())
         if marks.waiver is None:
             budget = budget.or_default(self._settings.default_budget)
-        if not marks.measured or not (self._settings.memray or budget.limits):
+        if not marks.measured or not (self._settings.memray or budget.limits_anything):
             return (yield)
         block = Block(
             budget,
@@ -188,12 +189,13 @@ class MeasuringPlugin:
                 report.longrepr = report_text.exceeded_line("Test", result.verdict)
                 section = report_text.exceeded_section(
                     "Test",
-                    result.measurement,
-                    result.verdict,
+                    raised.measurement,
+                    raised.verdict,
                     n_frames=self._settings.stacks,
                     n_allocations=self._n_allocations,
                 )
-                report.sections.append((SECTION, section))
+                title = SECTION if result.verdict.excesses else LEAK_SECTION
+                report.sections.append((title, section))
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -266,6 +268,8 @@ def _set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdic
         for figure in ("peak_bytes", "total_bytes", "n_allocations", "retained_bytes")
     }
     limits = {f"memray_limit_{limit.figure}": limit.maximum for limit in verdict.budget.limits}
+    if verdict.budget.leaks is not None:
+        limits["memray_limit_leaks"] = verdict.budget.leaks.maximum
     others = [one for one in item.user_properties if not one[0].startswith("memray_")]
     item.user_properties[:] = [*others, *figures.items(), *limits.items()]
 

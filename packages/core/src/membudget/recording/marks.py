@@ -23,6 +23,7 @@ thread and ``START`` also resumes it.
 from __future__ import annotations
 
 import enum
+import gc
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -149,9 +150,15 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
 
         _marks: tuple[Lengths, Lengths] | None = None
 
-        def _set_marks(self, start: Lengths, end: Lengths, /) -> None:
-            """Make these marks when the ``with`` statement is entered and left, once."""
+        _collects = False
+
+        def _set_marks(self, start: Lengths, end: Lengths, collects: bool = False, /) -> None:
+            """Make these marks when the ``with`` statement is entered and left, once.
+
+            Collect garbage before the end mark, if ``collects``.
+            """
             self._marks = (start, end)
+            self._collects = collects
 
         def _clear_marks(self) -> None:
             """Make no marks."""
@@ -172,6 +179,8 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
         ) -> None:
             __tracebackhide__ = True
             if self._marks is not None:
+                if self._collects:
+                    gc.collect()
                 make_mark(self._marks[1])
                 self._marks = None
             self._leave(exc_type, raised, traceback)

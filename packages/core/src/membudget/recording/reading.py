@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ..checks import judge
+from ..checks import holds, may_leak
 from ..errors import CaptureError
 from ..model import Allocation, Measurement
 from .accounting import Account
@@ -31,11 +31,10 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
         with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
             account = checked(reader.account())
             measurement = account.measurement
-            verdict = judge(measurement, query.budget)
-            if not query.always_allocations and verdict.within:
+            if not query.always_allocations and holds(measurement, query.budget):
                 return measurement
             wanted = [_peak(reader, query, account)]
-            if any(excess.limit.figure == "retained_bytes" for excess in verdict.excesses):
+            if _wants_retained(measurement, query):
                 wanted.append(_alive(reader, query, account, account.end_index - 1))
         found = [*read_allocations(path, wanted), ()]
         return replace(measurement, allocations=found[0], retained=found[1])
@@ -108,6 +107,12 @@ def _reader_of(path: str, alphabet: Alphabet, query: BlockQuery) -> Replay | _Sc
         with contextlib.suppress(ValueError):
             return _ScannedBlock(path, alphabet, query)
     return Replay(path, alphabet, query)
+
+
+def _wants_retained(measurement: Measurement, query: BlockQuery) -> bool:
+    limit = query.budget.limit_of("retained_bytes")
+    exceeded = limit is not None and measurement.retained_bytes > limit.maximum
+    return exceeded or may_leak(measurement, query.budget)
 
 
 def _peak(reader: Replay | _ScannedBlock, query: BlockQuery, account: Account) -> Peak:

@@ -29,7 +29,7 @@ import weakref
 from dataclasses import replace
 from typing import Final
 
-from ..checks import judge
+from ..checks import holds
 from ..errors import CaptureError, MisuseError, NotKeptWarning
 from ..model import Allocation, Budget, Measurement, TraceSettings
 from .capture import import_memray
@@ -178,7 +178,7 @@ class Recorder:
                 account = segment.scan(query)
                 if account is not None:
                     measurement = checked(account).measurement
-                    if judge(measurement, query.budget).within:
+                    if holds(measurement, query.budget):
                         return measurement, segment.later(query, account)
                 measurement = self._read_in_full(segment, query)
                 return measurement, LateAllocations(query, measurement.allocations)

@@ -11,7 +11,17 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from ..errors import MembudgetError
-from ..model import Allocation, Budget, Excess, Frame, Limit, Measurement, Result, Verdict
+from ..model import (
+    Allocation,
+    Budget,
+    Excess,
+    Frame,
+    LeakLimit,
+    Limit,
+    Measurement,
+    Result,
+    Verdict,
+)
 
 FORMAT: Final = 1
 
@@ -22,8 +32,9 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "format": FORMAT,
         "name": result.name,
         "measurement": measurement_to_json(result.measurement),
-        "budget": asdict(result.verdict.budget),
+        "budget": budget_to_json(result.verdict.budget),
         "excesses": [asdict(excess) for excess in result.verdict.excesses],
+        "leaks": [asdict(allocation) for allocation in result.verdict.leaks],
     }
 
 
@@ -48,7 +59,11 @@ def result_from_json(data: dict[str, Any]) -> Result:
     return Result(
         data["name"],
         measurement_from_json(data["measurement"]),
-        Verdict(budget_from_json(data["budget"]), tuple(excesses)),
+        Verdict(
+            budget_from_json(data["budget"]),
+            tuple(excesses),
+            _allocations_from_json(data["leaks"]),
+        ),
     )
 
 
@@ -80,7 +95,21 @@ def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, 
     )
 
 
+def budget_to_json(budget: Budget) -> dict[str, Any]:
+    """Return a budget as JSON data: a filter of leaks is left out, as it is code."""
+    return {
+        "limits": [asdict(limit) for limit in budget.limits],
+        "current_thread_only": budget.current_thread_only,
+        "leaks": None if budget.leaks is None else {"maximum": budget.leaks.maximum},
+    }
+
+
 def budget_from_json(data: dict[str, Any]) -> Budget:
-    """Read back a budget that ``dataclasses.asdict`` made."""
+    """Read back what :func:`budget_to_json` returned."""
     limits = tuple(Limit(**limit) for limit in data["limits"])
-    return Budget(limits, data["current_thread_only"])
+    leaks = data["leaks"]
+    return Budget(
+        limits,
+        data["current_thread_only"],
+        None if leaks is None else LeakLimit(leaks["maximum"]),
+    )

@@ -27,7 +27,7 @@ _NOISE: Final = 1000
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
-_SYMBOLS: Final = "📦📏⛰📌📊🥇❌" + _BARS
+_SYMBOLS: Final = "📦📏⛰📌💧📊🥇❌" + _BARS
 
 
 class Line(NamedTuple):
@@ -70,7 +70,21 @@ def exceeded_line(subject: str, verdict: Verdict) -> str:
         subject: what was limited: ``"Test"``, ``"Block"``, ``"load()"``.
         verdict: a verdict with at least one exceeded limit.
     """
-    return f"{subject} was {'; '.join(map(_exceeded, verdict.excesses))}"
+    parts = [*map(_exceeded, verdict.excesses), *_leaked(verdict)]
+    return f"{subject} was {'; '.join(parts)}"
+
+
+def _leaked(verdict: Verdict) -> Iterator[str]:
+    limit = verdict.budget.leaks
+    if verdict.leaks and limit is not None:
+        n_leaks = len(verdict.leaks)
+        locations = "1 location" if n_leaks == 1 else f"{n_leaks} locations"
+        largest = format_size(verdict.leaks[0].size_bytes)
+        more = f"more: {largest}" if n_leaks == 1 else f"more, the largest {largest}"
+        yield (
+            f"allowed to leak {format_size(limit.maximum)} per location but {locations} "
+            f"leaked {more}"
+        )
 
 
 def _exceeded(excess: Excess) -> str:
@@ -101,7 +115,8 @@ def exceeded_section(
         for words in [_WORDS[excess.limit.figure]]
         for limit, measured in [_told_apart(excess)]
     )
-    return "\n".join([*first, *_details(measurement, verdict, n_frames, n_allocations)])
+    leaked = (f"{subject} was {line}" for line in _leaked(verdict))
+    return "\n".join([*first, *leaked, *_details(measurement, verdict, n_frames, n_allocations)])
 
 
 def exceeded_message(
@@ -142,7 +157,10 @@ def _details(
         yield _exactly(excess)
     if n_allocations == 0:
         return
-    if figures != ["retained_bytes"]:
+    if verdict.leaks:
+        yield "List of leaked allocations: "
+        yield from _listed(verdict.leaks, n_frames, n_allocations)
+    if figures not in ([], ["retained_bytes"]):
         # A total and a count have no list of their own: what was alive at once says most of them.
         yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
         yield from _listed(measurement.allocations, n_frames, n_allocations)
@@ -257,6 +275,8 @@ def _result_lines(
     if result.verdict.budget.limit_of("retained_bytes") is not None:
         retained = f"Retained memory: {format_size(measurement.retained_bytes)}"
         yield _judged(result, "retained_bytes", label("📌", retained))
+    for leaked in _leaked(result.verdict):
+        yield Line(label("💧", f"It was {leaked}"), "over")
     bars = _histogram(measurement.size_histogram, _BARS if symbols else _PLAIN_BARS)
     yield Line(label("📊", f"Histogram of allocation sizes: |{bars}|"))
     functions = _by_function(measurement.allocations)
