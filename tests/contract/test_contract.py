@@ -68,7 +68,7 @@ SCENARIOS = [
         "MemoryLimitExceeded",
         attribute=False,
         limiter="limit_leaks",
-        noise_bytes=KIB,
+        noise_bytes=10 * KIB,
     ),
     Scenario(
         "leaks within",
@@ -77,7 +77,7 @@ SCENARIOS = [
         "passed",
         attribute=False,
         limiter="limit_leaks",
-        noise_bytes=KIB,
+        noise_bytes=10 * KIB,
     ),
     Scenario(
         "leaks that a filter leaves out",
@@ -86,7 +86,7 @@ SCENARIOS = [
         "passed",
         attribute=False,
         limiter="limit_leaks",
-        noise_bytes=KIB,
+        noise_bytes=10 * KIB,
     ),
     Scenario(
         "garbage is no leak",
@@ -95,7 +95,7 @@ SCENARIOS = [
         "passed",
         attribute=False,
         limiter="limit_leaks",
-        noise_bytes=KIB,
+        noise_bytes=10 * KIB,
     ),
     Scenario(
         "a bad limit of leaks",

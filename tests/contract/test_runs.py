@@ -149,8 +149,9 @@ def test_pytest_and_unittest_say_the_same(options: tuple[str, ...], tmp_path: Pa
         if not traces_objects and "fails" not in name:  # how a failure is made differs
             assert without_stacks(other) == without_stacks(result), name
     assert py.captures == unit.captures == (13 if "--memray-bin-path=kept" in options else 0)
-    assert kept_lines(py.report) == kept_lines(unit.report)
+    assert kept_lines(py.report)[-1] == kept_lines(unit.report)[-1]
     if not traces_objects:
+        assert kept_lines(py.report) == kept_lines(unit.report)
         assert py.texts.keys() >= {
             "Test was limited to 500.0KiB but allocated 1000.0KiB",
             "Test was limited to 50.0KiB but allocated 100.0KiB",

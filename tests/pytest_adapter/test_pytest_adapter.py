@@ -810,3 +810,109 @@ def test_limits_of_leaks(runner: Pytest, arguments: tuple[str, ...]) -> None:
     ]
     assert runner.run().returncode != 0  # the decorator is code
     runner.run("--deselect", "test_it.py::test_decorated").counts(passed=5)
+
+
+def test_the_closest_class_wins(runner: Pytest) -> None:
+    """pytest has the markers of a base class first; the limit of the class itself is the closer."""
+    runner.write(
+        test_it="""
+import pytest
+from workloads import *
+make_headroom()
+@pytest.mark.limit_memory("2 MB")
+class TestBase:
+    def test_base(self): large()
+@pytest.mark.limit_memory("500 KB")
+class TestStrict(TestBase):
+    def test_own(self): large()
+@pytest.mark.limit_memory("3 MB")
+class TestFree(TestStrict): ...
+"""
+    )
+    ran = runner.run("--memray", "-rA")
+    ran.counts(failed=2, passed=3)
+    for name in ("test_base", "test_own"):
+        assert any(f"MEMORY PROBLEMS test_it.py::TestStrict::{name}" in one for one in ran.lines)
+
+
+def test_two_markers_in_one_place_are_an_error(runner: Pytest) -> None:
+    """Nobody could say which one is closer, and one of them would be ignored."""
+    runner.write(
+        test_it="""
+import pytest
+@pytest.mark.limit_memory("1 MB")
+@pytest.mark.limit_memory("2 MB")
+def test_twice(): ...
+@pytest.mark.limit_memory("1 MB")
+@pytest.mark.no_memory_limit
+def test_waived(): ...
+@pytest.mark.limit_leaks("1 MB")
+@pytest.mark.limit_leaks("2 MB")
+class TestClass:
+    def test_method(self): ...
+@pytest.mark.limit_memory("1 MB")
+@pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.limit_memory("2 MB"))])
+def test_good(x): ...
+"""
+    )
+    ran = runner.run("--memray")
+    assert ran.returncode == 4
+    for name in ("test_twice", "test_waived", "TestClass::test_method"):
+        assert f"test_it.py::{name}: two markers limit_" in ran.stderr
+    assert "test_good" not in ran.stderr
+
+
+def test_a_limit_that_nobody_enforced_is_no_pass(runner: Pytest) -> None:
+    """Added while the test ran, run in another way, or to be awaited: each says so."""
+    runner.write(
+        test_it="""
+import asyncio, pytest
+from membudget import limit_memory
+from workloads import *
+make_headroom()
+def test_added(request):
+    request.applymarker(pytest.mark.limit_memory("500 KB"))
+    large()
+@pytest.fixture
+def limited(request): request.applymarker(pytest.mark.limit_memory("500 KB"))
+def test_added_before(limited): large()
+@pytest.fixture
+def badly(request): request.applymarker(pytest.mark.limit_memory("5 XB"))
+def test_added_badly(badly): large()
+@pytest.mark.limit_memory("500 KB")
+def test_replaced(): large()
+@limit_memory("500 KB")
+def future(): return asyncio.new_event_loop().create_future()
+def test_future():
+    with pytest.raises(RuntimeError, match="returned a Future that has not run yet"):
+        future()
+""",
+        conftest="""
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name == "test_replaced":
+            item.runtest = item.function
+""",
+    )
+    ran = runner.run("--memray", "-W", "ignore")
+    ran.counts(failed=4, passed=1)
+    assert "MisuseError: a marker about memory was added to this test while it ran" in ran.stdout
+    assert "MisuseError: this test has a limit and was not measured" in ran.stdout
+    assert "Test was limited to 500.0KiB but allocated 1000.0KiB" in ran.lines
+    assert "limit_memory('5 XB'): '5 XB' is not a memory size" in ran.stdout
+    assert "INTERNALERROR" not in ran.stdout
+
+
+def test_options_that_would_do_nothing(runner: Pytest) -> None:
+    for option in ("--memray-default-limit=1 B", "--memray-json=m.json", "--memray-bin-path=k"):
+        ran = runner.run(option)
+        assert ran.returncode == 4
+        assert f"{option.partition('=')[0]} does nothing without --memray: give both" in ran.stderr
+    ran = runner.run("--memray", "--memray-default-limit=512000", MEMBUDGET_MOST_ALLOCATIONS="")
+    assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
+    ran = runner.run("--memray", MEMBUDGET="of")
+    assert ran.returncode == 4
+    assert "MEMBUDGET: 'of' is not on or off" in ran.stderr
+    ran = runner.run("--memray", "--memray-json=/dev/full")
+    assert ran.returncode == 4
+    assert "--memray-json: cannot write to '/dev/full': " in ran.stderr

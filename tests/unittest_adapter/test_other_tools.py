@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -193,7 +192,16 @@ def test_unittest_parallel(case: Path, level: str) -> None:
     assert peaks(case) == PEAKS
     assert done.stderr.count("MEMRAY REPORT") == 1
     assert done.stderr.count("Allocations results for") == 5
-    assert "Measured 5 tests" in done.stderr.splitlines()
+    assert "Measured 5 tests; 1 not measured: 1 skipped" in done.stderr.splitlines()
+    assert done.stderr.count("was limited to 500.0KiB") >= 2
+    # Without it, no worker writes over what another one has written.
+    (case / "memory.json").unlink()
+    done = run(
+        *(case, "-m", "unittest_parallel", "-j", "2", "--level", level),
+        *("--runner", "unittest_membudget.MemoryTestRunner"),
+    )
+    assert not (case / "memory.json").exists()
+    assert "memory.json was not written: this is one of several processes" in done.stderr
 
 
 def test_stestr(case: Path) -> None:
@@ -211,6 +219,23 @@ def test_stestr(case: Path) -> None:
     assert done.stdout.count("Test was limited to 500.0KiB but allocated 1000.0KiB") >= 2
     assert peaks(case) == {name: peak for name, peak in PEAKS.items() if "Three" in name}
     assert "Measured 2 tests" in done.stderr.splitlines()
+    # The options reach the classes that measure by themselves.
+    (case / "test_it.py").write_text(
+        PRELUDE + "class Three(MemoryTestCase):\n    def test_large(self): large()\n"
+    )
+    options = ["--memray-default-limit", "500 KB", "--most-allocations=0"]
+    if scanner_problem() is None:
+        options.append("--memray-bin-path=kept")
+    done = run(
+        case,
+        *("-m", "unittest_membudget.collect", *options, "--", "stestr", "run"),
+        PATH=f"{path}:/usr/bin:/bin",
+        HOME=str(case),
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Peak memory: 1000.0KiB (200% of the 500.0KiB limit) OVER" in done.stderr
+    if scanner_problem() is None:
+        assert len(list((case / "kept").iterdir())) == 1
     done = run(case, "-m", "unittest_membudget.collect", "no-such-command")
     assert done.returncode == 2
     assert "cannot run 'no-such-command'" in done.stderr
@@ -295,11 +320,8 @@ def test_django(django_project: Path, options: tuple[str, ...]) -> None:
     lines = done.stderr.splitlines()
     assert sum("Allocations results for" in line for line in lines) == 2
     assert "Limit waived: shop.tests.LimitedTest.test_waived (a reason)" in lines
-    last = next(line for line in lines if line.startswith("Measured"))
-    assert last.startswith("Measured 6 tests, shown 2: --most-allocations=0 shows all; 1 not meas")
-    # Python 3.12.1 starts no test that it skips; Django's workers then name the wrong tests.
-    if sys.version_info[:3] != (3, 12, 1):
-        assert last.endswith("1 not measured: 1 skipped")
+    last = "Measured 6 tests, shown 2: --most-allocations=0 shows all; 1 not measured: 1 skipped"
+    assert last in lines
     assert re.search(r"^MEMORY PROBLEMS: test_over \(shop.tests.LimitedTest", done.stderr, re.M)
     if scanner_problem() is None:
         assert len(list((django_project / "kept").glob("p-*.bin"))) == 6
@@ -316,3 +338,54 @@ def test_django_options(django_project: Path) -> None:
     done = run(django_project, "manage.py", "test", "--debug-sql", "-k", "over")
     assert "FAILED (failures=2)" in done.stderr, done.stderr
     assert "Measured 2 tests" in done.stderr.splitlines()
+
+
+def test_tests_of_one_id_are_told_apart(case: Path) -> None:
+    """As load_tests makes them with an argument: each has its own result, and its own capture."""
+    (case / "test_it.py").write_text(
+        PRELUDE
+        + """
+class Sized(unittest.TestCase):
+    def __init__(self, method, size=0):
+        super().__init__(method)
+        self.size = size
+    @limit_memory("100 KB")
+    def test_size(self): allocate(self.size)
+def load_tests(loader, tests, pattern):
+    return unittest.TestSuite([Sized("test_size", size) for size in (200_000, 300_000, 100)])
+"""
+    )
+    done = run(case, "-m", "unittest_membudget", "test_it")
+    assert "FAILED (failures=2)" in done.stderr
+    assert peaks(case) == {
+        "Sized.test_size": 200_000,
+        "Sized.test_size (2)": 300_000,
+        "Sized.test_size (3)": 100,
+    }
+    assert "Measured 3 tests" in done.stderr.splitlines()
+
+
+def test_what_tests_do_to_the_process_changes_nothing_that_is_reported(case: Path) -> None:
+    """A working directory that is changed, or gone; tests that are generators."""
+    (case / "test_it.py").write_text(
+        PRELUDE
+        + """
+import os, tempfile, warnings
+class Moves(unittest.TestCase):
+    def test_moves(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chdir(directory)
+            small()
+class Generates(unittest.TestCase):
+    def test_generator(self):
+        yield
+"""
+    )
+    done = run(case, "-m", "unittest_membudget", "test_it")
+    assert done.returncode == 0, done.stderr
+    assert set(peaks(case)) == {"Moves.test_moves"}
+    assert "Measured 1 test; 1 not measured: 1 nothing to measure" in done.stderr.splitlines()
+    done = run(case, "-m", "unittest_membudget", "test_it", "--memray-json=/dev/full")
+    assert done.returncode == 2
+    assert "Measured 1 test" in done.stderr
+    assert "--memray-json: cannot write to '/dev/full': " in done.stderr

@@ -71,6 +71,11 @@ class Outcomes(MemoryTestCase):
     @unittest.expectedFailure
     def test_unexpected_success(self): small()
 
+class Expected(MemoryTestCase):
+    @unittest.expectedFailure
+    @limit_memory("500 KB")
+    def test_fails(self): self.fail()
+
 class Subtests(MemoryTestCase):
     memory_limit = "500 KB"
     def test_over(self):
@@ -240,7 +245,7 @@ def load(n, *, times=1):
 class Asserts(MemoryTestCase):
     def test_callable(self):
         self.assertEqual(self.assertMemoryLimit("200 KB", load, 100_000, times=2), 100_000)
-        with self.assertRaisesRegex(AssertionError, "^Block was limited to 100.0KiB but"):
+        with self.assertRaisesRegex(AssertionError, "^load.. was limited to 100.0KiB but"):
             self.assertMemoryLimit("100 KB", load, 100_000, times=2)
     def test_message(self):
         with self.assertRaises(AssertionError) as caught:
@@ -259,8 +264,17 @@ class Asserts(MemoryTestCase):
         large()
     def test_bad_size(self):
         self.assertMemoryLimit("1 MBanana", load, 1)
+    def test_generator(self):
+        def generate(): yield bytearray(50_000)
+        with self.assertRaisesRegex(TypeError, "generate is a generator function"):
+            self.assertMemoryLimit("1 KB", generate)
+        with self.assertRaisesRegex(RuntimeError, "returned a generator that has not run yet"):
+            self.assertMemoryLimit("1 KB", lambda: generate())
     def test_bad_argument(self):
         self.assertMemoryLimit("1 MB", mesage="x")
+class SetTooLate(MemoryTestCase):
+    def setUp(self): self.memory_limit = "500 KB"
+    def test_large(self): large()
 class ShortMessages(MemoryTestCase):
     longMessage = False
     def test_message(self):
@@ -270,13 +284,14 @@ class ShortMessages(MemoryTestCase):
     done = run_python_in(
         tmp_path, "-m", "unittest", "test_it", environment={"PYTHONPATH": WORKLOADS}
     )
-    assert "FAILED (failures=1, errors=3)" in done.stderr, done.stderr
+    assert "FAILED (failures=1, errors=4)" in done.stderr, done.stderr
     assert "MisuseError: assertMemoryLimit() measured nothing: use it in a with statement" in (
         done.stderr
     )
     assert "InvalidSizeError: assertMemoryLimit: '1 MBanana' is not a memory size" in done.stderr
     assert "TypeError" in done.stderr
     assert "mesage" in done.stderr
+    assert "AttributeError: SetTooLate.memory_limit belongs to the class" in done.stderr
     assert "MemoryLimitExceeded: just this\n" in done.stderr
 
 

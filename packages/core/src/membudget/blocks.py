@@ -265,7 +265,7 @@ class Block(MarkedBlock):
                 __tracebackhide__ = _hide_unless_exceeded
                 with self._for_call(name):
                     result = func(*args, **kwargs)
-                    if isinstance(result, _WORK_TO_COME):
+                    if self._is_to_come(result):
                         _refuse_work_to_come(name, result)
                     return result
 
@@ -287,6 +287,12 @@ class Block(MarkedBlock):
     @property
     def _is_an_adapters(self) -> bool:
         return type(self) is Block
+
+    def _is_to_come(self, result: object) -> bool:
+        """Whether what a call returned has its work still to do, which no limit would see."""
+        if isinstance(result, _WORK_TO_COME):
+            return True
+        return self.budget.limits_anything and inspect.isawaitable(result)
 
     def _for_call(self, name: str) -> Block:
         subject = f"{name}()" if self._subject == "Block" else self._subject

@@ -36,7 +36,7 @@ class Option:
         metavar: stands for the value in ``--help``.
         least: the smallest value of an option that is a number.
         choices: the values of an option that is one of a few words.
-        check: takes the value of any other text and the source, and raises InvalidOptionError.
+        check: takes the value of any other text and the source, and returns the value to keep.
         only_for: the front end that has it; empty for all.
     """
 
@@ -46,7 +46,7 @@ class Option:
     metavar: str = ""
     least: int = 0
     choices: tuple[str, ...] = ()
-    check: Callable[[str, str], object] | None = None
+    check: Callable[[str, str], str] | None = None
     only_for: str = ""
 
     @property
@@ -77,8 +77,7 @@ class Option:
                 return number
             expected = f"a whole number, {self.least} or more"
         elif self.check is not None:
-            self.check(str(value), source)
-            return str(value)
+            return self.check(str(value), source)
         elif self.choices:
             if value in self.choices:
                 return str(value)
@@ -90,15 +89,17 @@ class Option:
         raise InvalidOptionError(f"{source}: {value!r} is not {expected}")
 
 
-def _check_size(size: str, source: str) -> None:
+def _check_size(size: str, source: str) -> str:
+    size = f"{size.strip()} B" if size.strip().isdecimal() else size  # bytes, as an int is in code
     try:
         parse_size(size, where=source)
     except InvalidSizeError as error:
         raise InvalidOptionError(str(error)) from error
+    return size
 
 
-def _check_output(path: str, source: str) -> None:
-    """Say early when a file cannot be written."""
+def _check_output(path: str, source: str) -> str:
+    """Say early when a file cannot be written; tests change the working directory."""
     directory = os.path.dirname(path) or os.curdir
     problem = None
     if not os.path.isdir(directory):
@@ -109,20 +110,23 @@ def _check_output(path: str, source: str) -> None:
         problem = "permission denied"
     if problem is not None:
         raise InvalidOptionError(f"{source}: cannot write to {path!r}: {problem}")
+    return os.path.abspath(path)
 
 
-def _check_directory(path: str, source: str) -> None:
+def _check_directory(path: str, source: str) -> str:
     """Say early when no directory can be there."""
     if not path or (os.path.lexists(path) and not os.path.isdir(path)):
         raise InvalidOptionError(f"{source}: {path!r} is not a directory")
+    return path
 
 
-def _check_prefix(prefix: str, source: str) -> None:
+def _check_prefix(prefix: str, source: str) -> str:
     if not prefix or len(os.fsencode(prefix)) > LONGEST_PREFIX or set(prefix) & {"/", "\0"}:
         raise InvalidOptionError(
             f"{source}: {prefix!r} cannot begin the name of a file: write 1 to {LONGEST_PREFIX} "
             f"bytes without a slash"
         )
+    return prefix
 
 
 _SWITCHES: Final = {
@@ -262,7 +266,8 @@ def resolve(
         values[option.name] = option.default
         for source, value in (
             (f"{config_name}: {option.name}", config.get(option.name)),
-            (option.variable, os.environ.get(option.variable)),
+            # CI files often set variables to nothing.
+            (option.variable, os.environ.get(option.variable) or None),
             (option.flag, command_line.get(option.name)),
         ):
             if value is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import pytest
@@ -40,12 +40,13 @@ def marked(item: pytest.Item) -> Marks:
     """
     measured = item.get_closest_marker(KEEPS_OUT) is None
     budget: Budget | None = None
-    # Those of pytest.param() are closest, and come behind those of the function in iter_markers().
-    closest = [*getattr(getattr(item, "callspec", None), "marks", ()), *item.iter_markers()]
-    for mark in closest:
+    for mark in _closest_first(item):
         if mark.name in _LIMITS:
             if not measured:
-                raise BadMarkerError(f"{_written(mark)}: {KEEPS_OUT} keeps this test unmeasured")
+                raise BadMarkerError(
+                    f"{_written(mark)}: {KEEPS_OUT} keeps this test unmeasured; mark it "
+                    f"{WAIVER} as well if that is meant"
+                )
             budget = _inside(budget, _parse(mark, _LIMITS[mark.name]), _written(mark))
         if mark.name == WAIVER:
             return Marks(budget, _parse(mark, _no_memory_limit), measured)
@@ -54,6 +55,38 @@ def marked(item: pytest.Item) -> Marks:
     if written.budget is not None:
         budget = _inside(budget, written.budget, f"{cls.__qualname__ if cls else ''}.{name}")
     return Marks(budget, written.waiver, written.measured and measured)
+
+
+def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark]:
+    """Yield the markers of a test: of pytest.param(), the function, its class and its bases, ..."""
+    for node in reversed(item.listchain()):
+        # pytest keeps those of a base class before those of the class, and those of pytest.param()
+        # behind those of the function.
+        yield from reversed(node.own_markers)
+
+
+def _check_ambiguity(item: pytest.Item) -> None:
+    """Refuse two markers of one kind in one place: nobody could say which one is closer."""
+    own = [mark for mark in item.own_markers if mark not in _parameter_marks(item)]
+    places: list[Iterable[pytest.Mark]] = [own, _parameter_marks(item)]
+    for cls in getattr(getattr(item, "cls", None), "__mro__", ()):
+        marks = vars(cls).get("pytestmark", ())
+        places.append(marks if isinstance(marks, (list, tuple)) else (marks,))
+    for place in places:
+        kinds = [
+            "limit_memory" if mark.name == WAIVER else mark.name
+            for mark in (getattr(mark, "mark", mark) for mark in place)
+            if mark.name in (LIMIT, LEAKS, WAIVER)
+        ]
+        for kind in set(kinds):
+            if kinds.count(kind) > 1:
+                raise BadMarkerError(
+                    f"two markers {kind} or {WAIVER} in one place: write one, with all its limits"
+                )
+
+
+def _parameter_marks(item: pytest.Item) -> list[pytest.Mark]:
+    return list(getattr(getattr(item, "callspec", None), "marks", ()))
 
 
 def _inside(closest: Budget | None, outer: Budget, where: str) -> Budget:
@@ -144,6 +177,7 @@ def _check_markers(items: Iterable[pytest.Item]) -> None:
             for mark in item.iter_markers():
                 if mark.name in _LIMITS:
                     _parse(mark, _LIMITS[mark.name])
+            _check_ambiguity(item)
             marked(item)
         except BadMarkerError as error:
             problems.append(f"{item.nodeid}: {error}")

@@ -17,8 +17,10 @@ from membudget import (
     Budget,
     KeptCaptures,
     LateAllocations,
+    Marks,
     Measurement,
     MemoryLimitExceeded,
+    MisuseError,
     RecordingError,
     Result,
     Run,
@@ -30,7 +32,7 @@ from membudget import (
     report_text,
 )
 
-from .budgets import marked
+from .budgets import KEEPS_OUT, BadMarkerError, marked
 
 SECTION = "memray-max-memory"
 LEAK_SECTION = "memray-leaked-memory"
@@ -115,8 +117,12 @@ class MeasuringPlugin:
                 if result.measurement.allocations
             ]
         elif self._settings.memray_json:
-            text = report_json.results_to_text(self._results)
-            Path(self._settings.memray_json).write_text(text, encoding="utf-8")
+            path = self._settings.memray_json
+            try:
+                Path(path).write_text(report_json.results_to_text(self._results), encoding="utf-8")
+            except OSError as error:
+                problem = f"--memray-json: cannot write to {path!r}: {error}"
+                raise pytest.UsageError(problem) from error
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -125,7 +131,7 @@ class MeasuringPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if not marked(item).measured:
+        if item.get_closest_marker(KEEPS_OUT) or not marked(item).measured:
             self._run.stop_recording()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -158,7 +164,9 @@ class MeasuringPlugin:
                 return (yield)
         # Around the function and nothing else: fixtures, and what plugins do, stay outside.
         with _function_replaced(item, block(function)):
-            return (yield)
+            outcome = yield
+        _check_enforced(item, marks, budget)
+        return outcome
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -167,7 +175,10 @@ class MeasuringPlugin:
         report = yield
         if call.when != "call":
             return report
-        marks = marked(item)
+        try:
+            marks = marked(item)
+        except BadMarkerError:  # of a fixture; the test has failed because of it
+            return report
         if marks.waiver is not None and marks.budget is None:
             setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
         if not marks.measured:
@@ -252,6 +263,21 @@ class MeasuringPlugin:
             terminalreporter.write_line(text)
 
 
+def _check_enforced(item: pytest.Item, marks: Marks, budget: Budget) -> None:
+    """Fail a test that passed, and whose limits nobody held against anything."""
+    __tracebackhide__ = True
+    if marked(item) != marks:
+        raise MisuseError(
+            "a marker about memory was added to this test while it ran, when its limits were "
+            "known already: add it in a fixture, or write 'with limit_memory(...)'"
+        )
+    if budget.limits_anything and _RESULT_KEY not in item.stash:
+        raise MisuseError(
+            "this test has a limit and was not measured: something ran its function in another "
+            "way than pytest does, such as a plugin that replaces item.runtest"
+        )
+
+
 def _kept_captures(config: pytest.Config, settings: Settings) -> KeptCaptures | None:
     """Return where to keep captures; a worker of pytest-xdist has the prefix of its run."""
     if not (settings.memray and settings.memray_bin_path):
@@ -283,5 +309,9 @@ def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
     if hasattr(report, _NOT_MEASURABLE_ATTRIBUTE):
         return "could not be measured"
     if report.when in ("setup", "call"):  # setUp of a TestCase is in its call
-        return "skipped" if report.skipped else "failed in setup" if report.failed else ""
+        if report.skipped:
+            return "skipped"
+        if report.failed:
+            return "failed in setup"
+        return "run by another plugin" if report.when == "call" else ""
     return "lost with a crashed worker"  # pytest-xdist reports these in no phase

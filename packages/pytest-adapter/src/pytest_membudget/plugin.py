@@ -73,21 +73,31 @@ def pytest_configure(config: pytest.Config) -> None:
             command_line={option.name: config.getoption(option.name) for option in OPTIONS},
             config_name=_file_name(config),
         )
+        measures = enforcement_is_on() and platform_is_supported()
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
     if not (settings.memray or settings.memray_enforce_markers == "always"):
+        _check_given_alone(config)
         return
     from .measuring import MeasuringPlugin, NotMeasuringPlugin
 
     config.pluginmanager.register(MarkerCheck(config), "membudget-markers")
     plugin: object = NotMeasuringPlugin()
-    if enforcement_is_on() and platform_is_supported():
+    if measures:
         try:
             plugin = MeasuringPlugin(config, settings)
         except InvalidOptionError as error:
             raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(plugin, "membudget-measuring")
+
+
+def _check_given_alone(config: pytest.Config) -> None:
+    """Refuse options that would do nothing; in a file, they wait for a run with --memray."""
+    for name in ("memray_default_limit", "memray_json", "memray_bin_path"):
+        if config.getoption(name) is not None:
+            flag = next(option.flag for option in OPTIONS if option.name == name)
+            raise pytest.UsageError(f"{flag} does nothing without --memray: give both")
 
 
 def _file_name(config: pytest.Config) -> str:

@@ -16,7 +16,7 @@ from membudget import (
     report_text,
 )
 
-from .collecting import listener_for
+from .collecting import asked_for
 from .marks import LIMIT_ATTRIBUTE, written_budget
 from .measuring import measured
 
@@ -62,10 +62,18 @@ class MemoryTestMixin:
         # A mistake shows when the class is made, not when its tests run.
         written_budget(cls, vars(cls).get(LIMIT_ATTRIBUTE))
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == LIMIT_ATTRIBUTE:
+            raise AttributeError(
+                f"{type(self).__qualname__}.{name} belongs to the class, and a test reads it "
+                f"before setUp: set it there, or use assertMemoryLimit"
+            )
+        super().__setattr__(name, value)
+
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test as ``TestCase.run`` does, its method in a block."""
         assert isinstance(self, unittest.TestCase)
-        with measured(self, listener_for(self)):
+        with measured(self, **asked_for(self)):
             return super().run(result)  # type: ignore[misc, no-any-return]
 
     @overload
@@ -122,8 +130,8 @@ class MemoryTestMixin:
         """
         assert isinstance(self, unittest.TestCase)
         if callable is not None:
-            with AssertedLimit(memory_budget(limit, where="assertMemoryLimit")):
-                return callable(*args, **kwargs)
+            block = AssertedLimit(memory_budget(limit, where="assertMemoryLimit"))
+            return block(callable)(*args, **kwargs)
         return self._asserted_limit(limit, **kwargs)
 
     def _asserted_limit(

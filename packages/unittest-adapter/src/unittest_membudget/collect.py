@@ -35,9 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     with run.collecting():
         try:
-            status = subprocess.run(command).returncode
+            process = subprocess.Popen(command)
         except OSError as error:
             parser.error(f"cannot run {command[0]!r}: {error}")
+        while True:
+            try:
+                status = process.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # the terminal has told the command as well; what it measured is reported
     run.report(sys.stderr)
     return status if status >= 0 else 128 - status
 

@@ -6,52 +6,109 @@ Plain data, one JSON document a line, in a directory that an environment variabl
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from membudget import LateAllocations, Measurement, Result, Verdict, report_json
+from membudget import (
+    KeptCaptures,
+    LateAllocations,
+    Measurement,
+    Result,
+    Settings,
+    Verdict,
+    find_settings,
+    report_json,
+)
 
 if TYPE_CHECKING:
     import unittest
-
-    from .measuring import Listener
 
 VARIABLE: Final = "MEMBUDGET_COLLECT"
 """Environment variable: the directory to which results are written instead of being reported."""
 
 
-def write_results(results: Iterable[Result]) -> None:
-    """Leave results to the process that reports."""
+@dataclass
+class Notes:
+    """What a run of tests knows about them besides their results.
+
+    Attributes:
+        waivers: the tests without a limit because of a waiver, with its reason.
+        failed: the tests that failed for another reason than their budget.
+        unmeasured: for the tests that were started, why they have no measurement if they have none.
+    """
+
+    waivers: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    unmeasured: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: Notes) -> None:
+        """Take what another run knows."""
+        self.waivers |= other.waivers
+        self.failed |= other.failed
+        self.unmeasured |= other.unmeasured
+
+
+def collects() -> bool:
+    """Whether another process reports what this one measures."""
+    return VARIABLE in os.environ
+
+
+def leave(results: Iterable[Result], notes: Notes) -> None:
+    """Leave what was measured to the process that reports."""
     path = Path(os.environ[VARIABLE], f"{os.getpid()}.jsonl")
     with path.open("a", encoding="utf-8") as file:
         for result in results:
-            file.write(json.dumps(report_json.result_to_json(result)) + "\n")
+            file.write(json.dumps({"result": report_json.result_to_json(result)}) + "\n")
+        written = {**asdict(notes), "failed": sorted(notes.failed)}
+        file.write(json.dumps({"notes": written}) + "\n")
 
 
-def listener_for(test: unittest.TestCase) -> Listener | None:
-    """Return who leaves the measurement of a test to the process that reports, if there is one."""
-    if VARIABLE not in os.environ:
-        return None
+def asked_for(test: unittest.TestCase) -> dict[str, Any]:
+    """Return how a class measures its test by itself, for the process that reports, if one does.
 
-    def write(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
-        write_results([Result(test.id(), measurement, verdict)])
+    As arguments for ``measuring.measured``.
+    """
+    if not collects():
+        return {}
+    settings = _settings()
+    name = test.id()
 
-    return write
+    def listener(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+        leave([Result(name, measurement, verdict)], Notes())
+
+    keep_capture = ""
+    if settings.memray_bin_path:
+        captures = KeptCaptures(settings.memray_bin_path, settings.memray_bin_prefix)
+        keep_capture = captures.path_of(name)
+    return {"listener": listener, "settings": settings, "keep_capture": keep_capture}
+
+
+@functools.cache
+def _settings() -> Settings:
+    return find_settings("unittest")
 
 
 class Collection:
-    """What processes wrote while :meth:`open` lasted; read it with :meth:`results`."""
+    """What processes left while :meth:`open` lasted.
+
+    Attributes:
+        results: what they measured.
+        notes: what they know about their tests besides.
+    """
 
     def __init__(self) -> None:
-        self._results: list[Result] = []
+        self.results: list[Result] = []
+        self.notes = Notes()
 
     @contextlib.contextmanager
     def open(self, environment: dict[str, str] | None = None) -> Iterator[None]:
-        """Collect the results of processes that are started meanwhile.
+        """Collect from processes that are started meanwhile.
 
         Args:
             environment: further variables that these processes see.
@@ -68,16 +125,18 @@ class Collection:
                         del os.environ[name]
                     else:
                         os.environ[name] = value
-                self._results = list(_read(directory))
+                self._read(directory)
 
-    def results(self) -> list[Result]:
-        """Return what was collected."""
-        return self._results
+    def _read(self, directory: str) -> None:
+        for path in sorted(Path(directory).glob("*.jsonl")):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                # A process that was killed may have left half a line.
+                with contextlib.suppress(json.JSONDecodeError):
+                    self._take(json.loads(line))
 
-
-def _read(directory: str) -> Iterator[Result]:
-    for path in sorted(Path(directory).glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            # A process that was killed may have left half a line.
-            with contextlib.suppress(json.JSONDecodeError):
-                yield report_json.result_from_json(json.loads(line))
+    def _take(self, data: dict[str, Any]) -> None:
+        if "result" in data:
+            self.results.append(report_json.result_from_json(data["result"]))
+        else:
+            notes = data["notes"]
+            self.notes.add(Notes(notes["waivers"], set(notes["failed"]), notes["unmeasured"]))

@@ -23,7 +23,7 @@ from membudget import (
     report_text,
 )
 
-from .collecting import listener_for
+from .collecting import asked_for
 from .marks import CLASS_BUDGET, RUNS_MEASURED, marks_of
 
 # unittest leaves out the frames of modules with this name from tracebacks.
@@ -86,9 +86,9 @@ def measured(
         return
     name: str = test._testMethodName
     method = getattr(test, name, None)
-    marks = marks_of(type(test), name)
     # unittest makes tests without a method for modules it cannot import.
-    if method is None or not marks.measured:
+    marks = marks_of(type(test), name)
+    if method is None or not _can_be_measured(marks, method):
         yield False
         return
     if measures(method):  # pytest does
@@ -114,19 +114,26 @@ def measured(
                 delattr(test, attribute)
 
 
+def _can_be_measured(marks: Marks, method: Callable[..., Any]) -> bool:
+    """Whether there is something to measure: a generator runs nothing when unittest calls it."""
+    is_generator = inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method)
+    return marks.measured and not (is_generator and marks.budget is None)
+
+
 def _in_block(
     method: Callable[..., Any], marks: Marks, measuring: _Measuring
 ) -> Callable[..., Any]:
     own, bare = budget_of(method)
     # Below another decorator, a budget is enforced where it stands, in a block of its own.
     enforced = own if own is not None and bare == method else Budget()
-    budget = marks.budget or Budget()
-    waived = marks.waiver is not None
 
     def in_block() -> Callable[..., Any]:
         # Made when the test is called: by then, all who asked are known.
+        budget = marks.budget or Budget()
+        if marks.waiver is None:
+            budget = budget.or_default(measuring.default)
         block = Block(
-            (budget if waived else budget.or_default(measuring.default)).without(enforced),
+            budget.without(enforced),
             subject="Test",
             trace=measuring.trace,
             always_allocations=bool(measuring.listeners),
@@ -149,6 +156,10 @@ def _in_block(
         def run(*args: Any) -> Any:
             return in_block()(*args)
 
+    # What decorators above the budget have left, such as that a failure is expected.
+    for name, value in getattr(method, "__dict__", {}).items():
+        if name.startswith("__unittest_"):
+            setattr(run, name, value)
     return run
 
 
@@ -163,7 +174,7 @@ def put_budget_on(cls: type[unittest.TestCase], budget: Budget) -> None:
     def run_in_block(
         self: unittest.TestCase, result: unittest.TestResult | None = None
     ) -> unittest.TestResult | None:
-        with measured(self, listener_for(self)):
+        with measured(self, **asked_for(self)):
             finished: unittest.TestResult | None = run(self, result)
             return finished
 

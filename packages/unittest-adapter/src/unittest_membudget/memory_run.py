@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import multiprocessing
 import sys
 import unittest
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from membudget import (
+    InvalidOptionError,
     KeptCaptures,
     LateAllocations,
     Measurement,
@@ -28,10 +29,12 @@ from membudget import (
 )
 
 from . import collecting
+from .collecting import Notes
 from .marks import marks_of
 from .measuring import measured
 
 _WIDTH: Final = 70
+_UNKNOWN: Final = "ended without a measurement"
 
 
 class MemoryRun:
@@ -57,9 +60,9 @@ class MemoryRun:
         self._measuring = contextlib.ExitStack()
         self._recording = False
         self._measures_here = True
-        self._waivers: dict[str, str] = {}
-        self._failed: set[str] = set()
-        self._unmeasured: dict[str, str] = {}  # reasons, of tests that may still be measured
+        self._notes = Notes()
+        self._names: dict[int, str] = {}  # of the tests that run, by identity
+        self._times: Counter[str] = Counter()
 
     def begin(self) -> None:
         """Begin, if that has not happened."""
@@ -73,8 +76,8 @@ class MemoryRun:
             self._recording = False
             self._measuring.close()
             self._run.end()
-            if collecting.VARIABLE in os.environ:
-                collecting.write_results(self.results)
+            if collecting.collects():
+                collecting.leave(self.results, self._notes)
 
     @property
     def results(self) -> list[Result]:
@@ -83,13 +86,13 @@ class MemoryRun:
 
     def start_test(self, test: unittest.TestCase) -> None:
         """Measure a test from here on."""
-        name = test.id()
+        if not self._measures_here:
+            return  # its process takes note of it
+        name = self._new_name(test)
         marks = marks_of(type(test), getattr(test, "_testMethodName", ""))
         if marks.waiver is not None and marks.budget is None:
-            self._waivers[name] = marks.waiver
-        self._unmeasured[name] = "not measured"
-        if not self._measures_here:
-            return
+            self._notes.waivers[name] = marks.waiver
+        self._notes.unmeasured[name] = _UNKNOWN
 
         def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
             self._run.add(name, measurement, verdict, late)
@@ -98,29 +101,45 @@ class MemoryRun:
             measured(test, keep, self.settings, keep_capture=self._run.path_of(name))
         )
         if not measures:
-            self._unmeasured[name] = "no_memray"
+            self._notes.unmeasured[name] = "nothing to measure" if marks.measured else "no_memray"
             self._run.stop_recording()
 
     def stop_test(self, test: unittest.TestCase) -> None:
         """Measure the test no more."""
         self._measuring.close()
+        self._names.pop(id(test), None)
+
+    def _new_name(self, test: unittest.TestCase) -> str:
+        """Name a test that starts; tests of one id, made at run time, are told apart."""
+        name = test.id()
+        self._times[name] += 1
+        if self._times[name] > 1:
+            name = f"{name} ({self._times[name]})"
+        self._names[id(test)] = name
+        return name
+
+    def _name(self, test: unittest.TestCase) -> str:
+        return self._names.get(id(test)) or test.id()
 
     def saw_skip(self, test: unittest.TestCase) -> None:
         """Take note that a test was skipped."""
-        self._unmeasured[test.id()] = "skipped"
+        if self._measures_here:
+            self._notes.unmeasured[self._name(test)] = "skipped"
 
     def saw_failure(self, test: unittest.TestCase, error: BaseException | None) -> None:
         """Take note of why a test failed."""
         test = getattr(test, "test_case", test)  # of a subtest
-        name = test.id()
         if isinstance(error, MemoryLimitExceeded):
-            self.over_budget.add(name)
+            self.over_budget.add(test.id())
             return
-        self._failed.add(name)
-        if self._unmeasured.get(name) == "not measured":
+        if not self._measures_here:
+            return
+        name = self._name(test)
+        self._notes.failed.add(name)
+        if self._notes.unmeasured.get(name) == _UNKNOWN:
             not_measurable = isinstance(error, RecordingError)
             reason = "could not be measured" if not_measurable else "failed in setup"
-            self._unmeasured[name] = reason
+            self._notes.unmeasured[name] = reason
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
@@ -136,12 +155,9 @@ class MemoryRun:
                 yield
         finally:
             self._measures_here = True
-            self.add_results(collection.results())
-
-    def add_results(self, results: Iterable[Result]) -> None:
-        """Take results of other processes."""
-        for result in results:
-            self._run.add_result(result)
+            self._notes.add(collection.notes)
+            for result in collection.results:
+                self._run.add_result(result)
 
     def report(self, stream: Any, n_tests: int = 0) -> None:
         """Write the JSON file and the report, as far as they are asked for.
@@ -150,15 +166,24 @@ class MemoryRun:
             stream: what to write the report to.
             n_tests: how many tests the run had, those that never started as well.
         """
-        if collecting.VARIABLE in os.environ:
+        if collecting.collects():
             return
-        if self.settings.memray_json:
-            text = report_json.results_to_text(self.results)
-            Path(self.settings.memray_json).write_text(text, encoding="utf-8")
         if not self.settings.hide_memray_summary:
             for line in self._report_lines(stream, n_tests):
                 stream.write(f"{line}\n")
             stream.flush()
+        path = self.settings.memray_json
+        if path and multiprocessing.parent_process() is not None:
+            stream.write(
+                f"{path} was not written: this is one of several processes. Run the tool with "
+                f"python -m unittest_membudget.collect\n"
+            )
+        elif path:
+            try:
+                Path(path).write_text(report_json.results_to_text(self.results), encoding="utf-8")
+            except OSError as error:
+                problem = f"--memray-json: cannot write to {path!r}: {error}"
+                raise InvalidOptionError(problem) from error
 
     def _report_lines(self, stream: Any, n_tests: int) -> Iterator[str]:
         yield f"\n{f' {report_text.TITLE} ':=^{_WIDTH}}"
@@ -172,8 +197,8 @@ class MemoryRun:
             self.results,
             most_allocations=self.settings.most_allocations,
             symbols=report_text.can_show_symbols(getattr(stream, "stream", sys.stderr)),
-            failed=self._failed,
-            waivers=self._waivers,
+            failed=self._notes.failed,
+            waivers=self._notes.waivers,
         ):
             yield line.text
         if self.settings.memray_margins:
@@ -183,16 +208,15 @@ class MemoryRun:
         yield from report_text.summary_lines(
             len(self.results),
             self.settings.most_allocations,
-            waivers=self._waivers,
+            waivers=self._notes.waivers,
             unmeasured=self._reasons(n_tests),
             captures="" if captures is None else captures.pattern,
         )
 
     def _reasons(self, n_tests: int) -> Counter[str]:
-        reasons = Counter(
-            reason for name, reason in self._unmeasured.items() if name not in self._run
-        )
-        n_not_run = n_tests - len(self._unmeasured)
+        unmeasured = self._notes.unmeasured
+        reasons = Counter(reason for name, reason in unmeasured.items() if name not in self._run)
+        n_not_run = n_tests - len(unmeasured)
         if n_not_run > 0:
             reasons["not run"] = n_not_run
         return reasons

@@ -7,7 +7,6 @@ the process ends.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
-from .files import path_of, temporary_file, written_length
+from .files import path_of, temporary_file, truncate, written_length
 
 if TYPE_CHECKING:
     import memray
@@ -130,7 +129,8 @@ class Capture:
             raise TrackerConflictError(
                 "cannot measure: another memray.Tracker is active in this process, and memray "
                 "allows one at a time. It may come from 'memray run', from pytest-memray, or from "
-                "a 'with memray.Tracker(...)' around this block; take one of the two away"
+                "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
+                "that uses memray itself is marked with no_memray"
             ) from error
         except OSError as error:
             self._tracker = None
@@ -213,7 +213,7 @@ class Capture:
         Its reader looks for the end backwards, byte by byte.
         """
         try:
-            os.ftruncate(self._file.fileno(), written_length(self._file))
+            truncate(self._file, written_length(self._file))
         except OSError as error:
             # Such as a program that closes all files that it does not know.
             raise CaptureError(f"the capture cannot be read: {error}") from error

@@ -1,17 +1,43 @@
 """Temporary files without a name, where the system can open such a file a second time (Linux).
 
 Nobody else can remove or change one, and it is gone when the process is, however that ends.
+
+The functions of the system are taken when this module is imported, and kept where nobody replaces
+them: tests mock ``open`` and ``os``, or put a fake file system in their place, whose file numbers
+belong to other files of the process.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
 import sys
 import tempfile
-from typing import IO
+from collections.abc import Callable
+from typing import IO, Any, Final, cast
 
 # Through /proc.
 _UNNAMED_FILES = sys.platform == "linux"
+
+
+class _Real:
+    """The functions of the system, in a class: out of reach for what mocks modules."""
+
+    open: Final = staticmethod(os.open)
+    truncate: Final = staticmethod(os.ftruncate)
+    file: Final = io.FileIO
+    named: Final = tempfile.NamedTemporaryFile
+    flags: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_EXCL
+    made_flags: Final = os.O_CREAT | os.O_RDWR | os.O_EXCL
+    write_flags: Final = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+    stat: Final = staticmethod(os.stat)
+    read_flags: Final = os.O_RDONLY
+    end: Final = os.SEEK_END
+    unlink: Final = staticmethod(os.unlink)
+    directory: Final[Callable[[], str]] = staticmethod(tempfile.gettempdir)
+    unsupported: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 def temporary_file() -> IO[bytes]:
@@ -21,8 +47,46 @@ def temporary_file() -> IO[bytes]:
         OSError: the temporary directory cannot be written.
     """
     if _UNNAMED_FILES:
-        return tempfile.TemporaryFile(prefix="membudget-")
-    return tempfile.NamedTemporaryFile(prefix="membudget-")
+        return cast(IO[bytes], _Real.file(_open_unnamed(), "r+b"))
+    return cast(IO[bytes], _Real.named(prefix="membudget-"))
+
+
+def _open_unnamed() -> int:
+    directory = _Real.directory()
+    try:
+        return _Real.open(directory, _Real.flags, 0o600)
+    except OSError as error:
+        if error.errno not in _Real.unsupported:
+            raise
+    # A file system that knows no files without a name: this one loses its name at once.
+    path = f"{directory}/membudget-{next(tempfile._get_candidate_names())}"  # type: ignore[attr-defined]
+    descriptor = _Real.open(path, _Real.made_flags, 0o600)
+    _Real.unlink(path)
+    return descriptor
+
+
+def open_to_read(path: str) -> IO[bytes]:
+    """Return the file at ``path``, open for reading.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return cast(IO[bytes], _Real.file(_Real.open(path, _Real.read_flags), "rb"))
+
+
+def open_to_write(path: str) -> IO[bytes]:
+    """Return the file at ``path``, made or emptied, open for writing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    return cast(IO[bytes], _Real.file(_Real.open(path, _Real.write_flags, 0o666), "wb"))
+
+
+def remove(path: str) -> None:
+    """Take away a file that was being written, if it is one that can be."""
+    if stat.S_ISREG(_Real.stat(path).st_mode):
+        _Real.unlink(path)
 
 
 def path_of(file: IO[bytes], pid: int | None = None) -> str:
@@ -32,10 +96,19 @@ def path_of(file: IO[bytes], pid: int | None = None) -> str:
     return file.name
 
 
-def written_length(file: IO[bytes]) -> int:
+def truncate(file: IO[bytes], length: int) -> None:
+    """Cut ``file`` to ``length`` bytes.
+
+    Raises:
+        OSError: it was closed.
+    """
+    _Real.truncate(file.fileno(), length)
+
+
+def written_length(file: IO[Any]) -> int:
     """Return the length of ``file`` without the zero bytes at its end."""
     step = 1 << 16
-    end = file.seek(0, os.SEEK_END)
+    end = file.seek(0, _Real.end)
     while end > 0:
         begin = max(0, end - step)
         file.seek(begin)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..errors import CaptureError
+from .files import open_to_write, remove
 from .marks import Alphabet
 from .query import BlockQuery
 from .scanner import Scanner, scanner_problem
@@ -28,11 +27,9 @@ def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
         scanner = Scanner(capture, alphabet)
     except ValueError as error:
         raise CaptureError(f"this version of memray writes it in another way: {error}") from error
-    kept = Path(query.keep_as)
-    try:
-        with kept.open("wb") as file:
+    with open_to_write(query.keep_as) as file:
+        try:
             scanner.write_block(query, file.fileno())
-    except BaseException:
-        if kept.is_file():
-            kept.unlink()
-        raise
+        except BaseException:
+            remove(query.keep_as)
+            raise

@@ -25,7 +25,7 @@ from ..report.json import (
     measurement_from_json,
     measurement_to_json,
 )
-from .files import written_length
+from .files import temporary_file, written_length
 from .marks import Alphabet
 from .query import BlockQuery
 from .reading import read_block
@@ -42,15 +42,19 @@ class ReaderProcess:
                 "a block that ends inside another one is read by a second Python process, and "
                 "sys.executable does not say how to start one"
             )
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN.format(module=__name__), json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            # Ctrl-C in a terminal goes to the whole process group; this one ends with its input.
-            start_new_session=True,
-        )
+        self._errors = temporary_file()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _MAIN.format(module=__name__), json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                # Ctrl-C in a terminal goes to the whole process group; this ends with its input.
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close_errors()
+            raise
         self._busy = False
         atexit.register(self.close)
 

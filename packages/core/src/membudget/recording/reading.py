@@ -14,6 +14,7 @@ from ..checks import holds, may_leak
 from ..errors import CaptureError
 from ..model import Allocation, Measurement
 from .accounting import Account
+from .files import open_to_read
 from .marks import Alphabet
 from .query import BlockQuery
 from .replay import Replay
@@ -86,7 +87,7 @@ class _ScannedBlock:
         self._alphabet = alphabet
         self._query = query
         with contextlib.ExitStack() as opened:
-            self._capture = opened.enter_context(open(path, "rb"))
+            self._capture = opened.enter_context(open_to_read(path))
             self._scanner = self._new_scanner()
             self.close = opened.pop_all().close
 

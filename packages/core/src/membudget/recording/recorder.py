@@ -29,7 +29,7 @@ import weakref
 from dataclasses import replace
 from typing import Final
 
-from ..checks import holds
+from ..checks import holds, judge
 from ..errors import CaptureError, MisuseError, NotKeptWarning
 from ..model import Allocation, Budget, Measurement, TraceSettings
 from .capture import import_memray
@@ -176,11 +176,13 @@ class Recorder:
                 if segment is None:
                     raise CaptureError("the capture of this block was lost before the block ended")
                 account = segment.scan(query)
-                if account is not None:
-                    measurement = checked(account).measurement
-                    if holds(measurement, query.budget):
-                        return measurement, segment.later(query, account)
-                measurement = self._read_in_full(segment, query)
+                if account is None:
+                    measurement = self._read_in_full(segment, query)
+                    return measurement, LateAllocations(query, measurement.allocations)
+                measurement = checked(account).measurement
+                if holds(measurement, query.budget):
+                    return measurement, segment.later(query, account)
+                measurement = self._with_stacks(segment, query, measurement)
                 return measurement, LateAllocations(query, measurement.allocations)
             finally:
                 try:
@@ -188,6 +190,17 @@ class Recorder:
                         self._keep(self._segment, query)
                 finally:
                     self._close(query.serial)
+
+    def _with_stacks(
+        self, segment: Segment, query: BlockQuery, measurement: Measurement
+    ) -> Measurement:
+        """Return a measurement with its stacks; without them where the figures alone decide."""
+        try:
+            return self._read_in_full(segment, query)
+        except Exception:  # such as in a test that mocks open(), which memray's reader calls
+            if judge(measurement, query.budget).within:
+                raise
+            return measurement
 
     def _keep(self, segment: Segment, query: BlockQuery) -> None:
         try:

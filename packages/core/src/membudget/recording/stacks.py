@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model import Allocation, Frame
-from .files import path_of, temporary_file
+from .files import open_to_read, path_of, temporary_file
 from .scanner import PackedAlive, write_peak
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _read_reduced(path: str, peak: Peak) -> tuple[Allocation, ...] | None:
 
     if not isinstance(peak.alive, PackedAlive):
         return None
-    with open(path, "rb") as capture, temporary_file() as reduced:
+    with open_to_read(path) as capture, temporary_file() as reduced:
         if not write_peak(capture.fileno(), reduced.fileno(), peak.start_index, peak.alive):
             return None
         with contextlib.closing(memray.FileReader(path_of(reduced))) as reader:

@@ -304,7 +304,7 @@ def _judged(result: Result, figure: Figure, text: str, waiver: str | None = None
 
 
 def _is_near(limit: Limit, measured: int) -> bool:
-    return 100 * measured >= NEAR_PERCENT * limit.maximum
+    return 0 < NEAR_PERCENT * limit.maximum <= 100 * measured
 
 
 def _of_limit(limit: Limit, measured: int) -> str:
