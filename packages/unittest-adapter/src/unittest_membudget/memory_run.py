@@ -59,6 +59,7 @@ class MemoryRun:
         self._run = Run(settings.most_allocations, captures)
         self._measuring = contextlib.ExitStack()
         self._recording = False
+        self._left = False
         self._measures_here = True
         self._notes = Notes()
         self._names: dict[int, str] = {}  # of the tests that run, by identity
@@ -76,8 +77,9 @@ class MemoryRun:
             self._recording = False
             self._measuring.close()
             self._run.end()
-            if collecting.collects():
-                collecting.leave(self.results, self._notes)
+        if collecting.collects() and not self._left:
+            self._left = True
+            collecting.leave(self.results, self._notes)
 
     @property
     def results(self) -> list[Result]:
