@@ -23,7 +23,7 @@ LAYERS = [
     {"model"},
     {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing"},
-    {"blocks", "config_file"},
+    {"blocks", "config_file", "decorations"},
     {"limits", "runs", "kept_captures"},
     {"doctor"},
     {"__main__"},

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from conftest import in_subprocess
+from membudget.recording.scanner import scanner_problem
+
+# Without it, each of these is a CaptureError: memray's reader opens its file with what is mocked.
+pytestmark = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
 
 
 @in_subprocess

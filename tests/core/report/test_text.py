@@ -6,11 +6,9 @@ import io
 from typing import Any
 
 from membudget import Allocation, Budget, Frame, Limit, Measurement, Result, judge
+from membudget.report.failure import exceeded_line, exceeded_message, exceeded_section
 from membudget.report.text import (
     can_show_symbols,
-    exceeded_line,
-    exceeded_message,
-    exceeded_section,
     report_lines,
     summary_lines,
 )

@@ -9,9 +9,10 @@
 Measured by memray, which runs with CPython on Linux and macOS.
 """
 
-from .blocks import Block, budget_of, measures
+from .blocks import Block
 from .checks import judge
 from .config_file import find_settings
+from .decorations import budget_of, measures
 from .errors import (
     CaptureError,
     FilterError,
@@ -49,6 +50,7 @@ from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
 from .plugins import marks_of
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
+from .report import failure as report_failure
 from .report import json as report_json
 from .report import text as report_text
 from .runs import Run
@@ -103,6 +105,7 @@ __all__ = [
     "memory_budget",
     "parse_size",
     "platform_is_supported",
+    "report_failure",
     "report_json",
     "report_text",
     "resolve",

@@ -1,6 +1,6 @@
 """A block and its budget: what ``limit_memory``, ``measure_memory`` and the adapters share.
 
-Enters and leaves the recording, judges, raises; and puts budgets on functions.
+Enters and leaves the recording, judges, raises; and runs functions in blocks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, T
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from .checks import judge
+from .decorations import BUDGET_ATTRIBUTE, Decoration, budget_of
 from .errors import MemoryLimitExceeded, MisuseError, NotMeasuredError, RecordingError
 from .model import Budget, Measurement, TraceSettings, Verdict
 from .options import enforcement_is_on
@@ -22,7 +23,7 @@ from .plugins import plugin_manager
 from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
-from .report.text import exceeded_message
+from .report.failure import exceeded_message
 
 if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
@@ -34,8 +35,6 @@ OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], object
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
 # a traceback begins at the user's code.
 __unittest = True
-
-_BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
 
 
 class Block(MarkedBlock):
@@ -53,7 +52,7 @@ class Block(MarkedBlock):
             such as ``memray flamegraph``; empty for not to. One that cannot be written is a
             :class:`NotKeptWarning`.
         message: makes the text of an exceeded budget; by default
-            :func:`membudget.report_text.exceeded_message`.
+            :func:`membudget.report_failure.exceeded_message`.
         on_measured: called with the measurement and the verdict of each block, also when its body
             raises, before an exceeded budget does; and with its allocations at the peak, for
             :meth:`Run.add`.
@@ -271,7 +270,7 @@ class Block(MarkedBlock):
 
         if self.budget.limits_anything or self._is_an_adapters:
             bare = func if self._adapters_may_take_over else None
-            setattr(wrapper, _BUDGET_ATTRIBUTE, _Decoration(self.budget, wrapper, bare))
+            setattr(wrapper, BUDGET_ATTRIBUTE, Decoration(self.budget, wrapper, bare))
         return cast(F, wrapper)
 
     def _with_inner(self, func: F) -> F | None:
@@ -341,52 +340,3 @@ def _refuse_work_to_come(name: str, result: Any) -> None:
 def _hide_unless_exceeded(excinfo: Any) -> bool:
     """Leave our frame out of pytest's traceback, unless nothing would be left of it."""
     return not isinstance(excinfo.value, MemoryLimitExceeded)
-
-
-class _Decoration:
-    """Says that a function has a budget; decorators around that function inherit it.
-
-    Attributes:
-        budget: the budget.
-        wrapper: the function that enforces it.
-        bare: what ``wrapper`` runs, for an adapter that enforces the budget itself; None where the
-            budget stays, because an adapter enforces it already.
-    """
-
-    __slots__ = ("bare", "budget", "wrapper")
-
-    def __init__(self, budget: Budget, wrapper: Any, bare: Any) -> None:
-        self.budget = budget
-        self.wrapper = wrapper
-        self.bare = bare
-
-
-def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., Any]]:
-    """Take the budget off a decorated function, for an adapter that runs it in its own block.
-
-    Args:
-        func: a function or a bound method.
-
-    Returns:
-        The budget of the function or None, and the function without that budget. A budget that
-        cannot be taken off, because it lies below another decorator or an adapter enforces it, is
-        returned with ``func`` itself.
-    """
-    decoration = getattr(func, _BUDGET_ATTRIBUTE, None)
-    if not isinstance(decoration, _Decoration):
-        return None, func
-    if decoration.bare is None or getattr(func, "__func__", func) is not decoration.wrapper:
-        return decoration.budget, func
-    instance = getattr(func, "__self__", None)
-    bare = decoration.bare if instance is None else decoration.bare.__get__(instance)
-    return decoration.budget, bare
-
-
-def measures(func: Callable[..., Any]) -> bool:
-    """Whether an adapter has put a block around a function, so that another one need not."""
-    decoration = getattr(func, _BUDGET_ATTRIBUTE, None)
-    return (
-        isinstance(decoration, _Decoration)
-        and decoration.bare is None
-        and getattr(func, "__func__", func) is decoration.wrapper
-    )

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from .errors import InvalidOptionError, InvalidSizeError
 from .model import Budget, Limit, TraceSettings
-from .report.text import N_FRAMES
+from .report.failure import N_FRAMES
 from .sizes import parse_size
 
 ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"

@@ -28,6 +28,7 @@ from membudget import (
     Verdict,
     budget_of,
     enforcement_is_on,
+    report_failure,
     report_json,
     report_text,
 )
@@ -95,7 +96,7 @@ class MeasuringPlugin:
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         verbosity = config.get_verbosity("memray")
         self._n_allocations = (
-            None if verbosity > 1 else 0 if verbosity < 0 else report_text.N_ALLOCATIONS
+            None if verbosity > 1 else 0 if verbosity < 0 else report_failure.N_ALLOCATIONS
         )
 
     @pytest.hookimpl(optionalhook=True)
@@ -197,8 +198,8 @@ class MeasuringPlugin:
             if raised.verdict == result.verdict:
                 # The test's own budget: its one line and its section say all there is to say.
                 # A block inside the test keeps its traceback, which shows which one it was.
-                report.longrepr = report_text.exceeded_line("Test", result.verdict)
-                section = report_text.exceeded_section(
+                report.longrepr = report_failure.exceeded_line("Test", result.verdict)
+                section = report_failure.exceeded_section(
                     "Test",
                     raised.measurement,
                     raised.verdict,

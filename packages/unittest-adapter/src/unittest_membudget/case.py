@@ -13,7 +13,7 @@ from membudget import (
     MisuseError,
     Verdict,
     memory_budget,
-    report_text,
+    report_failure,
 )
 
 from .collecting import asked_for
@@ -161,7 +161,7 @@ def _message(
     test: unittest.TestCase, msg: Any, subject: str, measurement: Measurement, verdict: Verdict
 ) -> str:
     """Put the user's ``msg`` where unittest puts it, in the first line."""
-    line, *details = report_text.exceeded_message(subject, measurement, verdict).splitlines()
+    line, *details = report_failure.exceeded_message(subject, measurement, verdict).splitlines()
     return "\n".join([test._formatMessage(msg, line), *details])
 
 

@@ -20,7 +20,7 @@ from membudget import (
     Verdict,
     budget_of,
     measures,
-    report_text,
+    report_failure,
 )
 
 from .collecting import asked_for
@@ -41,7 +41,7 @@ class _Measuring:
         self.listeners: list[Listener] = []
         self.trace: TraceSettings | None = None
         self.default = Budget()
-        self.n_frames = report_text.N_FRAMES
+        self.n_frames = report_failure.N_FRAMES
         self.keep_capture = ""
 
     def add(self, listener: Listener | None, settings: Settings | None, keep_capture: str) -> None:
@@ -138,7 +138,7 @@ def _in_block(
             trace=measuring.trace,
             always_allocations=bool(measuring.listeners),
             keep_capture=measuring.keep_capture,
-            message=functools.partial(report_text.exceeded_message, n_frames=measuring.n_frames),
+            message=functools.partial(report_failure.exceeded_message, n_frames=measuring.n_frames),
             on_measured=measuring.tell,
         )
         return block(bare)

@@ -28,7 +28,8 @@ class _Real:
     open: Final = staticmethod(os.open)
     truncate: Final = staticmethod(os.ftruncate)
     file: Final = io.FileIO
-    named: Final = tempfile.NamedTemporaryFile
+    named: Final[Any] = staticmethod(tempfile.NamedTemporaryFile)
+    nameless: Final[Any] = staticmethod(tempfile.TemporaryFile)
     flags: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_EXCL
     made_flags: Final = os.O_CREAT | os.O_RDWR | os.O_EXCL
     write_flags: Final = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
@@ -49,6 +50,15 @@ def temporary_file() -> IO[bytes]:
     if _UNNAMED_FILES:
         return cast(IO[bytes], _Real.file(_open_unnamed(), "r+b"))
     return cast(IO[bytes], _Real.named(prefix="membudget-"))
+
+
+def private_file() -> IO[bytes]:
+    """Return a new temporary file that has no name anywhere, and cannot be opened by one.
+
+    Raises:
+        OSError: the temporary directory cannot be written.
+    """
+    return temporary_file() if _UNNAMED_FILES else cast(IO[bytes], _Real.nameless())
 
 
 def _open_unnamed() -> int:

@@ -25,7 +25,7 @@ from ..report.json import (
     measurement_from_json,
     measurement_to_json,
 )
-from .files import temporary_file, written_length
+from .files import private_file, written_length
 from .marks import Alphabet
 from .query import BlockQuery
 from .reading import read_block
@@ -42,7 +42,7 @@ class ReaderProcess:
                 "a block that ends inside another one is read by a second Python process, and "
                 "sys.executable does not say how to start one"
             )
-        self._errors = temporary_file()
+        self._errors = private_file()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN.format(module=__name__), json.dumps(sys.path)],

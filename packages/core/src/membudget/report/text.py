@@ -9,21 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TextIO
 
-from ..model import Allocation, Excess, Figure, Frame, Limit, Measurement, Result, Verdict
+from ..model import Allocation, Figure, Limit, Result
 from ..sizes import format_size
+from .failure import FIGURE_WORDS, amount, leaks_of, site_of
 
 TITLE: Final = "MEMRAY REPORT"
 N_FUNCTIONS: Final = 5
 """How many of the biggest allocating functions a report shows for each test."""
-N_ALLOCATIONS: Final = 10
-"""How many allocations a failure lists."""
-N_FRAMES: Final = 5
-"""How many frames of the stack trace of each it shows."""
-
 NEAR_PERCENT: Final = 90
 """From how many percent of its limit on a test is near it."""
-_NOISE: Final = 1000
-"""A failure lists no allocation that is smaller than this part of the peak."""
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
@@ -44,156 +38,6 @@ def can_show_symbols(stream: TextIO) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-class _Words(NamedTuple):
-    """How a limit on a figure reads: "limited to 5 {of}but {did} 6{what}"."""
-
-    of: str
-    did: str
-    what: str
-    exactly: str
-
-
-_WORDS: Final[dict[Figure, _Words]] = {
-    "peak_bytes": _Words("", "allocated", "", "at the peak"),
-    "total_bytes": _Words(" in total", "allocated", " in total", "in total"),
-    "n_allocations": _Words("", "made", "", ""),
-    "retained_bytes": _Words(" retained", "retained", "", "retained"),
-}
-
-
-def exceeded_line(subject: str, verdict: Verdict) -> str:
-    """Return one line that says which limits were exceeded.
-
-    Args:
-        subject: what was limited: ``"Test"``, ``"Block"``, ``"load()"``.
-        verdict: a verdict with at least one exceeded limit.
-    """
-    parts = [*map(_exceeded, verdict.excesses), *_leaked(verdict)]
-    return f"{subject} was {'; '.join(parts)}"
-
-
-def _leaked(verdict: Verdict) -> Iterator[str]:
-    limit = verdict.budget.leaks
-    if verdict.leaks and limit is not None:
-        n_leaks = len(verdict.leaks)
-        locations = "1 location" if n_leaks == 1 else f"{n_leaks} locations"
-        largest = format_size(verdict.leaks[0].size_bytes)
-        more = f"more: {largest}" if n_leaks == 1 else f"more, the largest {largest}"
-        yield (
-            f"allowed to leak {format_size(limit.maximum)} per location but {locations} "
-            f"leaked {more}"
-        )
-
-
-def _exceeded(excess: Excess) -> str:
-    words = _WORDS[excess.limit.figure]
-    limit, measured = _told_apart(excess)
-    return f"limited to {limit}{words.of} but {words.did} {measured}{words.what}"
-
-
-def exceeded_section(
-    subject: str,
-    measurement: Measurement,
-    verdict: Verdict,
-    *,
-    n_frames: int = N_FRAMES,
-    n_allocations: int | None = N_ALLOCATIONS,
-) -> str:
-    """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations.
-
-    Args:
-        subject: what was limited.
-        measurement, verdict: of the block.
-        n_frames: how many frames of each stack trace to show, the innermost ones.
-        n_allocations: how many allocations to list; None for all, 0 for no list.
-    """
-    first = (
-        f"{subject} is using {measured}{words.what} out of limit of {limit}{words.of}"
-        for excess in verdict.excesses
-        for words in [_WORDS[excess.limit.figure]]
-        for limit, measured in [_told_apart(excess)]
-    )
-    leaked = (f"{subject} was {line}" for line in _leaked(verdict))
-    return "\n".join([*first, *leaked, *_details(measurement, verdict, n_frames, n_allocations)])
-
-
-def exceeded_message(
-    subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
-) -> str:
-    """Return the whole text of an exceeded budget, for an exception; see the two above."""
-    details = _details(measurement, verdict, n_frames, N_ALLOCATIONS)
-    return "\n".join([exceeded_line(subject, verdict), *details])
-
-
-def _told_apart(excess: Excess) -> tuple[str, str]:
-    """Return the limit and what was measured: in bytes where they would look the same."""
-    figure = excess.limit.figure
-    limit, measured = _shown(figure, excess.limit.maximum), _shown(figure, excess.measured)
-    if limit == measured:
-        return _exact(figure, excess.limit.maximum), _exact(figure, excess.measured)
-    return limit, measured
-
-
-def _shown(figure: Figure, value: int) -> str:
-    return _exact(figure, value) if figure == "n_allocations" else format_size(value)
-
-
-def _plain(figure: Figure, value: int) -> str:
-    return f"{value:,}" if figure == "n_allocations" else format_size(value)
-
-
-def _exact(figure: Figure, value: int) -> str:
-    unit = "allocation" if figure == "n_allocations" else "byte"
-    return f"{value:,} {unit}{'' if value == 1 else 's'}"
-
-
-def _details(
-    measurement: Measurement, verdict: Verdict, n_frames: int, n_allocations: int | None
-) -> Iterator[str]:
-    figures = [excess.limit.figure for excess in verdict.excesses]
-    for excess in verdict.excesses:
-        yield _exactly(excess)
-    if n_allocations == 0:
-        return
-    if verdict.leaks:
-        yield "List of leaked allocations: "
-        yield from _listed(verdict.leaks, n_frames, n_allocations)
-    if figures not in ([], ["retained_bytes"]):
-        # A total and a count have no list of their own: what was alive at once says most of them.
-        yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
-        yield from _listed(measurement.allocations, n_frames, n_allocations)
-    if "retained_bytes" in figures:
-        yield "Still alive at the end: "
-        yield from _listed(measurement.retained, n_frames, n_allocations)
-
-
-def _exactly(excess: Excess) -> str:
-    figure, maximum = excess.limit.figure, excess.limit.maximum
-    percent = f" ({100 * excess.over / maximum:.1f}%)" if maximum else ""
-    exactly = f"{_exact(figure, excess.measured)} {_WORDS[figure].exactly}".rstrip()
-    return (
-        f"Exactly {exactly}, {_exact(figure, excess.over)}{percent} over the limit of "
-        f"{_exact(figure, maximum)}"
-    )
-
-
-def _listed(
-    allocations: tuple[Allocation, ...], n_frames: int, n_allocations: int | None
-) -> Iterator[str]:
-    shown = allocations[:n_allocations]
-    if n_allocations is not None:
-        all_bytes = sum(allocation.size_bytes for allocation in allocations)
-        shown = tuple(one for one in shown if one.size_bytes * _NOISE >= all_bytes)
-    for allocation in shown:
-        yield f"\t- {_innermost(allocation)} -> {format_size(allocation.size_bytes)}"
-        for frame in allocation.stack[1:n_frames]:
-            yield f"\t    called by {_place(frame)}"
-    if len(allocations) > len(shown):
-        rest = allocations[len(shown) :]
-        n_bytes = sum(allocation.size_bytes for allocation in rest)
-        yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
 
 
 def report_lines(
@@ -275,7 +119,7 @@ def _result_lines(
     if result.verdict.budget.limit_of("retained_bytes") is not None:
         retained = f"Retained memory: {format_size(measurement.retained_bytes)}"
         yield _judged(result, "retained_bytes", label("📌", retained))
-    for leaked in _leaked(result.verdict):
+    for leaked in leaks_of(result.verdict):
         yield Line(label("💧", f"It was {leaked}"), "over")
     bars = _histogram(measurement.size_histogram, _BARS if symbols else _PLAIN_BARS)
     yield Line(label("📊", f"Histogram of allocation sizes: |{bars}|"))
@@ -333,8 +177,8 @@ def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
     for limit, result in sorted(limits, key=lambda one: (-used(*one), one[1].name)):
         measured = getattr(result.measurement, limit.figure)
         share = f"{100 * used(limit, result):.0f}%" if limit.maximum else "-"
-        amounts = f"{_plain(limit.figure, measured)} of {_plain(limit.figure, limit.maximum)}"
-        what = _WORDS[limit.figure].exactly or "allocations"
+        amounts = f"{amount(limit.figure, measured)} of {amount(limit.figure, limit.maximum)}"
+        what = FIGURE_WORDS[limit.figure].exactly or "allocations"
         over, near = measured > limit.maximum, _is_near(limit, measured)
         line = f"{share:>7}  {result.name}: {amounts} {what}"
         yield Line(line, "over" if over else "near" if near else "")
@@ -344,17 +188,9 @@ def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:
     """Sum allocations that end in the same line of code, largest first."""
     sizes: dict[str, int] = {}
     for allocation in allocations:
-        place = _innermost(allocation)
+        place = site_of(allocation)
         sizes[place] = sizes.get(place, 0) + allocation.size_bytes
     return sorted(sizes.items(), key=lambda item: -item[1])
-
-
-def _innermost(allocation: Allocation) -> str:
-    return _place(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
-
-
-def _place(frame: Frame) -> str:
-    return f"{frame.function}:{frame.filename}:{frame.lineno}"
 
 
 def _cut(place: str, room: int) -> str:

@@ -1,0 +1,177 @@
+"""What an exceeded budget says: the text of a failure, for every front end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from ..model import Allocation, Excess, Figure, Frame, Measurement, Verdict
+from ..sizes import format_size
+
+N_ALLOCATIONS: Final = 10
+"""How many allocations a failure lists."""
+N_FRAMES: Final = 5
+"""How many frames of the stack trace of each it shows."""
+_NOISE: Final = 1000
+"""A failure lists no allocation that is smaller than this part of the peak."""
+
+
+class _Words(NamedTuple):
+    """How a limit on a figure reads: "limited to 5 {of}but {did} 6{what}"."""
+
+    of: str
+    did: str
+    what: str
+    exactly: str
+
+
+FIGURE_WORDS: Final[dict[Figure, _Words]] = {
+    "peak_bytes": _Words("", "allocated", "", "at the peak"),
+    "total_bytes": _Words(" in total", "allocated", " in total", "in total"),
+    "n_allocations": _Words("", "made", "", ""),
+    "retained_bytes": _Words(" retained", "retained", "", "retained"),
+}
+
+
+def exceeded_line(subject: str, verdict: Verdict) -> str:
+    """Return one line that says which limits were exceeded.
+
+    Args:
+        subject: what was limited: ``"Test"``, ``"Block"``, ``"load()"``.
+        verdict: a verdict with at least one exceeded limit.
+    """
+    parts = [*map(_exceeded, verdict.excesses), *leaks_of(verdict)]
+    return f"{subject} was {'; '.join(parts)}"
+
+
+def leaks_of(verdict: Verdict) -> Iterator[str]:
+    """Yield what was leaked, as the end of a line, if anything was."""
+    limit = verdict.budget.leaks
+    if verdict.leaks and limit is not None:
+        n_leaks = len(verdict.leaks)
+        locations = "1 location" if n_leaks == 1 else f"{n_leaks} locations"
+        largest = format_size(verdict.leaks[0].size_bytes)
+        more = f"more: {largest}" if n_leaks == 1 else f"more, the largest {largest}"
+        yield (
+            f"allowed to leak {format_size(limit.maximum)} per location but {locations} "
+            f"leaked {more}"
+        )
+
+
+def _exceeded(excess: Excess) -> str:
+    words = FIGURE_WORDS[excess.limit.figure]
+    limit, measured = _told_apart(excess)
+    return f"limited to {limit}{words.of} but {words.did} {measured}{words.what}"
+
+
+def exceeded_section(
+    subject: str,
+    measurement: Measurement,
+    verdict: Verdict,
+    *,
+    n_frames: int = N_FRAMES,
+    n_allocations: int | None = N_ALLOCATIONS,
+) -> str:
+    """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations.
+
+    Args:
+        subject: what was limited.
+        measurement, verdict: of the block.
+        n_frames: how many frames of each stack trace to show, the innermost ones.
+        n_allocations: how many allocations to list; None for all, 0 for no list.
+    """
+    first = (
+        f"{subject} is using {measured}{words.what} out of limit of {limit}{words.of}"
+        for excess in verdict.excesses
+        for words in [FIGURE_WORDS[excess.limit.figure]]
+        for limit, measured in [_told_apart(excess)]
+    )
+    leaked = (f"{subject} was {line}" for line in leaks_of(verdict))
+    return "\n".join([*first, *leaked, *_details(measurement, verdict, n_frames, n_allocations)])
+
+
+def exceeded_message(
+    subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
+) -> str:
+    """Return the whole text of an exceeded budget, for an exception; see the two above."""
+    details = _details(measurement, verdict, n_frames, N_ALLOCATIONS)
+    return "\n".join([exceeded_line(subject, verdict), *details])
+
+
+def _told_apart(excess: Excess) -> tuple[str, str]:
+    """Return the limit and what was measured: in bytes where they would look the same."""
+    figure = excess.limit.figure
+    limit, measured = _shown(figure, excess.limit.maximum), _shown(figure, excess.measured)
+    if limit == measured:
+        return _exact(figure, excess.limit.maximum), _exact(figure, excess.measured)
+    return limit, measured
+
+
+def _shown(figure: Figure, value: int) -> str:
+    return _exact(figure, value) if figure == "n_allocations" else format_size(value)
+
+
+def amount(figure: Figure, value: int) -> str:
+    """Return the value of a figure, as a size or a plain number."""
+    return f"{value:,}" if figure == "n_allocations" else format_size(value)
+
+
+def _exact(figure: Figure, value: int) -> str:
+    unit = "allocation" if figure == "n_allocations" else "byte"
+    return f"{value:,} {unit}{'' if value == 1 else 's'}"
+
+
+def _details(
+    measurement: Measurement, verdict: Verdict, n_frames: int, n_allocations: int | None
+) -> Iterator[str]:
+    figures = [excess.limit.figure for excess in verdict.excesses]
+    for excess in verdict.excesses:
+        yield _exactly(excess)
+    if n_allocations == 0:
+        return
+    if verdict.leaks:
+        yield "List of leaked allocations: "
+        yield from _listed(verdict.leaks, n_frames, n_allocations)
+    if figures not in ([], ["retained_bytes"]):
+        # A total and a count have no list of their own: what was alive at once says most of them.
+        yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
+        yield from _listed(measurement.allocations, n_frames, n_allocations)
+    if "retained_bytes" in figures:
+        yield "Still alive at the end: "
+        yield from _listed(measurement.retained, n_frames, n_allocations)
+
+
+def _exactly(excess: Excess) -> str:
+    figure, maximum = excess.limit.figure, excess.limit.maximum
+    percent = f" ({100 * excess.over / maximum:.1f}%)" if maximum else ""
+    exactly = f"{_exact(figure, excess.measured)} {FIGURE_WORDS[figure].exactly}".rstrip()
+    return (
+        f"Exactly {exactly}, {_exact(figure, excess.over)}{percent} over the limit of "
+        f"{_exact(figure, maximum)}"
+    )
+
+
+def _listed(
+    allocations: tuple[Allocation, ...], n_frames: int, n_allocations: int | None
+) -> Iterator[str]:
+    shown = allocations[:n_allocations]
+    if n_allocations is not None:
+        all_bytes = sum(allocation.size_bytes for allocation in allocations)
+        shown = tuple(one for one in shown if one.size_bytes * _NOISE >= all_bytes)
+    for allocation in shown:
+        yield f"\t- {site_of(allocation)} -> {format_size(allocation.size_bytes)}"
+        for frame in allocation.stack[1:n_frames]:
+            yield f"\t    called by {_place(frame)}"
+    if len(allocations) > len(shown):
+        rest = allocations[len(shown) :]
+        n_bytes = sum(allocation.size_bytes for allocation in rest)
+        yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
+
+
+def site_of(allocation: Allocation) -> str:
+    """Return where memory was allocated: function, file and line."""
+    return _place(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
+
+
+def _place(frame: Frame) -> str:
+    return f"{frame.function}:{frame.filename}:{frame.lineno}"
