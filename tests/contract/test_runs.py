@@ -80,12 +80,12 @@ def as_unittest(name: str) -> str:
     return name.replace(".py::", ".").replace("::", ".")
 
 
-def ran(directory: Path, *arguments: str) -> Ran:
+def ran(directory: Path, *arguments: str, environment: dict[str, str] | None = None) -> Ran:
     done = run_python_in(
         directory,
         *arguments,
         *("--memray-json=memory.json", "--native"),
-        environment={"PYTHONPATH": str(HERE)},
+        environment={"PYTHONPATH": str(HERE), **(environment or {})},
     )
     output = done.stdout + done.stderr
     assert done.returncode == 1, output
@@ -113,13 +113,14 @@ def texts(output: str) -> dict[str, list[str]]:
     for number, line in enumerate(lines):
         line = re.sub(r"^E +", "", line)
         if re.match(r"(Test|Block) was limited to ", line):
-            end = next(n for n in range(number, len(lines)) if not lines[n].strip())
+            end = next((n for n in range(number, len(lines)) if not lines[n].strip()), len(lines))
             rest = [re.sub(r"^E +", "", one) for one in lines[number + 1 : end]]
             details = [one.strip() for one in rest if re.match(r"Exactly |\t?- |\s+called by", one)]
             found.setdefault(line, details)
     return found
 
 
+@pytest.mark.parametrize("environment", [{}, {"CI": "true"}], ids=["", "on a CI server"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -132,14 +133,17 @@ def texts(output: str) -> dict[str, list[str]]:
     ],
     ids=lambda options: " ".join(options) or "no options",
 )
-def test_pytest_and_unittest_say_the_same(options: tuple[str, ...], tmp_path: Path) -> None:
+def test_pytest_and_unittest_say_the_same(
+    options: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+) -> None:
     if "--memray-bin-path=kept" in options and scanner_problem() is not None:
         pytest.skip("there is no scanner")
     (tmp_path / "test_it.py").write_text(TESTS)
     unit = ran(tmp_path, "-m", "unittest_membudget", *options, "test_it")
     for file in tmp_path.glob("kept/*"):
         file.unlink()
-    py = ran(tmp_path, "-m", "pytest", "-p", "no:cacheprovider", "--memray", *options)
+    pytest_arguments = ("-m", "pytest", "-p", "no:cacheprovider", "--memray", *options)
+    py = ran(tmp_path, *pytest_arguments, environment=environment)
     assert len(unit.results) == 12
     traces_objects = "--trace-python-allocators" in options
     for name, result in unit.results.items():
