@@ -19,12 +19,12 @@ ADAPTERS = {
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
     {"errors"},
-    {"sizes"},
+    {"sizes", "phases"},
     {"model"},
-    {"checks", "options", "hookspecs", "plugins", "report"},
-    {"recording", "testing"},
+    {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
+    {"recording", "testing", "garbage", "calls"},
     {"blocks", "config_file", "decorations"},
-    {"limits", "runs", "kept_captures"},
+    {"limits", "phased", "runs", "kept_captures"},
     {"doctor"},
     {"__main__"},
     {"membudget"},

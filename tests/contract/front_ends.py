@@ -141,16 +141,18 @@ class Scenario:
     environment: tuple[tuple[str, str], ...] = ()
     attribute: bool = True  # whether the limit can be written as memory_limit
     limiter: str = "limit_memory"
+    calls_twice: bool = False  # measures the second call: a block has one only
 
     def fill(self, template: str, **more: str) -> str:
         call = "await workload()" if self.asynchronous else "workload()"
+        warm_up = "asyncio.run(workload())" if self.asynchronous else "workload()"
         values = {
             "workload": self.workload,
             "limit": self.limit,
             "call": call,
             "define": "async def" if self.asynchronous else "def",
             "run": "asyncio.run(run_async())" if self.asynchronous else "run()",
-            "warm_up": "asyncio.run(workload())" if self.asynchronous else "workload()",
+            "warm_up": warm_up if not self.calls_twice else "pass",
             "anyio": "@pytest.mark.anyio" if self.asynchronous else "",
             **more,
         }
@@ -252,7 +254,11 @@ def normalized(text: str) -> str:
         line = re.sub(r"^(E   +)?(\w+\.)*MemoryLimitExceeded: ", "", line.strip())
         line = re.sub(r"^E\s+", "", line)
         line = re.sub(r"^(Test|Block|run\(\)) (was (limited|allowed))", r"It \2", line)
-        line = re.sub(r"^.*(say what is limited|, allocations: .* is no)", r"It was \1", line)
+        line = re.sub(
+            r"^.*(say what is limited|, allocations: .* is no|='\w+' matches no|is not a p)\w*",
+            r"It was \1",
+            line,
+        )
         line = re.sub(r"^- (\w+):.*/(\w+\.py:\d+)", r"- \1:\2", line)
         if re.match(r"It was|Exactly |List of|Alive at|Still alive|- ", line):
             lines.append(line)

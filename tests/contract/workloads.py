@@ -11,6 +11,7 @@ import asyncio
 import mmap
 import threading
 
+import elsewhere
 from memray._test import MemoryAllocator
 
 KIB = 1024
@@ -85,6 +86,39 @@ def garbage() -> None:
 def mapping() -> None:
     """Map 256 KiB and unmap them."""
     mmap.mmap(-1, 256 * KIB).close()
+
+
+def mixed() -> None:
+    """100 KiB of this module's, then 1000 KiB of another one's."""
+    allocate(100 * KIB)
+    elsewhere.allocate(1000 * KIB)
+
+
+_cache: list[MemoryAllocator] = []
+
+
+def fills_a_cache() -> None:
+    """100 KiB each time, and 1000 KiB that stay the first time."""
+    if not _cache:
+        allocator = MemoryAllocator()
+        allocator.malloc(1000 * KIB)
+        _cache.append(allocator)
+    allocate(100 * KIB)
+
+
+def pauses() -> None:
+    """A block inside that leaves 200 KiB out, of another thread; around it, they count."""
+    from membudget import limit_memory
+
+    with limit_memory("130 KB") as inner:
+        allocate(100 * KIB)
+        with inner.paused():
+            thread = threading.Thread(target=allocate, args=(200 * KIB,))
+            thread.start()
+            thread.join()
+        allocate(50 * KIB)
+    assert 100 * KIB <= inner.peak_bytes < 103 * KIB, inner.measurement
+    assert 150 * KIB <= inner.total_bytes < 156 * KIB, inner.measurement
 
 
 def raises_within() -> None:

@@ -503,3 +503,298 @@ def test_a_generator_that_is_closed_early_still_exceeds() -> None:
 def test_misuse_is_a_runtime_error() -> None:
     assert issubclass(MisuseError, RuntimeError)
     assert issubclass(limit_memory, Block)
+
+
+@in_subprocess
+def test_whose_memory_counts() -> None:
+    """Of a package, without a module, in another thread, inside another block."""
+    import threading
+
+    import elsewhere
+    from membudget import measure_memory
+    from workloads import KIB, allocate, make_headroom, mixed
+
+    make_headroom()
+    mixed()
+    for outer in (measure_memory(), measure_memory(ignore="json")):
+        with outer:
+            with measure_memory(only="elsewhere") as theirs:
+                mixed()
+            with measure_memory(ignore="elsewhere.*", only="*/contract/*") as ours:
+                mixed()
+            with measure_memory(only="elsewhere", current_thread_only=True) as own:
+                thread = threading.Thread(target=elsewhere.allocate, args=(50 * KIB,))
+                thread.start()
+                thread.join()
+                elsewhere.allocate(10 * KIB)
+                allocate(99 * KIB)
+        assert (theirs.peak_bytes, theirs.n_allocations) == (1000 * KIB, 1)
+        assert (ours.peak_bytes, ours.n_allocations) == (100 * KIB, 1)
+        assert own.peak_bytes == 10 * KIB
+        assert outer.total_bytes >= 2359 * KIB
+    with measure_memory(only="elsewhere") as alone:
+        mixed()
+    assert alone.measurement == theirs.measurement
+
+
+@in_subprocess
+def test_frames_around_a_block_do_not_decide() -> None:
+    """The module that has the block is in no stack but through its own lines."""
+    from membudget import measure_memory
+    from workloads import KIB, allocate, make_headroom
+
+    make_headroom()
+    allocate(1)
+
+    def outermost() -> int:
+        with measure_memory(only="workloads") as memory:
+            data = bytearray(200 * KIB)
+            allocate(100 * KIB)
+            del data
+        return memory.peak_bytes
+
+    # runpy, which runs this test, has called all of it.
+    assert outermost() == 100 * KIB
+    with measure_memory(ignore="runpy") as memory:
+        allocate(100 * KIB)
+    assert memory.peak_bytes == 100 * KIB
+
+
+@in_subprocess
+def test_stacks_of_an_exceeded_limit_are_those_that_count() -> None:
+    from membudget import MemoryLimitExceeded, limit_memory
+    from workloads import make_headroom, mixed
+
+    make_headroom()
+    mixed()
+    try:
+        with limit_memory("10 KB", ignore="elsewhere"):
+            mixed()
+    except MemoryLimitExceeded as error:
+        (allocation,) = error.measurement.allocations
+        assert {frame.function for frame in allocation.stack} >= {"mixed", "allocate"}
+    else:
+        raise AssertionError
+
+
+@in_subprocess
+def test_a_plugin_leaves_allocations_out() -> None:
+    """In every block, while it is registered."""
+    from membudget import FilterError, Stack, hookimpl, measure_memory, plugin_manager
+    from workloads import KIB, make_headroom, mixed
+
+    class Suite:
+        @hookimpl
+        def membudget_keep_allocation(self, stack: Stack) -> bool | None:
+            return False if "elsewhere" in str(stack.frames) else None
+
+    make_headroom()
+    mixed()
+    suite = Suite()
+    plugin_manager().register(suite)
+    with measure_memory() as outer:
+        with measure_memory() as inner:
+            mixed()
+        mixed()
+    assert (outer.peak_bytes, outer.n_allocations) == (100 * KIB, 2)
+    assert (inner.peak_bytes, inner.n_allocations) == (100 * KIB, 1)
+
+    class Broken:
+        @hookimpl
+        def membudget_keep_allocation(self, stack: Stack) -> bool:
+            raise ZeroDivisionError("broken")
+
+    broken = Broken()
+    plugin_manager().register(broken)
+    try:
+        with measure_memory() as memory:
+            mixed()
+    except FilterError as error:
+        assert "broken" in str(error)
+        assert isinstance(error.__cause__, ZeroDivisionError)
+        assert memory.measurement is None
+    else:
+        raise AssertionError
+    plugin_manager().unregister(broken)
+    plugin_manager().unregister(suite)
+    with measure_memory() as memory:
+        mixed()
+    assert memory.peak_bytes == 1000 * KIB
+
+
+@in_subprocess
+def test_stretches_that_are_left_out() -> None:
+    """What is allocated there counts in neither direction; what was allocated before is freed."""
+    import threading
+
+    from membudget import Measurement, MisuseError, measure_memory
+    from memray._test import MemoryAllocator
+    from workloads import KIB, allocate, make_headroom
+
+    make_headroom()
+    before, inside = MemoryAllocator(), MemoryAllocator()
+    with measure_memory() as outer, measure_memory() as memory:
+        before.malloc(100 * KIB)
+        with memory.paused():
+            inside.malloc(1000 * KIB)
+            before.free()
+            with memory.paused():
+                allocate(1)
+            allocate(1)
+        allocate(50 * KIB)
+        inside.free()
+        allocate(60 * KIB)
+    assert memory.measurement is not None
+    assert memory.peak_bytes == 100 * KIB
+    assert (memory.total_bytes, memory.n_allocations) == (210 * KIB, 3)
+    assert outer.total_bytes == 1210 * KIB + 2
+
+    with measure_memory() as memory:
+        for _ in range(1000):
+            with memory.paused():
+                allocate(10 * KIB)
+        allocate(20 * KIB)
+    assert memory.peak_bytes == 20 * KIB
+    assert memory.n_allocations == 1
+
+    # Two threads whose stretches overlap.
+    with measure_memory() as memory:
+        with memory.paused():
+            thread = threading.Thread(target=memory.paused().__enter__)
+            thread.start()
+            thread.join()
+            allocate(KIB)
+        allocate(KIB)
+        memory.go_on()
+        memory._n_paused = 0
+        allocate(2 * KIB)
+    assert 2 * KIB <= memory.total_bytes < 2 * KIB + 600
+
+    for misuse in (measure_memory(), memory):
+        try:
+            misuse.paused().__enter__()
+        except MisuseError as error:
+            assert "inside of the block" in str(error)
+        else:
+            raise AssertionError
+    memory = measure_memory()
+    stretch = memory.paused()
+    try:
+        with memory:
+            stretch.__enter__()
+    except MisuseError as error:
+        assert "did not end" in str(error)
+    else:
+        raise AssertionError
+    assert memory.measurement is None
+    stretch.__exit__(None, None, None)
+    with measure_memory() as empty:
+        pass
+    assert empty.measurement == Measurement(0, 0, 0, 0)
+
+
+@in_subprocess
+def test_stable_figures_of_the_same_work() -> None:
+    """Whatever fills free lists, caches and the collector's generations before."""
+    import gc
+    import json
+    import random
+
+    from membudget import Measurement, measure_memory
+
+    document = json.dumps([{"id": n, "tags": [str(n)] * 3} for n in range(300)])
+    calls = []
+
+    @measure_memory(stable=True)
+    def decorated() -> object:
+        calls.append(1)
+        return json.loads(document)
+
+    def disturb() -> list[object]:
+        made: list[object] = [[] for _ in range(random.randrange(5000))]
+        for item in made:
+            assert isinstance(item, list)
+            item.append(item)
+        return made[::7]
+
+    measured = set()
+    kept = []
+    with measure_memory(stable=True):  # a function is called once before, a block is not
+        json.loads(document)
+    for _ in range(10):
+        kept.append(disturb())
+        with measure_memory(stable=True) as memory:
+            result = json.loads(document)
+        del result
+        measured.add((memory.peak_bytes, memory.total_bytes, memory.n_allocations))
+    peaks = {peak for peak, _, _ in measured}
+    assert max(peaks) - min(peaks) <= max(peaks) / 1000, measured
+    decorated()
+    assert len(calls) == 2
+    with measure_memory(stable=True) as empty:
+        pass
+    assert empty.measurement == Measurement(0, 0, 0, 0)
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    with measure_memory(stable=True):
+        pass
+    assert gc.get_freeze_count() == frozen  # the program's own
+    gc.unfreeze()
+    gc.disable()
+    with measure_memory(stable=True) as memory:
+        for _ in range(2000):
+            cycle: list[object] = []
+            cycle.append(cycle)
+    del cycle
+    assert not gc.isenabled()
+    # Cycles were collected before the end, though the program collects none.
+    assert memory.retained_bytes < memory.peak_bytes / 100
+
+
+@in_subprocess
+def test_the_first_call_of_stable_functions() -> None:
+    """Called once before; also async; its exception is the caller's; switched off, called once."""
+    import asyncio
+    import os
+
+    from membudget import limit_memory, measure_memory
+    from membudget.options import enforcement_is_on
+
+    calls: list[int] = []
+
+    @limit_memory("1 MB", stable=True)
+    async def run(n: int) -> int:
+        calls.append(n)
+        await asyncio.sleep(0)
+        return len(calls)
+
+    assert asyncio.run(run(5)) == 2
+    assert calls == [5, 5]
+
+    @measure_memory(stable=True)
+    def fails() -> None:
+        calls.append(0)
+        raise LookupError("the caller's")
+
+    try:
+        fails()
+    except LookupError as error:
+        assert str(error) == "the caller's"
+    assert calls == [5, 5, 0]
+    os.environ["MEMBUDGET"] = "off"
+    enforcement_is_on.cache_clear()
+    assert asyncio.run(run(6)) == 4
+
+
+def test_phases_are_those_of_a_test() -> None:
+    """A limit that counts a setup that nobody sees would always hold."""
+    with pytest.raises(MisuseError, match="nothing here knows of their phases"):
+        limit_memory("1 KB", include="setup,call").__enter__()
+    decorated = limit_memory("1 KB", include="setup")(test_phases_are_those_of_a_test)
+    with pytest.raises(MisuseError, match="write it above the class"):
+        decorated()
+    for wrong in ("", "setup,cleanup", "all", None, 3, "setup;call"):
+        if wrong is not None:
+            with pytest.raises(InvalidLimitError, match="does not name phases of a test"):
+                limit_memory("1 KB", include=wrong)  # type: ignore[arg-type]

@@ -22,6 +22,8 @@ def test_defaults() -> None:
         stacks=5,
         memray_default_limit="",
         memray_enforce_markers="enabled",
+        memray_stable=False,
+        memray_include="call",
         memray_margins=False,
         memray_json="",
         memray_bin_path="",

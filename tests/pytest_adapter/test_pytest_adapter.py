@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,16 @@ def test_good(): ...
 def test_e(): ...
 @pytest.mark.limit_memory(retained="many")
 def test_f(): ...
+@pytest.mark.limit_memory("1 MB", include="setup,cleanup")
+def test_h(): ...
+@pytest.mark.limit_memory("1 MB", only=[])
+def test_i(): ...
+@pytest.mark.limit_memory("1 MB", ignore=["a", 3])
+def test_j(): ...
+@pytest.mark.limit_memory("1 MB", stable="yes")
+def test_k(): ...
+@pytest.mark.limit_leaks("1 KB", current_thread_only=1)
+def test_l(): ...
 @pytest.mark.limit_memory(total="1 MB")
 class TestG:
     @pytest.mark.limit_memory("1 MB", current_thread_only=True)
@@ -162,6 +173,14 @@ def test_d(x): ...
         in ran.stderr
     )
     assert "test_it.py::test_b: @pytest.mark.limit_memory(): say what is limited" in ran.stderr
+    for test, problem in (
+        ("test_h", "include: 'setup,cleanup' does not name phases"),
+        ("test_i", "only: [] is not a pattern"),
+        ("test_j", "ignore: 3 is not a pattern"),
+        ("test_k", "stable: 'yes' is neither True nor False"),
+        ("test_l", "current_thread_only: 1 is neither True nor False"),
+    ):
+        assert re.search(f"::{test}: @pytest.*, {re.escape(problem)}", ran.stderr), ran.stderr
     assert "test_it.py::test_e: @pytest.mark.limit_memory(allocations=-1), allocations: -1 is" in (
         ran.stderr
     )
@@ -170,7 +189,7 @@ def test_d(x): ...
         in (ran.stderr)
     )
     assert (
-        "test_it.py::TestG::test_g: @pytest.mark.limit_memory(total='1 MB'): one limit counts"
+        "test_it.py::TestG::test_g: @pytest.mark.limit_memory(total='1 MB'): two limits that"
         in (ran.stderr)
     )
     assert "test_it.py::TestC::test_c: @pytest.mark.limit_memory('1 MB', threads=1)" in ran.stderr
@@ -651,6 +670,8 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "stacks": "2",
         "memray_default_limit": "500 KB",
         "memray_enforce_markers": "always",
+        "memray_stable": "true",
+        "memray_include": "call, setup",
         "memray_margins": "true",
         "memray_json": "memory.json",
         "memray_bin_path": "kept",
@@ -675,8 +696,10 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     assert "Test was limited to 500.0KiB but allocated" in ran.stdout
     assert sum("called by" in line for line in ran.lines) >= 2
     assert "Margins, tightest first:" in ran.lines
+    assert "Peak of each phase: setup 0.0B, call " in ran.stdout
     data = json.loads((runner.directory / "memory.json").read_text())
     assert len(data["results"]) == 4
+    assert data["results"][0]["budget"]["scope"]["stable"] is True
     if scanner_problem() is None:
         assert len(list((runner.directory / "kept").glob("p-*.bin"))) == 4
     assert "MEMRAY" not in runner.run("--hide-memray-summary").stdout

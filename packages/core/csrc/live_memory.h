@@ -12,7 +12,7 @@
 
 /* Where memory comes from.
  *
- * epoch: how many blocks had been started by then; thread: the number of the thread; index: that of
+ * epoch: how often a block had begun, been suspended or gone on by then; thread: the number of the thread; index: that of
  * its record. */
 typedef struct {
     uint64_t index;

@@ -73,14 +73,27 @@ typedef struct {
     PyObject_HEAD
     bool has_start;
     bool has_end;
-    bool collects;
+    bool collects_before;
+    bool collects_after;
     Lengths start;
     Lengths end;
 } MarkedBlock;
 
-PyDoc_STRVAR(set_marks_doc, "_set_marks(start, end, collects=False)\n--\n\n"
-                            "Make these marks when the `with` statement is entered and left, once.\n\n"
-                            "Collect garbage before the END mark, if `collects`.");
+PyDoc_STRVAR(set_marks_doc,
+             "_set_marks(start, end, collects_before=False, collects_after=False)\n--\n\n"
+             "Make these marks when the `with` statement is entered and left, once.\n\n"
+             "Collect garbage before the START mark, and before the END mark, if that is asked for.");
+
+/* As gc.collect() does, also where the program has switched the automatic collection off. */
+static void
+collect_garbage(void)
+{
+    int was_enabled = PyGC_Enable();
+    PyGC_Collect();
+    if (!was_enabled) {
+        PyGC_Disable();
+    }
+}
 
 static PyObject *
 set_marks(PyObject *self, PyObject *args)
@@ -88,14 +101,16 @@ set_marks(PyObject *self, PyObject *args)
     MarkedBlock *block = (MarkedBlock *)self;
     PyObject *start;
     PyObject *end;
-    int collects = 0;
-    if (!PyArg_ParseTuple(args, "OO|p", &start, &end, &collects) || read_lengths(start, &block->start) < 0
-        || read_lengths(end, &block->end) < 0)
+    int collects_before = 0;
+    int collects_after = 0;
+    if (!PyArg_ParseTuple(args, "OO|pp", &start, &end, &collects_before, &collects_after)
+        || read_lengths(start, &block->start) < 0 || read_lengths(end, &block->end) < 0)
     {
         return NULL;
     }
     block->has_start = block->has_end = true;
-    block->collects = collects;
+    block->collects_before = collects_before;
+    block->collects_after = collects_after;
     Py_RETURN_NONE;
 }
 
@@ -124,6 +139,9 @@ enter(PyObject *self, PyObject *unused)
     MarkedBlock *block = (MarkedBlock *)self;
     if (block->has_start) {
         block->has_start = false;
+        if (block->collects_before) {
+            collect_garbage();
+        }
         write_mark(&block->start);
     }
     Py_INCREF(self);
@@ -194,8 +212,8 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
     MarkedBlock *block = (MarkedBlock *)object;
     if (block->has_end) {
         block->has_end = false;
-        if (block->collects) {
-            PyGC_Collect();
+        if (block->collects_after) {
+            collect_garbage();
         }
         write_mark(&block->end);
     }

@@ -133,16 +133,59 @@ scanner_forget(Scanner *scanner, uint64_t serial)
     Block *block = scanner_block(scanner, serial);
     if (block) {
         leave_block(scanner, block);
+        free(block->suspensions);
         size_t n_behind = (size_t)(scanner->blocks + scanner->n_blocks - block) - 1;
         memmove(block, block + 1, n_behind * sizeof(Block));
         scanner->n_blocks--;
     }
 }
 
+static bool
+was_suspended(const Block *block, uint32_t epoch)
+{
+    size_t low = 0;
+    size_t high = block->n_suspensions;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (block->suspensions[middle].behind > epoch) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low < block->n_suspensions && block->suspensions[low].first <= epoch;
+}
+
 bool
 block_counts(const Block *block, Origin origin)
 {
-    return origin.epoch >= block->epoch && (!block->thread_only || origin.thread == block->thread);
+    return origin.epoch >= block->epoch && (!block->thread_only || origin.thread == block->thread)
+           && (!block->n_suspensions || !was_suspended(block, origin.epoch));
+}
+
+/* False: no memory. */
+static bool
+suspend(Scanner *scanner, Block *block)
+{
+    if (block->n_suspended++) {
+        return true;
+    }
+    size_t length = (block->n_suspensions + 1) * sizeof(Suspension);
+    Suspension *suspensions = realloc(block->suspensions, length);
+    if (!suspensions) {
+        return false;
+    }
+    block->suspensions = suspensions;
+    suspensions[block->n_suspensions++] = (Suspension){++scanner->epoch, UINT32_MAX};
+    return true;
+}
+
+static void
+go_on(Scanner *scanner, Block *block)
+{
+    if (block->n_suspended && !--block->n_suspended) {
+        block->suspensions[block->n_suspensions - 1].behind = ++scanner->epoch;
+    }
 }
 
 /* Take what was freed out of the books of the blocks that counted it. */
@@ -230,40 +273,54 @@ account(Scanner *scanner, const Record *record)
 
 /* Scanning. */
 
-static void
+/* False: no memory. */
+static bool
 begin_mark(Scanner *scanner, Mark mark)
 {
     Thread *thread = &scanner->threads[scanner->current];
+    Block *block = mark.kind == PAUSE || mark.kind == RESUME ? NULL : scanner_block(scanner, mark.serial);
+    bool is_open = block && block->state == OPEN;
     if (mark.kind == END) {
         for (size_t i = 0; i < scanner->n_blocks && thread->at_work; i++) {
             scanner->blocks[i].interrupted |= scanner->blocks[i].state == OPEN;
         }
-        Block *block = scanner_block(scanner, mark.serial);
-        if (block && block->state == OPEN) {
+        if (is_open) {
             block->end_index = mark.first;
             leave_block(scanner, block);
         }
+    } else if (mark.kind == SUSPEND && is_open && !suspend(scanner, block)) {
+        return false;
     }
     thread->at_work = true;
     thread->in_mark = true;
     thread->mark = mark;
+    return true;
+}
+
+static void
+open_block(Scanner *scanner, Thread *thread, Block *block)
+{
+    block->state = OPEN;
+    block->epoch = ++scanner->epoch;
+    block->thread = (uint32_t)(thread - scanner->threads);
+    block->start_index = thread->mark.first;
+    scanner->n_open++;
 }
 
 static void
 end_mark(Scanner *scanner, Thread *thread)
 {
+    MarkKind kind = thread->mark.kind;
     thread->in_mark = false;
-    if (thread->mark.kind != START && thread->mark.kind != RESUME) {
+    thread->at_work = kind == END || kind == PAUSE;
+    Block *block = kind == START || kind == CONTINUE ? scanner_block(scanner, thread->mark.serial) : NULL;
+    if (!block) {
         return;
     }
-    thread->at_work = false;
-    Block *block = thread->mark.kind == START ? scanner_block(scanner, thread->mark.serial) : NULL;
-    if (block && block->state == EXPECTED) {
-        block->state = OPEN;
-        block->epoch = ++scanner->epoch;
-        block->thread = (uint32_t)(thread - scanner->threads);
-        block->start_index = thread->mark.first;
-        scanner->n_open++;
+    if (kind == START && block->state == EXPECTED) {
+        open_block(scanner, thread, block);
+    } else if (kind == CONTINUE && block->state == OPEN) {
+        go_on(scanner, block);
     }
 }
 
@@ -288,9 +345,9 @@ scanner_step(Scanner *scanner, Record *record)
     Thread *thread = &scanner->threads[scanner->current];
     Mark mark;
     if (!thread->in_mark && can_begin_mark(&scanner->spelling, record)
-        && begins_mark(scanner, record, &mark))
+        && begins_mark(scanner, record, &mark) && !begin_mark(scanner, mark))
     {
-        begin_mark(scanner, mark);
+        return BROKEN;
     }
     if (!account(scanner, record)) {
         return BROKEN;
@@ -360,6 +417,9 @@ scanner_clear(Scanner *scanner)
 {
     allocations_clear(&scanner->allocations);
     mappings_clear(&scanner->mappings);
+    for (size_t i = 0; i < scanner->n_blocks; i++) {
+        free(scanner->blocks[i].suspensions);
+    }
     free(scanner->threads);
     free(scanner->blocks);
     scanner->threads = NULL;

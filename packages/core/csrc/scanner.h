@@ -25,7 +25,7 @@ typedef struct {
     uint64_t most_overhead;
 } Spelling;
 
-typedef enum { START = 0, END = 1, PAUSE = 2, RESUME = 3, N_KINDS = 4 } MarkKind;
+typedef enum { START, END, PAUSE, RESUME, SUSPEND, CONTINUE, N_KINDS } MarkKind;
 
 typedef struct {
     MarkKind kind;
@@ -35,6 +35,12 @@ typedef struct {
 } Mark;
 
 typedef enum { EXPECTED, OPEN, CLOSED } BlockState;
+
+/* Epochs in which a block counts nothing. */
+typedef struct {
+    uint32_t first;
+    uint32_t behind; /* the first one behind them; UINT32_MAX while they last */
+} Suspension;
 
 typedef struct {
     uint64_t serial;
@@ -51,6 +57,9 @@ typedef struct {
     uint64_t n_allocations;
     uint64_t histogram[HISTOGRAM_LENGTH]; /* by bit length of the size */
     uint64_t peak_index; /* the record that reached the peak; none if n_allocations is 0 */
+    uint32_t n_suspended; /* how many suspensions overlap now */
+    Suspension *suspensions; /* in their order; they do not overlap */
+    size_t n_suspensions;
 } Block;
 
 typedef struct {

@@ -24,6 +24,7 @@ class FakeRecord:
     address: int
     size: int
     allocator: int
+    stack_id: int = 0
 
 
 @dataclass
@@ -40,13 +41,14 @@ class Block:
     sizes: list[int] = field(default_factory=list)
     peak_heap: dict[int, int] = field(default_factory=dict)
     open: bool = True
+    n_suspended: int = 0
 
     @property
     def alive(self) -> int:
         return sum(self.heap.values()) + PAGE * len(self.pages)
 
     def counts(self, tid: int) -> bool:
-        return tid == self.tid or not self.thread_only
+        return not self.n_suspended and (tid == self.tid or not self.thread_only)
 
     def gain(self, size: int) -> None:
         self.total += size
@@ -65,7 +67,7 @@ operations = st.lists(
             ["malloc"] * 4
             + ["free"] * 3
             + ["realloc", "mmap", "munmap", "lookalike"]
-            + ["open", "open_thread_only", "close", "work"]
+            + ["open", "open_thread_only", "close", "work", "suspend", "go_on"]
         ),
         st.integers(1, 3),
         st.integers(0, 40),
@@ -171,6 +173,22 @@ class Machine:
         self.malloc(tid, 9, 0)
         self._mark(tid, Kind.RESUME, 0, interruption)
         self.at_work.discard(tid)
+
+    def suspend(self, tid: int, which: int, interruption: int) -> None:
+        """Let a block count nothing, once more."""
+        serials = [serial for serial, block in enumerate(self.blocks) if block.open]
+        if serials:
+            serial = serials[which % len(serials)]
+            self.blocks[serial].n_suspended += 1
+            self._mark(tid, Kind.SUSPEND, serial, interruption)
+
+    def go_on(self, tid: int, which: int, interruption: int) -> None:
+        """Let a block count again, once less."""
+        serials = [n for n, block in enumerate(self.blocks) if block.open and block.n_suspended]
+        if serials:
+            serial = serials[which % len(serials)]
+            self._mark(tid, Kind.CONTINUE, serial, interruption)
+            self.blocks[serial].n_suspended -= 1
 
     def work(self, tid: int, size: int, _: int) -> None:
         """Pause a thread, allocate, and resume it."""

@@ -12,7 +12,7 @@ from captures import capture_of
 from conftest import in_subprocess
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from membudget import Budget, InvalidOptionError, KeptCaptures
+from membudget import Budget, InvalidOptionError, KeptCaptures, Scope
 from membudget.recording.marks import Kind, find_marks
 from membudget.recording.query import BlockQuery
 from membudget.recording.scanner import Scanner, scanner_problem
@@ -43,7 +43,7 @@ def test_memray_reads_what_the_block_counts(
         for serial, block in enumerate(machine.blocks):
             cut.truncate(0)
             cut.seek(0)
-            query = BlockQuery(serial, Budget(current_thread_only=block.thread_only))
+            query = BlockQuery(serial, Budget(scope=Scope(block.thread_only)))
             Scanner(whole.fileno(), ALPHABET).write_block(query, cut.fileno())
             kept = list(memray.FileReader(cut.name).get_allocation_records())[15:]
             first, last = borders[Kind.START, serial][1] + 1, borders[Kind.END, serial][0]

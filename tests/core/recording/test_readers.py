@@ -13,7 +13,7 @@ import pytest
 from captures import TRAILER, CaptureWriter, capture_of, header
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from membudget import Budget, Measurement
+from membudget import Budget, Measurement, Scope
 from membudget.recording.marks import Kind, find_marks
 from membudget.recording.query import BlockQuery
 from membudget.recording.replay import Replay
@@ -30,7 +30,7 @@ def run(program: list[Operation]) -> Machine:
 
 
 def query_of(serial: int, block: Block) -> BlockQuery:
-    return BlockQuery(serial, Budget(current_thread_only=block.thread_only))
+    return BlockQuery(serial, Budget(scope=Scope(block.thread_only)))
 
 
 def figures_of(block: Block) -> Measurement:

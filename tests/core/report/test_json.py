@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from membudget import Budget, Limit, MembudgetError, Result, judge
+from membudget import Budget, Limit, MembudgetError, Result, Scope, judge
 from membudget.report.json import result_from_json, result_to_json
 from membudget.testing import make_measurement
 
 
 def test_a_result_comes_back_as_it_was() -> None:
     measurement = make_measurement(100, 20, site=("lädt", "ä.py", 7))
-    for budget in (Budget(), Budget((Limit("peak_bytes", 50),), current_thread_only=True)):
+    scope = Scope(True, ("mypkg.*",), ("logging", "tests/*"), ("setup", "call"), stable=True)
+    for budget in (Budget(), Budget((Limit("peak_bytes", 50),), scope)):
         result = Result("test_ä[x-\n]", measurement, judge(measurement, budget))
         assert result_from_json(json.loads(json.dumps(result_to_json(result)))) == result
 

@@ -9,7 +9,7 @@
 Measured by memray, which runs with CPython on Linux and macOS.
 """
 
-from .blocks import Block
+from .blocks import Block, measuring_is_on
 from .checks import judge
 from .config_file import find_settings
 from .decorations import budget_of, measures
@@ -42,12 +42,15 @@ from .model import (
     Marks,
     Measurement,
     Result,
+    Scope,
     Stack,
     TraceSettings,
     Verdict,
 )
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
-from .plugins import marks_of
+from .phased import PhasedBlock
+from .phases import Phase
+from .plugins import marks_of, plugin_manager
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
 from .report import failure as report_failure
@@ -82,9 +85,12 @@ __all__ = [
     "NotKeptWarning",
     "NotMeasuredError",
     "Option",
+    "Phase",
+    "PhasedBlock",
     "RecordingError",
     "Result",
     "Run",
+    "Scope",
     "Settings",
     "Stack",
     "TraceSettings",
@@ -102,9 +108,11 @@ __all__ = [
     "marks_of",
     "measure_memory",
     "measures",
+    "measuring_is_on",
     "memory_budget",
     "parse_size",
     "platform_is_supported",
+    "plugin_manager",
     "report_failure",
     "report_json",
     "report_text",

@@ -5,21 +5,31 @@ Enters and leaves the recording, judges, raises; and runs functions in blocks.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
+from .calls import run_in
 from .checks import judge
 from .decorations import BUDGET_ATTRIBUTE, Decoration, budget_of
-from .errors import MemoryLimitExceeded, MisuseError, NotMeasuredError, RecordingError
-from .model import Budget, Measurement, TraceSettings, Verdict
+from .errors import (
+    MembudgetError,
+    MemoryLimitExceeded,
+    MisuseError,
+    NotMeasuredError,
+    RecordingError,
+)
+from .garbage import SettledGarbage
+from .model import Budget, Measurement, Scope, TraceSettings, Verdict
 from .options import enforcement_is_on
-from .plugins import plugin_manager
+from .patterns import StackFilter
+from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
@@ -51,6 +61,8 @@ class Block(MarkedBlock):
         keep_capture: the path at which to keep a capture of the block for memray's own reporters,
             such as ``memray flamegraph``; empty for not to. One that cannot be written is a
             :class:`NotKeptWarning`.
+        outer_files: paths of files and directories; the frames of these are left out where a stack
+            trace begins, as they only lead to what is measured.
         message: makes the text of an exceeded budget; by default
             :func:`membudget.report_failure.exceeded_message`.
         on_measured: called with the measurement and the verdict of each block, also when its body
@@ -78,6 +90,7 @@ class Block(MarkedBlock):
         trace: TraceSettings | None = None,
         always_allocations: bool = False,
         keep_capture: str = "",
+        outer_files: tuple[str, ...] = (),
         message: MakesMessage = exceeded_message,
         on_measured: OnMeasured | None = None,
     ) -> None:
@@ -86,10 +99,13 @@ class Block(MarkedBlock):
         self._trace = trace
         self._always_allocations = always_allocations
         self._keep_capture = keep_capture
+        self._outer_files = outer_files
         self._message = message
         self._on_measured = on_measured
         self._decorates = False
         self._open: OpenBlock | None = None
+        self._garbage = SettledGarbage()
+        self._n_paused = 0
         self._measurement: Measurement | None = None
 
     @property
@@ -132,37 +148,49 @@ class Block(MarkedBlock):
 
     # __enter__ and __exit__ are MarkedBlock's: they make the marks, and call these two.
     def _enter(self) -> None:
-        if not (enforcement_is_on() and platform_is_supported()):
+        if not measuring_is_on():
             return
         if self._open is not None:
             raise MisuseError(
                 f"this {type(self).__name__} object is open already; make another one for a block "
                 f"that nests or runs at the same time"
             )
+        self._refuse_phases()
         from .recording.recorder import get_recorder
 
         self._measurement = None
+        self._n_paused = 0
+        scope = self.budget.scope
         try:
+            if scope.stable:
+                self._garbage.begin()
             self._open = get_recorder().open(
                 self.budget,
                 trace=self._traced(),
+                stack_filter=_stack_filter(scope),
                 always_allocations=self._always_allocations,
                 stacks_begin_inside=self._decorates,
                 keep_as=self._keep_capture,
                 n_outer=self._n_outer() if self._keep_capture else 0,
+                outer_files=self._outer_files,
             )
-            collects = self.budget.leaks is not None
-            self._set_marks(self._open.start_mark, self._open.end_mark, collects)
+            self._set_marks(
+                self._open.start_mark,
+                self._open.end_mark,
+                bool(scope.stable),
+                bool(scope.stable) or self.budget.leaks is not None,
+            )
         except BaseException:
             self._clear_marks()
+            self._garbage.end()
             block, self._open = self._open, None
             if block is not None:
                 block.leave()
             raise
 
     def _traced(self) -> TraceSettings | None:
-        """Say what the recording has to trace: leaks are those of Python's objects as well."""
-        if self.budget.leaks is None:
+        """Say what the recording has to trace: Python's objects for leaks and stable figures."""
+        if self.budget.leaks is None and not self.budget.scope.stable:
             return self._trace
         return replace(self._trace or TraceSettings(), trace_python_allocators=True)
 
@@ -186,9 +214,11 @@ class Block(MarkedBlock):
         if block is None:
             return
         try:
+            self._garbage.end()
             self._open = None
             self._close(block, raised)
         finally:
+            self._garbage.end()
             self._open = None
             block.leave()
 
@@ -198,12 +228,16 @@ class Block(MarkedBlock):
             # A forked child leaves a block of its parent, which measures and judges it.
             return
         try:
+            if self._n_paused:
+                raise MisuseError("a stretch of paused() did not end before its block did")
             measurement, allocations = block.read()
-        except RecordingError as error:
-            if raised is None:
-                raise
-            raised.add_note(f"membudget: {error}")
-            return
+        except MembudgetError as error:
+            if raised is not None:
+                raised.add_note(f"membudget: {error}")
+                return
+            if not isinstance(error, RecordingError):
+                error.__traceback__ = None  # it is not in here that the user finds the mistake
+            raise
         self._measurement = measurement
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
@@ -215,6 +249,36 @@ class Block(MarkedBlock):
         if raised is None or isinstance(raised, GeneratorExit):
             raise MemoryLimitExceeded(message, measurement, verdict)
         raised.add_note(message)
+
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """Leave a stretch of this block out: nothing that is allocated meanwhile counts in it.
+
+        In any thread; blocks around this one count it all the same. What the block has allocated
+        before and frees meanwhile is freed for it as well.
+
+        Raises:
+            MisuseError: when the stretch begins, and the block is not open; and when the block ends
+                before the stretch.
+
+        Example:
+            >>> from membudget import measure_memory
+            >>> with measure_memory() as memory:
+            ...     with memory.paused():
+            ...         fixture = bytearray(100_000)
+            >>> memory.peak_bytes < 100_000
+            True
+        """
+        return _Paused(self)
+
+    def suspend(self) -> None:
+        """Let the block count nothing until :meth:`go_on`, if it is open: see :meth:`paused`."""
+        if self._open is not None and self._open.pid == os.getpid():
+            self._open.suspend()
+
+    def go_on(self) -> None:
+        """End what :meth:`suspend` began."""
+        if self._open is not None and self._open.pid == os.getpid():
+            self._open.go_on()
 
     def __call__(self, func: F) -> F:
         """Decorate a function; each call runs in a block of its own.
@@ -246,28 +310,9 @@ class Block(MarkedBlock):
         combined = self._with_inner(func)
         if combined is not None:
             return combined
-        wrapper: Any
-        if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
-            getattr(func, "__call__", None)  # noqa: B004 - an object whose call is async
-        ):
-
-            @functools.wraps(func)
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                __tracebackhide__ = _hide_unless_exceeded
-                with self._for_call(name):
-                    return await func(*args, **kwargs)
-
-        else:
-
-            @functools.wraps(func)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                __tracebackhide__ = _hide_unless_exceeded
-                with self._for_call(name):
-                    result = func(*args, **kwargs)
-                    if self._is_to_come(result):
-                        _refuse_work_to_come(name, result)
-                    return result
-
+        wrapper = run_in(
+            functools.partial(self._for_calls, name), func, functools.partial(self._check, name)
+        )
         if self.budget.limits_anything or self._is_an_adapters:
             bare = func if self._adapters_may_take_over else None
             setattr(wrapper, BUDGET_ATTRIBUTE, Decoration(self.budget, wrapper, bare))
@@ -287,20 +332,39 @@ class Block(MarkedBlock):
     def _is_an_adapters(self) -> bool:
         return type(self) is Block
 
-    def _is_to_come(self, result: object) -> bool:
-        """Whether what a call returned has its work still to do, which no limit would see."""
-        if isinstance(result, _WORK_TO_COME):
-            return True
-        return self.budget.limits_anything and inspect.isawaitable(result)
+    def _check(self, name: str, result: Any) -> None:
+        """Refuse what a call returned when its work is still to do, which no limit would see."""
+        is_to_come = isinstance(result, _WORK_TO_COME)
+        if is_to_come or (self.budget.limits_anything and inspect.isawaitable(result)):
+            _refuse_work_to_come(name, result)
+
+    def _refuse_phases(self) -> None:
+        if not self._is_an_adapters and self.budget.scope.include not in ((), ("call",)):
+            raise MisuseError(
+                f"include={','.join(self.budget.scope.include)!r} is for tests, and nothing here "
+                f"knows of their phases. With pytest: --memray, and the marker limit_memory. With "
+                f"unittest: write it above the class"
+            )
+
+    def _for_calls(self, name: str) -> Iterator[Block]:
+        """Yield the blocks in which a decorated function is called: once in each."""
+        self._refuse_phases()
+        if self.budget.scope.stable and not self._is_an_adapters and measuring_is_on():
+            # Caches fill here and count for nothing. Recorded, because that makes CPython 3.11 keep
+            # line tables of functions.
+            warms_up = Block(Budget((), Scope(stable=True)), trace=self._trace)
+            warms_up._decorates = True
+            yield warms_up
+        yield self._for_call(name)
 
     def _for_call(self, name: str) -> Block:
-        subject = f"{name}()" if self._subject == "Block" else self._subject
         block = Block(
             self.budget,
-            subject=subject,
+            subject=f"{name}()" if self._subject == "Block" else self._subject,
             trace=self._trace,
             always_allocations=self._always_allocations,
             keep_capture=self._keep_capture,
+            outer_files=self._outer_files,
             message=self._message,
             on_measured=self._on_measured,
         )
@@ -316,6 +380,43 @@ class Block(MarkedBlock):
                 f"@pytest.mark.limit_memory. For other classes, decorate the methods"
             )
         return cast(type, decorated)
+
+
+class _Paused(contextlib.AbstractContextManager[None]):
+    """A stretch of a block that does not count in it."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+        self._entered = False
+
+    def __enter__(self) -> None:
+        if not measuring_is_on():
+            return
+        if self._block._open is None or self._entered:
+            raise MisuseError(
+                "paused() leaves out a stretch of a block that is open, each object of it one "
+                "stretch: write 'with memory.paused():' inside of the block"
+            )
+        self._entered = True
+        self._block._n_paused += 1
+        self._block.suspend()
+
+    def __exit__(self, *_: object) -> None:
+        if self._entered:
+            self._entered = False
+            self._block._n_paused -= 1
+            self._block.go_on()
+
+
+def measuring_is_on() -> bool:
+    """Whether blocks are measured in this process."""
+    return enforcement_is_on() and platform_is_supported()
+
+
+def _stack_filter(scope: Scope) -> StackFilter | None:
+    """Return what says which stacks count; None where all of them do."""
+    keep = keeps_allocation if filter_allocations() else None
+    return StackFilter(scope, keep) if scope.filters_stacks or keep is not None else None
 
 
 class _Combined(Block):
@@ -335,8 +436,3 @@ def _refuse_work_to_come(name: str, result: Any) -> None:
         f"{name}() returned a {kind} that has not run yet, so there was nothing to measure. Put "
         f"the budget on the function that it comes from, or around what runs it"
     )
-
-
-def _hide_unless_exceeded(excinfo: Any) -> bool:
-    """Leave our frame out of pytest's traceback, unless nothing would be left of it."""
-    return not isinstance(excinfo.value, MemoryLimitExceeded)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pluggy
 
-from .model import Budget, Marks
+from .model import Budget, Marks, Stack
 
 hookspec = pluggy.HookspecMarker("membudget")
 hookimpl = pluggy.HookimplMarker("membudget")
@@ -38,4 +38,22 @@ def membudget_marks_of(cls: type, method: str) -> Marks | None:
 
     Returns:
         What its decorators and attributes say; None for a class that this package does not know.
+    """
+
+
+@hookspec
+def membudget_keep_allocation(stack: Stack) -> bool | None:
+    """Say whether what a stack allocates counts: called for each stack of every block, once.
+
+    For suites in which something allocates that is not theirs: a tracing agent, a plugin that
+    captures output, a cache. Where this is implemented, blocks are read record by record, which
+    takes longer; see docs/guide.md.
+
+    Args:
+        stack: where something was allocated: the innermost frame first, the block's own last.
+            Without frames for what no Python code has asked for.
+
+    Returns:
+        False to leave it out of every figure; anything else to keep it. Whatever one
+        implementation leaves out is left out.
     """

@@ -8,21 +8,28 @@ from __future__ import annotations
 import linecache
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import cast
+from typing import TypeAlias, cast
 
 from .blocks import Block
 from .errors import InvalidLimitError
-from .model import Budget, Figure, LeakLimit, Limit, Stack
+from .model import Budget, Figure, LeakLimit, Limit, Scope, Stack
+from .patterns import check_patterns
+from .phases import parse_phases
 from .sizes import parse_size
+
+Patterns: TypeAlias = str | Iterable[str] | None
 
 
 class measure_memory(Block):  # noqa: N801 - reads like the function that it is used as
     """Measure a block, as a context manager or as a decorator.
 
     Args:
-        current_thread_only: count only what the thread that opens the block allocates.
+        current_thread_only, only, ignore, stable: what counts, see :class:`limit_memory`.
+
+    Raises:
+        InvalidLimitError: at once, for a pattern that is none.
 
     Example:
         >>> with measure_memory() as memory:
@@ -31,8 +38,22 @@ class measure_memory(Block):  # noqa: N801 - reads like the function that it is 
         True
     """
 
-    def __init__(self, *, current_thread_only: bool = False) -> None:
-        super().__init__(Budget((), current_thread_only))
+    def __init__(
+        self,
+        *,
+        current_thread_only: bool = False,
+        only: Patterns = None,
+        ignore: Patterns = None,
+        stable: bool | None = None,
+    ) -> None:
+        scope = _scope(
+            "measure_memory",
+            current_thread_only=current_thread_only,
+            only=only,
+            ignore=ignore,
+            stable=stable,
+        )
+        super().__init__(Budget((), scope))
 
 
 class limit_memory(Block):  # noqa: N801
@@ -49,9 +70,19 @@ class limit_memory(Block):  # noqa: N801
         allocations: how many allocations may be made, an ``int``.
         retained: how much of what the block allocated may still be alive at its end, a size.
         current_thread_only: count only what the thread that opens the block allocates.
+        only: count only stacks that go through a module or a path, such as ``"mypkg.*"``, or one
+            of several; see :mod:`membudget.patterns`.
+        ignore: do not count stacks that go through a module or a path, or one of several.
+        include: the phases of a test that count, such as ``"setup,call,teardown"``; for tests that
+            an adapter runs, and ``"call"`` where nobody says.
+        stable: count Python's objects instead of the arenas that they lie in, collect garbage
+            around the block, and call a decorated function once before it is measured: the same
+            work then gives the same figures. It costs time; see docs/guide.md.
 
     Raises:
-        InvalidLimitError: at once, for a limit that is no size or no count, or for no limit.
+        InvalidLimitError: at once, for a limit that is no size or no count, for no limit, or for a
+            pattern or a phase that is none; when the block ends, for a pattern that matches
+            nothing.
         MemoryLimitExceeded: when the block ends, see :class:`Block`.
 
     Example:
@@ -76,6 +107,10 @@ class limit_memory(Block):  # noqa: N801
         allocations: int | None = None,
         retained: str | int | None = None,
         current_thread_only: bool = False,
+        only: Patterns = None,
+        ignore: Patterns = None,
+        include: str | None = None,
+        stable: bool | None = None,
     ) -> None:
         try:
             budget = memory_budget(
@@ -84,6 +119,10 @@ class limit_memory(Block):  # noqa: N801
                 allocations=allocations,
                 retained=retained,
                 current_thread_only=current_thread_only,
+                only=only,
+                ignore=ignore,
+                include=include,
+                stable=stable,
             )
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
@@ -151,7 +190,7 @@ def leak_budget(
     if filter_fn is not None and not callable(filter_fn):
         raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
     leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn)
-    return Budget((), current_thread_only, leaks)
+    return Budget((), _scope(where, current_thread_only=current_thread_only), leaks)
 
 
 def _decorated(frame: FrameType) -> str:
@@ -174,16 +213,22 @@ def memory_budget(
     allocations: int | None = None,
     retained: str | int | None = None,
     current_thread_only: bool = False,
+    only: Patterns = None,
+    ignore: Patterns = None,
+    include: str | None = None,
+    stable: bool | None = None,
     where: str = "limit_memory",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_memory`` stand for.
 
     Args:
-        limit, total, allocations, retained, current_thread_only: see :class:`limit_memory`.
+        limit, total, allocations, retained, current_thread_only, only, ignore, include, stable:
+            see :class:`limit_memory`.
         where: where the limit was written; it begins the message of the error.
 
     Raises:
-        InvalidLimitError: for a limit that is no size or no count, or for no limit at all.
+        InvalidLimitError: for a limit that is no size or no count, for no limit at all, or for a
+            pattern or a phase that is none.
     """
     limits: list[Limit] = []
     for name, figure, size in (
@@ -204,4 +249,33 @@ def memory_budget(
             f"{where}: say what is limited: a size for the peak, or total=, allocations= or "
             f"retained="
         )
-    return Budget(tuple(limits), current_thread_only)
+    scope = _scope(
+        where,
+        current_thread_only=current_thread_only,
+        only=only,
+        ignore=ignore,
+        include=include,
+        stable=stable,
+    )
+    return Budget(tuple(limits), scope)
+
+
+def _scope(
+    where: str,
+    *,
+    current_thread_only: bool,
+    only: Patterns = None,
+    ignore: Patterns = None,
+    include: str | None = None,
+    stable: bool | None = None,
+) -> Scope:
+    for name, switch in (("current_thread_only", current_thread_only), ("stable", stable)):
+        if not isinstance(switch, bool | None) or (switch is None and name != "stable"):
+            raise InvalidLimitError(f"{where}, {name}: {switch!r} is neither True nor False")
+    return Scope(
+        current_thread_only,
+        () if only is None else check_patterns(only, where=f"{where}, only"),
+        () if ignore is None else check_patterns(ignore, where=f"{where}, ignore"),
+        () if include is None else parse_phases(include, where=f"{where}, include"),
+        stable,
+    )

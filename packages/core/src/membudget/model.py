@@ -6,10 +6,11 @@ Frozen and plain: nothing here needs memray, so reports and tests can make these
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
 from .errors import InvalidLimitError
+from .phases import Phase
 
 Figure: TypeAlias = Literal["peak_bytes", "total_bytes", "n_allocations", "retained_bytes"]
 """The name of a figure of :class:`Measurement` that can be limited."""
@@ -99,17 +100,53 @@ class LeakLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What of a block counts, and how it is counted.
+
+    Attributes:
+        current_thread_only: count only what the thread that opened the block allocates.
+        only: patterns (see :mod:`membudget.patterns`); count only stacks with a frame that one of
+            them matches. Empty for all stacks.
+        ignore: patterns; do not count stacks with a frame that one of them matches.
+        include: the phases of a test that count; empty where nobody says, which is the call.
+        stable: count objects and not arenas, and collect garbage around the block, so that the same
+            work gives the same figures; None where nobody says, which is not.
+    """
+
+    current_thread_only: bool = False
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    include: tuple[Phase, ...] = ()
+    stable: bool | None = None
+
+    def filled_from(self, outer: Scope) -> Scope:
+        """Return this scope, with what nobody says in it taken from ``outer``."""
+        stable = outer.stable if self.stable is None else self.stable
+        return replace(self, include=self.include or outer.include, stable=stable)
+
+    def differences(self, other: Scope) -> list[str]:
+        """Return the names of what counts for one of the two, and not for the other."""
+        names = (field.name for field in fields(self) if field.name != "stable")
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+    @property
+    def filters_stacks(self) -> bool:
+        """Whether it depends on its stack whether an allocation counts."""
+        return bool(self.only or self.ignore)
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The limits that hold for one block.
 
     Attributes:
         limits: at most one for each figure; none means that the block is only measured.
-        current_thread_only: count only what the thread that opened the block allocates.
+        scope: what counts.
         leaks: the limit on what single stacks leave behind; None for none.
     """
 
     limits: tuple[Limit, ...] = ()
-    current_thread_only: bool = False
+    scope: Scope = Scope()
     leaks: LeakLimit | None = None
 
     @property
@@ -125,7 +162,7 @@ class Budget:
         """Return this budget, with the limits of ``outer`` on figures that it says nothing about.
 
         Raises:
-            InvalidLimitError: the two count different threads, and limits of both would hold.
+            InvalidLimitError: the two differ in what counts, and limits of both would hold.
 
         Example:
             >>> closest = Budget((Limit("peak_bytes", 10),))
@@ -138,13 +175,15 @@ class Budget:
         added = outer.without(self)
         if not added.limits_anything:
             return self
-        if self.current_thread_only != outer.current_thread_only:
+        differences = self.scope.differences(outer.scope)
+        if differences:
             raise InvalidLimitError(
-                "one limit counts the memory of all threads and one that of its own thread "
-                "(current_thread_only), and a block is measured once: give both the same"
+                f"two limits that both hold differ in {', '.join(differences)}, and a block is "
+                f"measured once: give both the same"
             )
         limits = (*self.limits, *added.limits)
-        return replace(self, limits=limits, leaks=self.leaks or added.leaks)
+        scope = self.scope.filled_from(outer.scope)
+        return Budget(limits, scope, self.leaks or added.leaks)
 
     def without(self, other: Budget) -> Budget:
         """Return this budget without limits on what ``other`` limits."""
@@ -153,8 +192,12 @@ class Budget:
         return replace(self, limits=kept, leaks=self.leaks if other.leaks is None else None)
 
     def or_default(self, default: Budget) -> Budget:
-        """Return this budget within a default, which counts the threads that this one counts."""
-        return self.within(replace(default, current_thread_only=self.current_thread_only))
+        """Return this budget within a default, for which counts what counts for this one."""
+        return self.within(replace(default, scope=self.scope))
+
+    def in_scope(self, outer: Scope) -> Budget:
+        """Return this budget, with what its scope leaves open taken from ``outer``."""
+        return replace(self, scope=self.scope.filled_from(outer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +264,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One measured block with the name under which a report shows it."""
+    """One measured block with the name under which a report shows it.
+
+    Attributes:
+        name: the name.
+        measurement, verdict: of the block.
+        phases: what each phase of the test has used on its own, where the block lies over several.
+    """
 
     name: str
     measurement: Measurement
     verdict: Verdict
+    phases: tuple[tuple[Phase, Measurement], ...] = ()

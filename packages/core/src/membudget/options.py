@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .errors import InvalidOptionError, InvalidSizeError
-from .model import Budget, Limit, TraceSettings
+from .errors import InvalidLimitError, InvalidOptionError, InvalidSizeError
+from .model import Budget, Limit, Scope, TraceSettings
+from .phases import parse_phases
 from .report.failure import N_FRAMES
 from .sizes import parse_size
 
@@ -98,6 +99,13 @@ def _check_size(size: str, source: str) -> str:
     return size
 
 
+def _check_phases(phases: str, source: str) -> str:
+    try:
+        return ",".join(parse_phases(phases, where=source))
+    except InvalidLimitError as error:
+        raise InvalidOptionError(str(error)) from error
+
+
 def _check_output(path: str, source: str) -> str:
     """Say early when a file cannot be written; tests change the working directory."""
     directory = os.path.dirname(path) or os.curdir
@@ -174,6 +182,18 @@ OPTIONS: Final = (
         only_for="pytest",
     ),
     Option(
+        "memray_stable",
+        default=False,
+        help="Measure every test so that the same work gives the same figures (takes longer)",
+    ),
+    Option(
+        "memray_include",
+        default="call",
+        help="The phases of a test that count: 'setup', 'call' and 'teardown', with commas between",
+        metavar="PHASES",
+        check=_check_phases,
+    ),
+    Option(
         "memray_margins",
         default=False,
         help="List used and allowed for every limit in the report, the tightest first",
@@ -222,6 +242,8 @@ class Settings:
     stacks: int
     memray_default_limit: str
     memray_enforce_markers: str
+    memray_stable: bool
+    memray_include: str
     memray_margins: bool
     memray_json: str
     memray_bin_path: str
@@ -235,6 +257,12 @@ class Settings:
         if not self.memray_default_limit:
             return Budget()
         return Budget((Limit("peak_bytes", parse_size(self.memray_default_limit)),))
+
+    @property
+    def scope(self) -> Scope:
+        """What counts of a test that says nothing about it."""
+        include = parse_phases(self.memray_include, where="memray_include")
+        return Scope(include=include, stable=self.memray_stable)
 
     @property
     def environment(self) -> dict[str, str]:

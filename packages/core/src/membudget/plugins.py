@@ -7,12 +7,21 @@ import functools
 import pluggy
 
 from . import hookspecs
-from .model import Marks
+from .model import Marks, Stack
 
 
 @functools.cache
 def plugin_manager() -> pluggy.PluginManager:
-    """Return the manager with every installed extension loaded."""
+    """Return the manager with every installed extension loaded; register others with it.
+
+    Example:
+        >>> from membudget import hookimpl
+        >>> class Suite:
+        ...     @hookimpl
+        ...     def membudget_keep_allocation(self, stack):
+        ...         return not any("/tracing_agent/" in frame.filename for frame in stack.frames)
+        >>> name = plugin_manager().register(Suite())
+    """
     manager = pluggy.PluginManager("membudget")
     manager.add_hookspecs(hookspecs)
     manager.load_setuptools_entrypoints("membudget")
@@ -23,3 +32,14 @@ def marks_of(cls: type, method: str) -> Marks:
     """Return what installed packages know to be written at a test of a class."""
     marks: Marks | None = plugin_manager().hook.membudget_marks_of(cls=cls, method=method)
     return marks or Marks()
+
+
+def keeps_allocation(stack: Stack) -> bool:
+    """Whether every plugin that says something keeps what a stack allocates."""
+    kept: list[bool] = plugin_manager().hook.membudget_keep_allocation(stack=stack)
+    return all(kept)
+
+
+def filter_allocations() -> bool:
+    """Whether a plugin says what counts."""
+    return bool(plugin_manager().hook.membudget_keep_allocation.get_hookimpls())

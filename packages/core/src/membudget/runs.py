@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from .kept_captures import KeptCaptures
 from .model import Allocation, Measurement, Result, Verdict
 from .options import enforcement_is_on
+from .phases import Phase
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
 
@@ -52,10 +55,21 @@ class Run:
             self._recording = True
 
     def add(
-        self, name: str, measurement: Measurement, verdict: Verdict, late: LateAllocations
+        self,
+        name: str,
+        measurement: Measurement,
+        verdict: Verdict,
+        late: LateAllocations,
+        phases: Mapping[Phase, Measurement] = MappingProxyType({}),
     ) -> Result:
-        """Keep what a block told its ``on_measured``, under a name; return it as a result."""
-        result = Result(name, measurement, verdict)
+        """Keep what a block told its ``on_measured``, under a name; return it as a result.
+
+        Args:
+            name: the name under which a report shows it.
+            measurement, verdict, late: what the block told.
+            phases: what each phase has used on its own, see :class:`PhasedBlock`.
+        """
+        result = Result(name, measurement, verdict, tuple(phases.items()))
         self.add_result(result)
         self._late[name] = late
         if self._most and len(self._late) > 2 * self._most:

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import pytest
-from membudget import Budget, InvalidLimitError, Marks, Stack, leak_budget, marks_of, memory_budget
+from membudget import Budget, InvalidLimitError, Marks, leak_budget, marks_of, memory_budget
 
 LIMIT = "limit_memory"
 LEAKS = "limit_leaks"
 WAIVER = "no_memory_limit"
 KEEPS_OUT = "no_memray"
 MARKERS = (
-    f"{LIMIT}(limit, *, total, allocations, retained, current_thread_only=False): with --memray, "
-    f"fail the test when its peak memory is larger than limit, such as '24 MB'; when it allocates "
-    f"more than total, or more often than allocations; or when more than retained is still alive",
+    f"{LIMIT}(limit, *, total, allocations, retained, current_thread_only=False, only, ignore, "
+    f"include, stable): with --memray, fail the test when its peak memory is larger than limit, "
+    f"such as '24 MB'; when it allocates more than total, or more often than allocations; or when "
+    f"more than retained is still alive. only='mypkg.*' and ignore='logging' say whose memory "
+    f"counts, include='setup,call,teardown' when, and stable=True that figures are to repeat",
     f"{LEAKS}(location_limit, *, filter_fn=None, current_thread_only=False): with --memray, fail "
     f"the test when one call stack leaves more than location_limit, such as '1 KB', behind",
     f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not count",
@@ -103,65 +105,21 @@ def _written(mark: pytest.Mark) -> str:
 
 def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
     try:
-        return take(_written(mark), *mark.args, **mark.kwargs)
+        return take(*mark.args, **mark.kwargs, where=_written(mark))
     except TypeError as error:
-        wrong = re.sub(r"^_\w+\(\)", f"{mark.name}()", str(error))
+        wrong = re.sub(r"^\w+\(\)", f"{mark.name}()", str(error))
         raise BadMarkerError(f"{_written(mark)}: {wrong}") from error
     except InvalidLimitError as error:
         raise BadMarkerError(str(error)) from error
 
 
-def _limit_memory(
-    where: str,
-    /,
-    limit: str | int | None = None,
-    *,
-    total: str | int | None = None,
-    allocations: int | None = None,
-    retained: str | int | None = None,
-    current_thread_only: bool = False,
-) -> Budget:
-    """Take what limit_memory takes."""
-    return memory_budget(
-        limit,
-        total=total,
-        allocations=allocations,
-        retained=retained,
-        current_thread_only=_switch(current_thread_only),
-        where=where,
-    )
+_LIMITS: dict[str, Callable[..., Budget]] = {LIMIT: memory_budget, LEAKS: leak_budget}
 
 
-def _limit_leaks(
-    where: str,
-    /,
-    location_limit: str | int,
-    *,
-    filter_fn: Callable[[Stack], object] | None = None,
-    current_thread_only: bool = False,
-) -> Budget:
-    """Take what limit_leaks takes."""
-    return leak_budget(
-        location_limit,
-        filter_fn=filter_fn,
-        current_thread_only=_switch(current_thread_only),
-        where=where,
-    )
-
-
-def _switch(current_thread_only: object) -> bool:
-    if not isinstance(current_thread_only, bool):
-        raise TypeError(f"current_thread_only is True or False, not {current_thread_only!r}")
-    return current_thread_only
-
-
-_LIMITS: dict[str, Callable[..., Budget]] = {LIMIT: _limit_memory, LEAKS: _limit_leaks}
-
-
-def _no_memory_limit(where: str, /, reason: str = "") -> str:
+def _no_memory_limit(reason: str = "", *, where: str) -> str:
     """Take what no_memory_limit takes."""
     if not isinstance(reason, str):
-        raise TypeError(f"reason is a text, not {reason!r}")
+        raise BadMarkerError(f"{where}: reason is a text, not {reason!r}")
     return reason
 
 

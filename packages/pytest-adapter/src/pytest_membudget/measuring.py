@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
+import dataclasses
 import inspect
+import os
 import sys
 import unittest
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import _pytest
+import pluggy
 import pytest
 from membudget import (
     Block,
@@ -21,19 +27,23 @@ from membudget import (
     Measurement,
     MemoryLimitExceeded,
     MisuseError,
+    PhasedBlock,
     RecordingError,
     Result,
     Run,
+    Scope,
     Settings,
     Verdict,
     budget_of,
     enforcement_is_on,
+    plugin_manager,
     report_failure,
     report_json,
     report_text,
 )
 
-from .budgets import KEEPS_OUT, BadMarkerError, marked
+from .budgets import BadMarkerError, marked
+from .warming_up import warm_up
 
 SECTION = "memray-max-memory"
 LEAK_SECTION = "memray-leaked-memory"
@@ -45,6 +55,12 @@ _WAIVER_ATTRIBUTE = "membudget_waiver"
 _KEPT_OUT_ATTRIBUTE = "membudget_kept_out"
 _NOT_MEASURABLE_ATTRIBUTE = "membudget_not_measurable"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
+_PHASED_ATTRIBUTE = "membudget_phased"
+# What leads to a test: the frames of pytest, pluggy, unittest, asyncio and this package.
+_OUTER_FILES = tuple(
+    f"{Path(str(file)).parent}{os.sep}"
+    for file in (_pytest.__file__, pluggy.__file__, unittest.__file__, asyncio.__file__, __file__)
+)
 _MARKUP: dict[str, dict[str, bool]] = {
     "": {},
     "over": {"red": True, "bold": True},
@@ -55,7 +71,7 @@ _MARKUP: dict[str, dict[str, bool]] = {
 
 
 @contextlib.contextmanager
-def _function_replaced(item: pytest.Function, function: Callable[..., object]) -> Iterator[None]:
+def _function_replaced(item: Any, function: Callable[..., object]) -> Iterator[None]:
     original, instance = item.obj, item.instance
     item.obj = function
     # pytest leaves async methods of TestCase classes to the class, which looks them up by name.
@@ -68,6 +84,31 @@ def _function_replaced(item: pytest.Function, function: Callable[..., object]) -
         item.obj = original
         if looked_up:
             delattr(instance, item.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """How a test is measured.
+
+    Attributes:
+        function: what is called; None for a test that is no function.
+        marks: what is written at the test.
+        budget: what holds.
+        measures_all: whether tests without a limit are measured.
+    """
+
+    function: Callable[..., object] | None
+    marks: Marks
+    budget: Budget
+    measures_all: bool
+
+    @property
+    def keeps_out(self) -> bool:
+        return not self.marks.measured
+
+    @property
+    def measures(self) -> bool:
+        return self.marks.measured and (self.measures_all or self.budget.limits_anything)
 
 
 class NotMeasuringPlugin:
@@ -93,11 +134,23 @@ class MeasuringPlugin:
         self._waivers: dict[str, str] = {}
         self._failed: set[str] = set()
         self._unmeasured: dict[str, str] = {}
+        self._phased: PhasedBlock | None = None  # of the test at hand
+        self._warming_up = False
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         verbosity = config.get_verbosity("memray")
         self._n_allocations = (
             None if verbosity > 1 else 0 if verbosity < 0 else report_failure.N_ALLOCATIONS
         )
+
+    def pytest_plugin_registered(self, plugin: object) -> None:
+        """Let a conftest.py, or a plugin of pytest, have a say through membudget's own hooks.
+
+        pytest calls this for plugins that were registered before as well.
+        """
+        if isinstance(plugin, ModuleType) and any(
+            hasattr(value, "membudget_impl") for value in vars(plugin).values()
+        ):
+            plugin_manager().register(plugin)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -130,60 +183,143 @@ class MeasuringPlugin:
         for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
             self._run.add_result(report_json.result_from_json(data))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if item.get_closest_marker(KEEPS_OUT) or not marked(item).measured:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        plan = self._plan(item)
+        if plan.measures and plan.budget.scope.stable:
+            self._warming_up = True
+            try:
+                warm_up(item)
+            finally:
+                self._warming_up = False
+        try:
+            return (yield)
+        finally:
+            self._abandon_phases()
+
+    def _abandon_phases(self) -> None:
+        if self._phased is not None:
+            self._phased.abandon()
+            self._phased = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
+        plan = self._plan(item)
+        if plan.keeps_out:
             self._run.stop_recording()
+        self._abandon_phases()  # of an earlier run of this test
+        if self._warming_up or not plan.measures or plan.budget.scope.include == ("call",):
+            return (yield)
+        self._phased = PhasedBlock(self._block(item, plan))
+        if _is_test_case(item):  # its setUp and tearDown are in pytest's call
+            return (yield)
+        with self._phased.phase("setup", counts=False):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any]
+    ) -> Generator[None, object, object]:
+        # A fixture of the class, the module or the session is not the test's own, whose turn it
+        # happens to be.
+        left_out = contextlib.ExitStack()
+        if fixturedef.scope == "function":
+            with self._counting(True):
+                return (yield)
+        fixturedef.addfinalizer(left_out.close)  # the first to be added is the last to be called
+        with self._counting(False):
+            value = yield
+        fixturedef.addfinalizer(lambda: left_out.enter_context(self._counting(False)))
+        return value
+
+    def _counting(self, counts: bool) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._phased is None else self._phased.counting(counts)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
+        if self._phased is None or _is_test_case(item):
+            return (yield)
+        if "teardown" not in self._plan(item).budget.scope.include:
+            self._abandon_phases()  # where its setup failed
+            return (yield)
+        with self._phased.phase("teardown"):
+            return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         __tracebackhide__ = True
+        plan = self._plan(item)
+        if not plan.measures:
+            return (yield)
+        phased = self._phased
+        block = self._block(item, plan)
+        if plan.function is None:
+            with block if phased is None else phased.phase("call"):
+                return (yield)
+        # Around the function and nothing else: fixtures, and what plugins do, stay outside.
+        function = block(plan.function) if phased is None else phased.around(plan.function)
+        with contextlib.ExitStack() as replaced:
+            replaced.enter_context(_function_replaced(item, function))
+            if phased is not None and _is_test_case(item):
+                replaced.enter_context(phased.around_test_case(getattr(item, "instance", None)))
+            outcome = yield
+        if not self._warming_up:
+            _check_enforced(item, plan, phased)
+        return outcome
 
-        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
-            item.stash[_RESULT_KEY] = self._run.add(item.nodeid, measurement, verdict, late)
-            if self._writes_junit:
-                _set_properties(item, measurement, verdict)
-
+    def _plan(self, item: pytest.Item) -> _Plan:
+        """Say how a test is measured, as far as its markers say so by now."""
         function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
         own, function = budget_of(function) if function is not None else (None, None)
         marks = marked(item)
-        budget = (own or Budget()).within(marks.budget or Budget())
+        budget = (own or Budget()).within(marks.budget or Budget()).in_scope(self._settings.scope)
         if marks.waiver is None:
             budget = budget.or_default(self._settings.default_budget)
-        if not marks.measured or not (self._settings.memray or budget.limits_anything):
-            return (yield)
-        block = Block(
-            budget,
+        return _Plan(function, marks, budget, self._settings.memray)
+
+    def _block(self, item: pytest.Item, plan: _Plan) -> Block:
+        """Make the block of a test; of one that only warms up, a block that nobody hears of."""
+        if self._warming_up:
+            # Recorded all the same: that makes CPython 3.11 keep line tables of functions.
+            return Block(Budget((), Scope(stable=True)), trace=self._settings.trace)
+
+        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+            phases = {} if self._phased is None else self._phased.measured
+            result = self._run.add(item.nodeid, measurement, verdict, late, phases)
+            item.stash[_RESULT_KEY] = result
+            if self._writes_junit:
+                _set_properties(item, measurement, verdict)
+
+        return Block(
+            plan.budget,
             subject="Test",
             trace=self._settings.trace,
             always_allocations=self._settings.memray,
             keep_capture=self._run.path_of(item.nodeid),
+            outer_files=_OUTER_FILES,
             on_measured=keep,
         )
-        if not isinstance(item, pytest.Function) or function is None:
-            with block:
-                return (yield)
-        # Around the function and nothing else: fixtures, and what plugins do, stay outside.
-        with _function_replaced(item, block(function)):
-            outcome = yield
-        _check_enforced(item, marks, budget)
-        return outcome
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if call.when != "call":
+        if self._warming_up:
             return report
-        try:
-            marks = marked(item)
-        except BadMarkerError:  # of a fixture; the test has failed because of it
-            return report
-        if marks.waiver is not None and marks.budget is None:
-            setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
-        if not marks.measured:
-            setattr(report, _KEPT_OUT_ATTRIBUTE, True)
+        if call.when == "call":
+            try:
+                marks = marked(item)
+            except BadMarkerError:  # of a fixture; the test has failed because of it
+                return report
+            if marks.waiver is not None and marks.budget is None:
+                setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
+            if not marks.measured:
+                setattr(report, _KEPT_OUT_ATTRIBUTE, True)
+            if self._phased is not None:
+                setattr(report, _PHASED_ATTRIBUTE, True)
         raised = call.excinfo.value if call.excinfo is not None else None
         if isinstance(raised, RecordingError):
             setattr(report, _NOT_MEASURABLE_ATTRIBUTE, True)
@@ -264,15 +400,23 @@ class MeasuringPlugin:
             terminalreporter.write_line(text)
 
 
-def _check_enforced(item: pytest.Item, marks: Marks, budget: Budget) -> None:
+def _is_test_case(item: pytest.Item) -> bool:
+    return isinstance(getattr(item, "instance", None), unittest.TestCase)
+
+
+def _check_enforced(item: pytest.Item, plan: _Plan, phased: PhasedBlock | None) -> None:
     """Fail a test that passed, and whose limits nobody held against anything."""
     __tracebackhide__ = True
-    if marked(item) != marks:
+    if marked(item) != plan.marks:
         raise MisuseError(
             "a marker about memory was added to this test while it ran, when its limits were "
             "known already: add it in a fixture, or write 'with limit_memory(...)'"
         )
-    if budget.limits_anything and _RESULT_KEY not in item.stash:
+    if phased is not None:
+        is_measured = "call" not in plan.budget.scope.include or "call" in phased.measured
+    else:
+        is_measured = _RESULT_KEY in item.stash
+    if plan.budget.limits_anything and not is_measured:
         raise MisuseError(
             "this test has a limit and was not measured: something ran its function in another "
             "way than pytest does, such as a plugin that replaces item.runtest"
@@ -314,5 +458,7 @@ def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
             return "skipped"
         if report.failed:
             return "failed in setup"
-        return "run by another plugin" if report.when == "call" else ""
+        # A block over several phases tells with the report of its last one.
+        is_told = report.when == "setup" or hasattr(report, _PHASED_ATTRIBUTE)
+        return "" if is_told else "run by another plugin"
     return "lost with a crashed worker"  # pytest-xdist reports these in no phase

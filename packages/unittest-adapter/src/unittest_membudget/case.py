@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from membudget import (
@@ -86,6 +86,9 @@ class MemoryTestMixin:
         allocations: int | None = ...,
         retained: str | int | None = ...,
         current_thread_only: bool = ...,
+        only: str | Iterable[str] | None = ...,
+        ignore: str | Iterable[str] | None = ...,
+        stable: bool | None = ...,
         msg: object = ...,
     ) -> AssertedLimit: ...
     @overload
@@ -104,8 +107,8 @@ class MemoryTestMixin:
 
         Args:
             limit: the largest peak allowed, such as ``"10 MB"``. With the context manager, also
-                ``total=``, ``allocations=`` and ``retained=``, as ``membudget.limit_memory`` has
-                them.
+                ``total=``, ``allocations=``, ``retained=``, ``only=``, ``ignore=`` and ``stable=``,
+                as ``membudget.limit_memory`` has them.
             callable: what to call, with ``args`` and ``kwargs``; without it, a context manager is
                 returned, and a test that never enters it ends with a MisuseError.
             current_thread_only: with the context manager: count only what this thread allocates.

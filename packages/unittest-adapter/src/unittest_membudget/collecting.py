@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from membudget import (
     KeptCaptures,
     LateAllocations,
     Measurement,
+    Phase,
     Result,
     Settings,
     Verdict,
@@ -79,8 +80,13 @@ def asked_for(test: unittest.TestCase) -> dict[str, Any]:
     settings = _settings()
     name = test.id()
 
-    def listener(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
-        leave([Result(name, measurement, verdict)], Notes())
+    def listener(
+        measurement: Measurement,
+        verdict: Verdict,
+        late: LateAllocations,
+        phases: Mapping[Phase, Measurement],
+    ) -> None:
+        leave([Result(name, measurement, verdict, tuple(phases.items()))], Notes())
 
     keep_capture = ""
     if settings.memray_bin_path:

@@ -16,6 +16,8 @@ LIMIT_ATTRIBUTE: Final = "memory_limit"
 """The attribute in which a MemoryTestCase class writes its limit."""
 CLASS_BUDGET: Final = "_membudget_class_budget"
 RUNS_MEASURED: Final = "_membudget_runs_measured"
+MEASURING: Final = "_membudget_measuring"
+"""The attribute of a test that is being measured: by what."""
 _WAIVER: Final = "_membudget_waiver"
 _KEPT_OUT: Final = "_membudget_kept_out"
 

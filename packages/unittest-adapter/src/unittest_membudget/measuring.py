@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import inspect
+import os
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from membudget import (
@@ -15,47 +18,112 @@ from membudget import (
     LateAllocations,
     Marks,
     Measurement,
+    MisuseError,
+    Phase,
+    PhasedBlock,
+    Scope,
     Settings,
     TraceSettings,
     Verdict,
     budget_of,
     measures,
+    measuring_is_on,
     report_failure,
 )
 
 from .collecting import asked_for
-from .marks import CLASS_BUDGET, RUNS_MEASURED, marks_of
+from .marks import CLASS_BUDGET, MEASURING, RUNS_MEASURED, marks_of
+from .warming_up import warm_up
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True
 
-_MEASURING: Final = "_membudget_measuring"
+# What leads to a test: the frames of unittest, of asyncio and of this package.
+_OUTER_FILES: Final = tuple(
+    f"{Path(str(file)).parent}{os.sep}" for file in (unittest.__file__, asyncio.__file__, __file__)
+)
 
-Listener: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], None]
+Listener: TypeAlias = Callable[
+    [Measurement, Verdict, LateAllocations, Mapping[Phase, Measurement]], None
+]
 
 
 class _Measuring:
-    """Who asked for the measuring of a test: its class, its runner, or both."""
+    """The measuring of one test: who asked for it (its class, its runner, or both), and how."""
 
-    def __init__(self) -> None:
-        self.listeners: list[Listener] = []
-        self.trace: TraceSettings | None = None
-        self.default = Budget()
-        self.n_frames = report_failure.N_FRAMES
-        self.keep_capture = ""
+    def __init__(self, test: unittest.TestCase, marks: Marks, enforced: Budget) -> None:
+        self._test = test
+        self._marks = marks
+        self._enforced = enforced  # where it is written, in a block of its own
+        self._listeners: list[Listener] = []
+        self._trace: TraceSettings | None = None
+        self._default = Budget()
+        self._scope = Scope()
+        self._n_frames = report_failure.N_FRAMES
+        self._keep_capture = ""
+        self._phased: PhasedBlock | None = None
+        self.around = contextlib.ExitStack()
 
     def add(self, listener: Listener | None, settings: Settings | None, keep_capture: str) -> None:
+        """Take note of one who asks."""
         if listener is not None:
-            self.listeners.append(listener)
+            self._listeners.append(listener)
         if settings is not None:
-            self.trace = settings.trace
-            self.default = settings.default_budget
-            self.n_frames = settings.stacks
-        self.keep_capture = keep_capture or self.keep_capture
+            self._trace = settings.trace
+            self._default = settings.default_budget
+            self._scope = settings.scope
+            self._n_frames = settings.stacks
+        self._keep_capture = keep_capture or self._keep_capture
 
-    def tell(self, *measured: Any) -> None:
-        for listener in self.listeners:
-            listener(*measured)
+    @property
+    def _budget(self) -> Budget:
+        # When the test begins, all who asked are known.
+        budget = (self._marks.budget or Budget()).in_scope(self._scope)
+        if self._marks.waiver is None:
+            budget = budget.or_default(self._default)
+        return budget.without(self._enforced)
+
+    def set_up(self, set_up: Callable[[], object]) -> None:
+        """Set a test up: where unittest does so, and all that is measured is still to come."""
+        scope = self._budget.scope
+        if scope.stable and measuring_is_on():
+            warm_up(self._test, self._trace)
+        if scope.include in ((), ("call",)):
+            set_up()
+            return
+        self._phased = PhasedBlock(self._block())
+        self.around.callback(self._phased.abandon)
+        self.around.enter_context(self._phased.around_test_case(self._test, set_up))
+        self._test._callSetUp()  # type: ignore[attr-defined]
+
+    def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a test method that runs in a block."""
+        if self._phased is not None:
+            return self._phased.around(function)
+        block = self._block()
+        if block.budget.scope.include not in ((), ("call",)):
+            raise MisuseError(
+                f"the budget of this test includes its {', '.join(block.budget.scope.include)}, "
+                f"and {type(self._test).__qualname__} is not set up as unittest does it"
+            )
+        return block(function)
+
+    def _block(self) -> Block:
+        def tell(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+            phases = {} if self._phased is None else self._phased.measured
+            for listener in self._listeners:
+                listener(measurement, verdict, late, phases)
+
+        return Block(
+            self._budget,
+            subject="Test",
+            trace=self._trace,
+            always_allocations=bool(self._listeners),
+            keep_capture=self._keep_capture,
+            outer_files=_OUTER_FILES,
+            message=functools.partial(report_failure.exceeded_message, n_frames=self._n_frames),
+            on_measured=tell,
+        )
 
 
 @contextlib.contextmanager
@@ -79,7 +147,7 @@ def measured(
     Yields:
         Whether the test is measured.
     """
-    measuring: _Measuring | None = getattr(test, _MEASURING, None)
+    measuring: _Measuring | None = getattr(test, MEASURING, None)
     if measuring is not None:
         measuring.add(listener, settings, keep_capture)
         yield True
@@ -94,18 +162,23 @@ def measured(
     if measures(method):  # pytest does
         yield True
         return
-    measuring = _Measuring()
+    own, bare = budget_of(method)
+    # Below another decorator, a budget is enforced where it stands, in a block of its own.
+    measuring = _Measuring(test, marks, own if own is not None and bare == method else Budget())
     measuring.add(listener, settings, keep_capture)
-    run = _in_block(method, marks, measuring)
-    replaced: dict[str, Any] = {_MEASURING: measuring, name: run}
-    call = getattr(test, "_callTestMethod", None)
+    run = _in_block(method, bare, measuring)
+    replaced: dict[str, Any] = {MEASURING: measuring, name: run}
+    call, set_up = getattr(test, "_callTestMethod", None), getattr(test, "_callSetUp", None)
     if call is not None:
         # Python 3.12.1 looks the method up before it tells the result that the test starts.
         replaced["_callTestMethod"] = lambda _: call(run)
+    if set_up is not None:
+        replaced["_callSetUp"] = lambda: measuring.set_up(set_up)
     before = dict(vars(test))
     vars(test).update(replaced)
     try:
-        yield True
+        with measuring.around:
+            yield True
     finally:
         for attribute in replaced:
             if attribute in before:
@@ -121,40 +194,20 @@ def _can_be_measured(marks: Marks, method: Callable[..., Any]) -> bool:
 
 
 def _in_block(
-    method: Callable[..., Any], marks: Marks, measuring: _Measuring
+    method: Callable[..., Any], bare: Callable[..., Any], measuring: _Measuring
 ) -> Callable[..., Any]:
-    own, bare = budget_of(method)
-    # Below another decorator, a budget is enforced where it stands, in a block of its own.
-    enforced = own if own is not None and bare == method else Budget()
-
-    def in_block() -> Callable[..., Any]:
-        # Made when the test is called: by then, all who asked are known.
-        budget = marks.budget or Budget()
-        if marks.waiver is None:
-            budget = budget.or_default(measuring.default)
-        block = Block(
-            budget.without(enforced),
-            subject="Test",
-            trace=measuring.trace,
-            always_allocations=bool(measuring.listeners),
-            keep_capture=measuring.keep_capture,
-            message=functools.partial(report_failure.exceeded_message, n_frames=measuring.n_frames),
-            on_measured=measuring.tell,
-        )
-        return block(bare)
-
     run: Callable[..., Any]
     if inspect.iscoroutinefunction(bare):
 
         @functools.wraps(bare)
         async def run(*args: Any) -> Any:
-            return await in_block()(*args)
+            return await measuring.call(bare)(*args)
 
     else:
 
         @functools.wraps(bare)
         def run(*args: Any) -> Any:
-            return in_block()(*args)
+            return measuring.call(bare)(*args)
 
     # What decorators above the budget have left, such as that a failure is expected.
     for name, value in getattr(method, "__dict__", {}).items():

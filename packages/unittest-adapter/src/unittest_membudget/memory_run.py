@@ -14,14 +14,11 @@ from typing import Any, Final
 from membudget import (
     InvalidOptionError,
     KeptCaptures,
-    LateAllocations,
-    Measurement,
     MemoryLimitExceeded,
     RecordingError,
     Result,
     Run,
     Settings,
-    Verdict,
     enforcement_is_on,
     platform_is_supported,
     report_json,
@@ -96,8 +93,8 @@ class MemoryRun:
             self._notes.waivers[name] = marks.waiver
         self._notes.unmeasured[name] = _UNKNOWN
 
-        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
-            self._run.add(name, measurement, verdict, late)
+        def keep(*measured: Any) -> None:
+            self._run.add(name, *measured)
 
         measures = self._measuring.enter_context(
             measured(test, keep, self.settings, keep_capture=self._run.path_of(name))

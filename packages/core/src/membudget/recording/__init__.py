@@ -18,6 +18,7 @@ block is what lies between two marks in that stream:
   does, and what the scanner is tested against;
 * :mod:`keeping` - keeps the capture of a block for memray's own reporters;
 * :mod:`stacks` - where the memory at a peak came from;
+* :mod:`stack_traces` - stack traces as a block sees them;
 * :mod:`reader_process` - reads a capture that is still being written, outside this process;
 * :mod:`platform` - whether any of this can run here.
 

@@ -4,8 +4,9 @@ Pure Python over an iterable of records, so that it can be checked against rando
 which every figure is known. The rules:
 
 * An allocation counts when it lies between the block's marks, and its thread is not at work for
-  membudget itself (between ``PAUSE`` and ``RESUME``), and, for ``current_thread_only``, its thread
-  is the one that opened the block.
+  membudget itself (between ``PAUSE`` and ``RESUME``), and the block is not suspended (between
+  ``SUSPEND`` and ``CONTINUE``), and, for ``current_thread_only``, its thread is the one that opened
+  the block, and its stack is one of those that count, where not all do.
 * A free takes back what a counted allocation brought, whichever thread frees it. The free of an
   unknown address belongs to memory from before the block and counts in neither direction.
 * ``realloc`` appears as a free and an allocation.
@@ -16,7 +17,7 @@ which every figure is known. The rules:
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -26,7 +27,7 @@ from .marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
 
 @dataclass(slots=True)
 class BlockMarks:
-    """Where one block lies in a capture.
+    """Where one block lies in a capture, and what of it counts.
 
     Attributes:
         start, end: its own marks.
@@ -108,13 +109,22 @@ def _beginning(mapping: tuple[int, int, object]) -> int:
     return mapping[0]
 
 
-def _switches(block: BlockMarks) -> Iterator[tuple[int, int, bool]]:
-    """Yield (index, thread, at work) in stream order: where threads turn to membudget's work."""
-    points: list[tuple[int, int, bool]] = []
+def _switches(block: BlockMarks) -> Iterator[tuple[int, int, int]]:
+    """Yield (index, thread, turn) in stream order.
+
+    Where a thread turns to membudget's work (1) and back (-1). Thread 0 stands for the whole block,
+    which is suspended once more (1) and once less (-1).
+    """
+    points: list[tuple[int, int, int]] = []
     for mark in block.others:
-        points.append((mark.first, mark.tid, True))
-        if mark.kind in (Kind.START, Kind.RESUME):
-            points.append((mark.last + 1, mark.tid, False))
+        points.append((mark.first, mark.tid, 1))
+        if mark.kind not in (Kind.END, Kind.PAUSE):
+            points.append((mark.last + 1, mark.tid, -1))
+        if mark.serial == block.start.serial:
+            if mark.kind is Kind.SUSPEND:
+                points.append((mark.first, 0, 1))
+            elif mark.kind is Kind.CONTINUE:
+                points.append((mark.last + 1, 0, -1))
     points.sort()
     yield from points
 
@@ -139,20 +149,39 @@ class Account:
     interrupted: bool
 
 
-def account(records: Iterable[Record], block: BlockMarks, *, current_thread_only: bool) -> Account:
-    """Read the figures of ``block`` from the records of its capture."""
-    return _Ledger().run(records, block, current_thread_only, block.end.first)
+def account(
+    records: Iterable[Record],
+    block: BlockMarks,
+    *,
+    current_thread_only: bool,
+    stack_ids: Container[int] | None = None,
+) -> Account:
+    """Read the figures of ``block`` from the records of its capture.
+
+    Args:
+        records: of the capture.
+        block: where the block lies in it.
+        current_thread_only: whether only the thread that opened the block counts.
+        stack_ids: memray's numbers of the stacks that count; None for all.
+    """
+    return _Ledger(current_thread_only, stack_ids).run(records, block, block.end.first)
 
 
 def alive_at(
-    records: Iterable[Record], block: BlockMarks, *, current_thread_only: bool, index: int
+    records: Iterable[Record],
+    block: BlockMarks,
+    *,
+    current_thread_only: bool,
+    index: int,
+    stack_ids: Container[int] | None = None,
 ) -> list[tuple[int, int]]:
     """Return what ``block`` allocated and was alive after record ``index``.
 
-    As pairs: the index of the record that allocated, and how many of its bytes were alive.
+    As pairs: the index of the record that allocated, and how many of its bytes were alive. For the
+    arguments, see :func:`account`.
     """
-    ledger = _Ledger()
-    ledger.run(records, block, current_thread_only, index + 1)
+    ledger = _Ledger(current_thread_only, stack_ids)
+    ledger.run(records, block, index + 1)
     mapped = ((origin, high - low) for low, high, origin in ledger.mappings.ranges)
     return sorted([*((origin, size) for size, origin in ledger.live.values()), *mapped])
 
@@ -160,31 +189,36 @@ def alive_at(
 class _Ledger:
     """What is alive, by address: its size and the index of the record that allocated it."""
 
-    __slots__ = ("live", "mappings")
+    __slots__ = ("live", "mappings", "stack_ids", "thread_only")
 
-    def __init__(self) -> None:
+    def __init__(self, thread_only: bool, stack_ids: Container[int] | None) -> None:
+        self.thread_only = thread_only
+        self.stack_ids = stack_ids
         self.live: dict[int, tuple[int, int]] = {}
         self.mappings = _Mappings()
 
-    def run(
-        self, records: Iterable[Record], block: BlockMarks, current_thread_only: bool, stop: int
-    ) -> Account:
+    def run(self, records: Iterable[Record], block: BlockMarks, stop: int) -> Account:
         """Account for the records from the block's start up to, not including, ``stop``."""
         live = self.live
         mappings = self.mappings
+        stack_ids = self.stack_ids
         begin = block.start.last + 1
-        owner = block.start.tid
+        owner = block.start.tid if self.thread_only else 0
         at_work = set(block.paused)
+        n_suspended = 0
         switches = _switches(block)
-        endless = (stop, 0, False)
-        switch, thread, pausing = next(switches, endless)
+        endless = (stop, 0, 0)
+        switch, thread, turn = next(switches, endless)
         alive = peak = total = n_allocations = 0
         peak_index = -1
         histogram = [0] * 65
         for index, record in enumerate(islice(records, begin, stop), begin):
             while index >= switch:
-                (at_work.add if pausing else at_work.discard)(thread)
-                switch, thread, pausing = next(switches, endless)
+                if not thread:
+                    n_suspended += turn
+                else:
+                    (at_work.add if turn > 0 else at_work.discard)(thread)
+                switch, thread, turn = next(switches, endless)
             allocator = record.allocator
             if allocator == FREE or allocator == PYMALLOC_FREE:  # noqa: SIM109 - the hot loop
                 freed = live.pop(record.address, None)
@@ -203,7 +237,9 @@ class _Ledger:
                 # swap their records.
                 alive -= live.pop(address)[0]
             tid = record.tid
-            if tid in at_work or (current_thread_only and tid != owner):
+            if n_suspended or tid in at_work or (owner and tid != owner):
+                continue
+            if stack_ids is not None and record.stack_id not in stack_ids:
                 continue
             if allocator == MMAP:
                 mappings.add(address, size, index)

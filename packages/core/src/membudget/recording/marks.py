@@ -17,7 +17,8 @@ by the same sizes in Python elsewhere.
 
 Marks say two things at once. ``START`` and ``END`` are the borders of a block. Between ``PAUSE``
 and ``RESUME`` a thread does membudget's own work, which no block counts; ``END`` also pauses its
-thread and ``START`` also resumes it.
+thread and ``START`` also resumes it. Between ``SUSPEND`` and ``CONTINUE`` one block counts nothing,
+in any thread; such stretches can overlap, and both of these marks resume their thread as well.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Record(Protocol):
     def size(self) -> int: ...
     @property
     def allocator(self) -> int: ...
+    @property
+    def stack_id(self) -> int: ...
 
 
 # memray.AllocatorType, which cannot be imported here without importing memray.
@@ -60,6 +63,7 @@ PYMALLOC_FREE: Final = 1
 FREE: Final = 5
 MMAP: Final = 14
 MUNMAP: Final = 15
+NO_ALLOCATION: Final = (FREE, PYMALLOC_FREE, MUNMAP)
 
 
 class Kind(enum.IntEnum):
@@ -69,6 +73,8 @@ class Kind(enum.IntEnum):
     END = 1
     PAUSE = 2
     RESUME = 3
+    SUSPEND = 4
+    CONTINUE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +156,22 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
 
         _marks: tuple[Lengths, Lengths] | None = None
 
-        _collects = False
+        _collects: tuple[bool, bool] = (False, False)
 
-        def _set_marks(self, start: Lengths, end: Lengths, collects: bool = False, /) -> None:
+        def _set_marks(
+            self,
+            start: Lengths,
+            end: Lengths,
+            collects_before: bool = False,
+            collects_after: bool = False,
+            /,
+        ) -> None:
             """Make these marks when the ``with`` statement is entered and left, once.
 
-            Collect garbage before the end mark, if ``collects``.
+            Collect garbage before the start mark, and before the end mark, if that is asked for.
             """
             self._marks = (start, end)
-            self._collects = collects
+            self._collects = (collects_before, collects_after)
 
         def _clear_marks(self) -> None:
             """Make no marks."""
@@ -167,6 +180,8 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
         def __enter__(self) -> Self:
             self._enter()
             if self._marks is not None:
+                if self._collects[0]:
+                    gc.collect()
                 make_mark(self._marks[0])
             return self
 
@@ -179,7 +194,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
         ) -> None:
             __tracebackhide__ = True
             if self._marks is not None:
-                if self._collects:
+                if self._collects[1]:
                     gc.collect()
                 make_mark(self._marks[1])
                 self._marks = None
@@ -209,7 +224,7 @@ class _Candidate:
     alive: int | None
 
 
-_NO_ALLOCATION: Final = (FREE, PYMALLOC_FREE, MMAP, MUNMAP)
+_NO_OBJECT: Final = (*NO_ALLOCATION, MMAP)
 
 
 def find_marks(records: Iterable[Record], alphabet: Alphabet) -> Iterator[Mark]:
@@ -238,12 +253,12 @@ def find_marks(records: Iterable[Record], alphabet: Alphabet) -> Iterator[Mark]:
                     kind, serial = alphabet.read(candidate.lengths)
                     yield Mark(kind, serial, tid, candidate.first, index)
                 continue
-        elif allocator not in _NO_ALLOCATION:
+        elif allocator not in _NO_OBJECT:
             length = size - candidate.overhead
             if alphabet.fits(len(candidate.lengths), length):
                 candidate.lengths.append(length)
                 candidate.alive = record.address
                 continue
         candidates.pop(tid, None)
-        if begins and allocator not in _NO_ALLOCATION:
+        if begins and allocator not in _NO_OBJECT:
             candidates[tid] = _Candidate(index, size - beginning, [beginning], record.address)

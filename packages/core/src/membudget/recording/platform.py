@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import warnings
+from pathlib import Path
 
 from ..errors import NotEnforcedWarning
+
+_OWN_FILES = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 @functools.cache
@@ -19,6 +23,14 @@ def platform_is_supported() -> bool:
     warnings.warn(
         f"memory budgets are not enforced: memray does not run with {implementation} on {platform}",
         NotEnforcedWarning,
-        stacklevel=3,
+        stacklevel=_levels_to_the_user(),
     )
     return False
+
+
+def _levels_to_the_user() -> int:
+    """Count the frames of membudget, for a warning that is to point at the user's line."""
+    frame, n_levels = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
+        frame, n_levels = frame.f_back, n_levels + 1
+    return n_levels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..model import Allocation, Budget
+from ..patterns import StackFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class BlockQuery:
         stacks_begin_inside: stack traces begin below the frame that opened the block, not with it.
         keep_as: the path at which to keep a capture of the block; empty for not to.
         n_outer: how many frames that capture leaves out of its stack traces, around the block.
+        outer_files: see ``membudget.Block``.
+        stack_filter: says which stacks count; None where all of them do.
     """
 
     serial: int
@@ -27,6 +30,8 @@ class BlockQuery:
     stacks_begin_inside: bool = False
     keep_as: str = ""
     n_outer: int = 0
+    outer_files: tuple[str, ...] = ()
+    stack_filter: StackFilter | None = None
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)

@@ -3,7 +3,8 @@
 A block that ends while others are open cannot stop the tracker: whatever other threads allocate
 until it runs again would be missing from their blocks. And memray's reader must not run beside an
 active tracker. So a small process reads the file, started when first needed and kept until this
-process ends. Requests and answers are lines of JSON.
+process ends. Requests and answers are lines of JSON. While it answers, it may have to ask in turn:
+which stacks count, patterns and plugins of this process say.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import IO, Any
 
 from ..errors import CaptureError
-from ..model import Budget, Measurement
+from ..model import Budget, Frame, Measurement
+from ..patterns import StackFilter
 from ..report.json import (
     budget_from_json,
     budget_to_json,
     measurement_from_json,
     measurement_to_json,
+    stack_from_json,
+    stack_to_json,
 )
 from .files import private_file, written_length
 from .marks import Alphabet
@@ -59,18 +64,21 @@ class ReaderProcess:
         atexit.register(self.close)
 
     def read_block(self, path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
-        """Read a block that has ended from the capture at ``path``; see ``replay.read_block``."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        # A filter of leaks stays here: only its process can call it.
-        budget = budget_to_json(query.budget)
-        asked = {**asdict(replace(query, budget=Budget())), "budget": budget}
+        """Read a block that has ended from the capture at ``path``; see ``reading.read_block``."""
+        # Filters stay here: only their process can call them.
+        asked = {
+            **asdict(replace(query, budget=Budget(), stack_filter=None)),
+            "budget": budget_to_json(query.budget),
+            "stack_filter": query.stack_filter is not None,
+        }
         request = {"path": path, "signature": alphabet.signature, "query": asked}
         self._busy = True
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-            answer = json.loads(self._process.stdout.readline())
+            answer = self._ask(request)
+            while "stacks" in answer:
+                assert query.stack_filter is not None
+                kept = query.stack_filter.keeps(map(stack_from_json, answer["stacks"]))
+                answer = self._ask({"kept": kept})
         except BaseException as error:
             # Also for KeyboardInterrupt: the answer still to come would be taken for the next one.
             self._close_pipes()
@@ -87,6 +95,14 @@ class ReaderProcess:
         if "error" in answer:
             raise CaptureError(answer["error"])
         return measurement_from_json(answer["measurement"])
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question).encode() + b"\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
     @property
     def usable(self) -> bool:
@@ -138,17 +154,35 @@ def main() -> None:
         try:
             measurement = _read(request)
         except CaptureError as error:
-            answer: dict[str, Any] = {"error": str(error)}
+            _say({"error": str(error)})
         else:
-            answer = {"measurement": measurement_to_json(measurement)}
-        sys.stdout.write(f"{json.dumps(answer)}\n")
-        sys.stdout.flush()
+            _say({"measurement": measurement_to_json(measurement)})
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(answer)}\n")
+    sys.stdout.flush()
+
+
+class _AskingFilter(StackFilter):
+    """A filter of stacks that asks the recording process."""
+
+    def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
+        """Ask about all of them at once."""
+        _say({"stacks": [stack_to_json(stack) for stack in stacks]})
+        kept: list[bool] = json.loads(sys.stdin.readline())["kept"]
+        return kept
 
 
 def _read(request: dict[str, Any]) -> Measurement:
     alphabet = Alphabet(tuple(request["signature"]))
-    budget = budget_from_json(request["query"]["budget"])
-    query = BlockQuery(**{**request["query"], "budget": budget})
+    asked = request["query"]
+    budget = budget_from_json(asked["budget"])
+    stack_filter = _AskingFilter(budget.scope) if asked["stack_filter"] else None
+    outer_files = tuple(asked["outer_files"])
+    query = BlockQuery(
+        **{**asked, "budget": budget, "outer_files": outer_files, "stack_filter": stack_filter}
+    )
     with tempfile.NamedTemporaryFile(prefix="membudget-") as copy:
         try:
             _copy_written(request["path"], copy)

@@ -1,7 +1,7 @@
 """Reading blocks out of a capture that is written no more: the figures, and where they came from.
 
-The scanner reads the figures where it can be used, the replay elsewhere; stack traces come from
-memray's reader.
+The scanner reads the figures where it can be used, the replay elsewhere and where it depends on
+stacks what counts; stack traces come from memray's reader.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..checks import holds, may_leak
-from ..errors import CaptureError
+from ..errors import CaptureError, FilterError
 from ..model import Allocation, Measurement
 from .accounting import Account
 from .files import open_to_read
@@ -27,6 +27,7 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
 
     Raises:
         CaptureError: the capture cannot be read, or the block is not there in full.
+        FilterError: the query's filter of stacks raised something.
     """
     try:
         with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
@@ -39,7 +40,7 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
                 wanted.append(_alive(reader, query, account, account.end_index - 1))
         found = [*read_allocations(path, wanted), ()]
         return replace(measurement, allocations=found[0], retained=found[1])
-    except CaptureError:
+    except (CaptureError, FilterError):
         raise
     except Exception as error:  # memray's reader raises all sorts of them on damaged input
         raise CaptureError(f"the capture of this block cannot be read: {error}") from error
@@ -104,7 +105,7 @@ class _ScannedBlock:
 
 
 def _reader_of(path: str, alphabet: Alphabet, query: BlockQuery) -> Replay | _ScannedBlock:
-    if scanner_problem() is None:
+    if scanner_problem() is None and query.stack_filter is None:
         with contextlib.suppress(ValueError):
             return _ScannedBlock(path, alphabet, query)
     return Replay(path, alphabet, query)
@@ -122,4 +123,4 @@ def _peak(reader: Replay | _ScannedBlock, query: BlockQuery, account: Account) -
 
 def _alive(reader: Replay | _ScannedBlock, query: BlockQuery, account: Account, index: int) -> Peak:
     alive = reader.alive_at(index) if account.peak_index >= 0 else ()
-    return Peak(account.start_index, alive, query.stacks_begin_inside)
+    return Peak(query, account.start_index, alive)

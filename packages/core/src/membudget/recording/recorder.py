@@ -32,6 +32,7 @@ from typing import Final
 from ..checks import holds, judge
 from ..errors import CaptureError, MisuseError, NotKeptWarning
 from ..model import Allocation, Budget, Measurement, TraceSettings
+from ..patterns import StackFilter
 from .capture import import_memray
 from .lingering import Lingering
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark
@@ -56,14 +57,33 @@ class OpenBlock:
             :meth:`leave`, its thread is at work for membudget.
     """
 
-    __slots__ = ("__weakref__", "_query", "_recorder", "end_mark", "pid", "start_mark")
+    __slots__ = (
+        "__weakref__",
+        "_continue_mark",
+        "_query",
+        "_recorder",
+        "_suspend_mark",
+        "end_mark",
+        "pid",
+        "start_mark",
+    )
 
     def __init__(self, recorder: Recorder, query: BlockQuery, alphabet: Alphabet) -> None:
         self._recorder = recorder
         self._query = query
         self.start_mark: Final[Lengths] = alphabet.spell(Kind.START, query.serial)
         self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, query.serial)
+        self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, query.serial)
+        self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, query.serial)
         self.pid: Final = os.getpid()
+
+    def suspend(self) -> None:
+        """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
+        make_mark(self._suspend_mark)
+
+    def go_on(self) -> None:
+        """End what :meth:`suspend` began."""
+        make_mark(self._continue_mark)
 
     def read(self) -> tuple[Measurement, LateAllocations]:
         """Read the figures of the block, and close it.
@@ -108,6 +128,8 @@ class Recorder:
         stacks_begin_inside: bool = False,
         keep_as: str = "",
         n_outer: int = 0,
+        outer_files: tuple[str, ...] = (),
+        stack_filter: StackFilter | None = None,
     ) -> OpenBlock:
         """Open a block, which begins with its start mark.
 
@@ -115,7 +137,8 @@ class Recorder:
             budget: says whose memory counts, and when allocations at the peak are wanted.
             trace: what the recording has to trace; None for what it traces, or for the default.
             always_allocations: the allocations at the peak are wanted in any case.
-            stacks_begin_inside, keep_as, n_outer: see :class:`BlockQuery`.
+            stacks_begin_inside, keep_as, n_outer, outer_files, stack_filter: see
+                :class:`BlockQuery`.
 
         Raises:
             RecordingError: recording cannot start. The block is not open then.
@@ -125,7 +148,14 @@ class Recorder:
             make_mark(self._pause_mark)
         serial = next(self._serials) % SERIALS
         query = BlockQuery(
-            serial, budget, always_allocations, stacks_begin_inside, keep_as, n_outer
+            serial,
+            budget,
+            always_allocations,
+            stacks_begin_inside,
+            keep_as,
+            n_outer,
+            outer_files,
+            stack_filter,
         )
         block = OpenBlock(self, query, self._alphabet)
         try:
@@ -210,10 +240,15 @@ class Recorder:
 
     def _read_in_full(self, segment: Segment, query: BlockQuery) -> Measurement:
         if self._open.keys() <= {query.serial}:
-            return segment.read_block(query)
-        if self._reader is None or not self._reader.usable:
-            self._reader = ReaderProcess()
-        return self._reader.read_block(segment.path(os.getpid()), self._alphabet, query)
+            measurement = segment.read_block(query)
+        else:
+            if self._reader is None or not self._reader.usable:
+                self._reader = ReaderProcess()
+            path = segment.path(os.getpid())
+            measurement = self._reader.read_block(path, self._alphabet, query)
+        if query.stack_filter is not None:
+            query.stack_filter.check_all_match()
+        return measurement
 
     def _close(self, serial: int) -> None:
         """Close a block; with the last one, the segment rests or ends.

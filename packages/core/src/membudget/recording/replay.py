@@ -8,11 +8,19 @@ while it is read.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from itertools import compress, islice
+from typing import TYPE_CHECKING
 
 from ..errors import CaptureError
+from ..patterns import StackFilter
 from .accounting import Account, BlockMarks, account, alive_at, locate
-from .marks import Alphabet, find_marks
+from .marks import NO_ALLOCATION, Alphabet, find_marks
 from .query import BlockQuery
+from .stack_traces import StackTraces
+
+if TYPE_CHECKING:
+    from memray import AllocationRecord
 
 
 class Replay:
@@ -27,35 +35,60 @@ class Replay:
     def __init__(self, path: str, alphabet: Alphabet, query: BlockQuery) -> None:
         self._path = path
         self._alphabet = alphabet
-        self._serial = query.serial
-        self._thread_only = query.budget.current_thread_only
+        self._query = query
+        self._thread_only = query.budget.scope.current_thread_only
         self._block: BlockMarks | None = None
+        self._stack_ids: frozenset[int] | None = None
 
     def account(self) -> Account | None:
-        """Return the figures of the block; None when its marks are not all there."""
-        import memray
+        """Return the figures of the block; None when its marks are not all there.
 
-        with contextlib.closing(memray.FileReader(self._path)) as reader:
-            records = reader.get_allocation_records()
-            self._block = locate(find_marks(records, self._alphabet), self._serial)
-            if self._block is None:
-                return None
-            records = reader.get_allocation_records()
-            return account(records, self._block, current_thread_only=self._thread_only)
+        Raises:
+            FilterError: the filter of stacks raised something.
+        """
+        with self._records() as records:
+            self._block = locate(find_marks(records, self._alphabet), self._query.serial)
+        if self._block is None:
+            return None
+        if self._query.stack_filter is not None:
+            self._stack_ids = self._counting_stacks(self._block, self._query.stack_filter)
+        with self._records() as records:
+            return account(
+                records,
+                self._block,
+                current_thread_only=self._thread_only,
+                stack_ids=self._stack_ids,
+            )
+
+    def _counting_stacks(self, block: BlockMarks, stack_filter: StackFilter) -> frozenset[int]:
+        """Return memray's numbers of the stacks in a block that count."""
+        with self._records() as records:
+            mark = next(islice(records, block.start.first, None))
+            traces = StackTraces(self._query, mark)
+            inside = islice(records, block.end.first - block.start.first - 1)
+            firsts = {one.stack_id: one for one in inside if one.allocator not in NO_ALLOCATION}
+            stacks = list(map(traces.of, firsts.values()))
+        return frozenset(compress(firsts, stack_filter.keeps(stacks)))
 
     def alive_at(self, index: int) -> list[tuple[int, int]]:
         """Return what was alive after record ``index``; see :func:`accounting.alive_at`."""
-        import memray
-
         if self._block is None:
             raise CaptureError("the capture of this block is incomplete")
-        with contextlib.closing(memray.FileReader(self._path)) as reader:
+        with self._records() as records:
             return alive_at(
-                reader.get_allocation_records(),
+                records,
                 self._block,
                 current_thread_only=self._thread_only,
                 index=index,
+                stack_ids=self._stack_ids,
             )
+
+    @contextlib.contextmanager
+    def _records(self) -> Iterator[Iterator[AllocationRecord]]:
+        import memray
+
+        with contextlib.closing(memray.FileReader(self._path)) as reader:
+            yield iter(reader.get_allocation_records())
 
     def close(self) -> None:
         """Nothing is held open between two readings."""

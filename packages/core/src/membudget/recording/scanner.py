@@ -44,7 +44,7 @@ class Scanner:
 
     def expect(self, query: BlockQuery) -> None:
         """Keep the books of a block whose start mark is still to come."""
-        self._scanner.expect(query.serial, query.budget.current_thread_only)
+        self._scanner.expect(query.serial, query.budget.scope.current_thread_only)
 
     def forget(self, serial: int) -> None:
         """Keep the books of a block no longer."""
@@ -79,7 +79,7 @@ class Scanner:
             OSError: writing failed.
             CaptureError: the block is not there in full.
         """
-        thread_only = query.budget.current_thread_only
+        thread_only = query.budget.scope.current_thread_only
         if not self._scanner.write_block(query.serial, thread_only, query.n_outer, to):
             raise CaptureError("the capture of this block is incomplete")
 

@@ -57,7 +57,7 @@ class Segment:
 
     def scan(self, query: BlockQuery) -> Account | None:
         """Read the figures of a block while the tracker runs; None where that cannot be done."""
-        if self._scanner is None:
+        if self._scanner is None or query.stack_filter is not None:
             return None
         try:
             return self._scanner.close_block(query.serial)

@@ -20,6 +20,7 @@ from ..model import (
     Limit,
     Measurement,
     Result,
+    Scope,
     Verdict,
 )
 
@@ -35,6 +36,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "budget": budget_to_json(result.verdict.budget),
         "excesses": [asdict(excess) for excess in result.verdict.excesses],
         "leaks": [asdict(allocation) for allocation in result.verdict.leaks],
+        "phases": {phase: measurement_to_json(used) for phase, used in result.phases},
     }
 
 
@@ -64,6 +66,7 @@ def result_from_json(data: dict[str, Any]) -> Result:
             tuple(excesses),
             _allocations_from_json(data["leaks"]),
         ),
+        tuple((phase, measurement_from_json(used)) for phase, used in data["phases"].items()),
     )
 
 
@@ -89,17 +92,27 @@ def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, 
         Allocation(
             allocation["size_bytes"],
             allocation["n_allocations"],
-            tuple(Frame(**frame) for frame in allocation["stack"]),
+            stack_from_json(allocation["stack"]),
         )
         for allocation in data
     )
+
+
+def stack_to_json(stack: Iterable[Frame]) -> list[dict[str, Any]]:
+    """Return a stack trace as JSON data."""
+    return [asdict(frame) for frame in stack]
+
+
+def stack_from_json(data: Iterable[dict[str, Any]]) -> tuple[Frame, ...]:
+    """Read back what :func:`stack_to_json` returned."""
+    return tuple(Frame(**frame) for frame in data)
 
 
 def budget_to_json(budget: Budget) -> dict[str, Any]:
     """Return a budget as JSON data: a filter of leaks is left out, as it is code."""
     return {
         "limits": [asdict(limit) for limit in budget.limits],
-        "current_thread_only": budget.current_thread_only,
+        "scope": asdict(budget.scope),
         "leaks": None if budget.leaks is None else {"maximum": budget.leaks.maximum},
     }
 
@@ -110,6 +123,12 @@ def budget_from_json(data: dict[str, Any]) -> Budget:
     leaks = data["leaks"]
     return Budget(
         limits,
-        data["current_thread_only"],
+        scope_from_json(data["scope"]),
         None if leaks is None else LeakLimit(leaks["maximum"]),
     )
+
+
+def scope_from_json(data: dict[str, Any]) -> Scope:
+    """Read back a scope."""
+    lists = {name: tuple(data[name]) for name in ("only", "ignore", "include")}
+    return Scope(**{**data, **lists})

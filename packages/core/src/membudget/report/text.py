@@ -21,7 +21,7 @@ NEAR_PERCENT: Final = 90
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
-_SYMBOLS: Final = "📦📏⛰📌💧📊🥇❌" + _BARS
+_SYMBOLS: Final = "📦📏⛰🧩📌💧📊🥇❌" + _BARS
 
 
 class Line(NamedTuple):
@@ -116,6 +116,9 @@ def _result_lines(
     yield _judged(result, "n_allocations", label("📏", count))
     peak = f"Peak memory: {format_size(measurement.peak_bytes)}"
     yield _judged(result, "peak_bytes", label("⛰", peak), waiver)
+    if result.phases:
+        used = (f"{phase} {format_size(each.peak_bytes)}" for phase, each in result.phases)
+        yield Line(label("🧩", f"Peak of each phase: {', '.join(used)}"))
     if result.verdict.budget.limit_of("retained_bytes") is not None:
         retained = f"Retained memory: {format_size(measurement.retained_bytes)}"
         yield _judged(result, "retained_bytes", label("📌", retained))

@@ -1,0 +1,202 @@
+"""A block over several phases of a test: what lies between them does not count."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final
+
+from .blocks import Block, measuring_is_on
+from .calls import run_in
+from .errors import MisuseError
+from .model import Budget, Measurement
+from .phases import Phase
+
+# unittest leaves out the frames of modules with this name from tracebacks.
+__unittest = True
+
+
+class PhasedBlock:
+    """Runs the phases of a test in one block, those that its budget includes.
+
+    The block begins with the first of them and ends with the last; each is measured on its own as
+    well.
+
+    Args:
+        block: the block; it is entered and left here.
+
+    Attributes:
+        measured: what each phase has used that has ended.
+
+    Example:
+        >>> from membudget import memory_budget
+        >>> test = PhasedBlock(Block(memory_budget("1 MB", include="setup,call")))
+        >>> with test.phase("setup"):
+        ...     fixture = bytearray(200_000)
+        >>> with test.phase("call"):
+        ...     data = bytearray(100_000)
+        >>> test.measured["call"].peak_bytes < 200_000
+        True
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.measured: Final[dict[Phase, Measurement]] = {}
+        self._block = block
+        self._include = block.budget.scope.include or ("call",)
+        self._n_begun = 0
+        self._open: list[Block] = []  # the block, and that of the phase at hand
+        self._counts = False
+        self._broke_off = False
+
+    def around(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function, ``def`` or ``async def``, whose call is the phase ``call``."""
+        return run_in(lambda: (self.phase("call"),), func)
+
+    def phase(
+        self, phase: Phase, *, counts: bool = True
+    ) -> contextlib.AbstractContextManager[None]:
+        """Be in a phase while this lasts, if it is one of those that are included.
+
+        Args:
+            phase: which one.
+            counts: whether it counts what happens, until :meth:`counting` says something else.
+
+        Raises:
+            MisuseError: a phase that is included was left out before.
+            MemoryLimitExceeded: after the last phase, see :class:`Block`.
+        """
+        is_included = phase in self._include and measuring_is_on()
+        return _InPhase(self, phase, counts) if is_included else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def counting(self, counts: bool) -> Iterator[None]:
+        """Say whether what happens counts while this lasts, in a phase that is included."""
+        before = self._counts
+        self._count(counts)
+        try:
+            yield
+        finally:
+            self._count(before)
+
+    def _count(self, counts: bool) -> None:
+        if counts != self._counts:
+            self._counts = counts
+            for block in self._open:
+                if counts:
+                    block.go_on()
+                else:
+                    block.suspend()
+
+    def begin(self, phase: Phase, counts: bool) -> None:
+        """Begin a phase that is included; see :meth:`phase`."""
+        left = self._include[self._n_begun :]
+        # When one phase breaks off, the next ones may be left out.
+        if phase not in left or not (phase == left[0] or self._broke_off):
+            raise MisuseError(
+                f"the budget of this test includes its {', '.join(self._include)}, and something "
+                f"ran its {phase} in a way that does not show where these are"
+            )
+        self._n_begun = self._include.index(phase) + 1
+        if not self._open:
+            self._open_suspended(self._block)
+        scope = replace(self._block.budget.scope, include=(), stable=None)
+        self._open_suspended(Block(Budget((), scope)))
+        self._count(counts)
+
+    def _open_suspended(self, block: Block) -> None:
+        # Nothing counts but what runs inside of counting(True).
+        block.__enter__()
+        block.suspend()
+        self._open.append(block)
+
+    def end(self, phase: Phase, raised: BaseException | None) -> None:
+        """End a phase, with what was raised in it."""
+        __tracebackhide__ = True
+        self._count(False)
+        self._broke_off |= raised is not None
+        try:
+            if len(self._open) == 2:
+                own = self._open.pop()
+                own.__exit__(*_information(raised))
+                if own.measurement is not None:
+                    self.measured[phase] = own.measurement
+        finally:
+            if phase == self._include[-1]:
+                self._finish(raised)
+
+    def abandon(self) -> None:
+        """End the block, if it is open because its last phase was never reached; raises nothing."""
+        if self._open:
+            self._finish(MisuseError("this test did not reach its last phase"))
+
+    def _finish(self, raised: BaseException | None) -> None:
+        __tracebackhide__ = True
+        self._open.clear()
+        self._block.__exit__(*_information(raised))
+
+    @contextlib.contextmanager
+    def around_test_case(
+        self, test: Any, set_up: Callable[[], object] | None = None
+    ) -> Iterator[None]:
+        """Find the phases of a ``unittest.TestCase`` while it runs, all but its call.
+
+        Its setup is what unittest runs before the test method, its teardown what it runs behind it:
+        ``setUp`` and ``asyncSetUp``, ``tearDown``, ``asyncTearDown`` and the cleanups.
+
+        Args:
+            test: the test, before anything of it ran.
+            set_up: what sets it up; its own ``_callSetUp`` if None.
+        """
+        set_up, tear_down = set_up or test._callSetUp, test._callTearDown
+        teardown = contextlib.ExitStack()
+
+        def set_up_in_phase() -> None:
+            with self.phase("setup"):
+                set_up()
+
+        def tear_down_in_phase() -> None:
+            teardown.enter_context(self.phase("teardown"))
+            tear_down()
+
+        def end() -> None:
+            teardown.close()
+            if self._open:  # there is no tearDown after a setUp that failed
+                with self.phase("teardown"):
+                    pass
+            self.abandon()
+
+        before = dict(vars(test))
+        vars(test).update(_callSetUp=set_up_in_phase, _callTearDown=tear_down_in_phase)
+        test.addCleanup(end)  # the first to be added is the last to be called
+        try:
+            yield
+        finally:
+            for name in ("_callSetUp", "_callTearDown"):
+                if name in before:
+                    setattr(test, name, before[name])
+                else:
+                    delattr(test, name)
+
+
+class _InPhase(contextlib.AbstractContextManager[None]):
+    """A phase, as long as it lasts."""
+
+    def __init__(self, block: PhasedBlock, phase: Phase, counts: bool) -> None:
+        self._block = block
+        self._phase: Phase = phase
+        self._counts = counts
+
+    def __enter__(self) -> None:
+        self._block.begin(self._phase, self._counts)
+
+    def __exit__(self, _: object, raised: BaseException | None, __: object, /) -> None:
+        __tracebackhide__ = True
+        self._block.end(self._phase, raised)
+
+
+def _information(
+    raised: BaseException | None,
+) -> tuple[type[BaseException] | None, BaseException | None, TracebackType | None]:
+    return (None, None, None) if raised is None else (type(raised), raised, raised.__traceback__)

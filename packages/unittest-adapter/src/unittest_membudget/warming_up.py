@@ -1,0 +1,43 @@
+"""Running a test once before it is measured, for stable figures."""
+
+from __future__ import annotations
+
+import unittest
+
+from membudget import Block, Budget, MisuseError, Scope, TraceSettings, budget_of
+
+from .marks import MEASURING
+
+
+class _AlreadyMeasured:
+    """Keeps the class of a test from measuring it: it is there for the caches that it fills."""
+
+    def add(self, *_: object) -> None:
+        """Hear of one who asks, and do nothing."""
+
+
+def warm_up(test: unittest.TestCase, trace: TraceSettings | None) -> None:
+    """Run another test like this one, with its own ``setUp``, ``tearDown`` and cleanups.
+
+    What comes of it is for the run that follows to show, so nothing is reported of this one.
+
+    Raises:
+        MisuseError: its class cannot make another one.
+    """
+    name: str = test._testMethodName
+    try:
+        twin = type(test)(name)
+    except Exception as error:
+        raise MisuseError(
+            f"stable figures need another {type(test).__qualname__} to run first, and "
+            f"{type(test).__qualname__}({name!r}) raises {type(error).__name__}: {error}"
+        ) from error
+    # What load_tests has given it, say.
+    given = {key: value for key, value in vars(test).items() if not key.startswith("_")}
+    vars(twin).update(given)
+    vars(twin).pop(name, None)
+    # Recorded: that makes CPython 3.11 keep line tables of functions.
+    block = Block(Budget((), Scope(stable=True)), trace=trace)
+    _, bare = budget_of(getattr(twin, name))
+    vars(twin).update({MEASURING: _AlreadyMeasured(), name: block(bare)})
+    twin(unittest.TestResult())

@@ -1,0 +1,171 @@
+"""Patterns of modules and paths: what they match; and one that can match nothing is refused."""
+
+from __future__ import annotations
+
+import json
+import logging.handlers
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from membudget import Frame, InvalidLimitError, Scope, Stack
+from membudget.errors import FilterError
+from membudget.patterns import StackFilter, check_patterns
+
+HERE = Frame("test", __file__, 1)
+JSON = Frame("loads", json.__file__, 1)
+HANDLERS = Frame("emit", str(logging.handlers.__file__), 1)
+GONE = Frame("run", "/somewhere/else/gone.py", 1)
+FROZEN = Frame("_find_and_load", "<frozen importlib._bootstrap>", 1)
+
+
+def kept(stack: tuple[Frame, ...], **scope: tuple[str, ...]) -> bool:
+    return StackFilter(Scope(**scope)).keeps([stack])[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("json", True),
+        ("json.*", True),
+        ("js*", True),
+        ("json.decoder", False),
+        ("son", False),
+        ("JSON", False),
+        ("json/*", True),
+        ("json/__init__.py", True),
+        ("*/json/*", True),
+        (json.__file__, True),
+        (str(Path(json.__file__).parent), False),
+        ("/json/*", False),
+    ],
+)
+def test_what_a_pattern_matches(pattern: str, matches: bool) -> None:
+    """A module and what is in it; the end of a path, or all of it."""
+    assert kept((HERE, JSON), only=(pattern,)) is matches
+    assert kept((HERE, JSON), ignore=(pattern,)) is not matches
+
+
+@pytest.mark.parametrize(
+    ("frame", "pattern"),
+    [
+        (HANDLERS, "logging"),
+        (HANDLERS, "logging.*"),
+        (HANDLERS, "logging.handlers"),
+        (HANDLERS, "*.handlers"),
+        (HERE, "test_patterns"),
+        (HERE, "core/test_*.py"),
+        (FROZEN, "importlib"),
+        (FROZEN, "importlib._bootstrap"),
+        (GONE, "else/*"),
+        (GONE, "gone.py"),
+    ],
+)
+def test_modules_and_their_packages(frame: Frame, pattern: str) -> None:
+    assert kept((frame,), only=(pattern,))
+    assert not kept((frame,), ignore=("json", pattern))
+
+
+def test_any_frame_of_the_stack_decides() -> None:
+    """Who is called by the package counts for the package; what has no Python stack is nobody's."""
+    assert kept((HANDLERS, JSON, HERE), only=("json",))
+    assert not kept((HANDLERS, JSON, HERE), only=("json",), ignore=("logging",))
+    assert kept((HANDLERS,), only=("json", "logging"))
+    assert not kept((), only=("json",))
+    assert kept((), ignore=("json",))
+    assert not kept((GONE,), only=("gone",))
+
+
+def test_a_module_that_is_loaded_no_more_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unloaded_package").mkdir()
+    path = tmp_path / "unloaded_package" / "part.py"
+    path.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    frame = Frame("f", str(path), 1)
+    assert kept((frame,), only=("unloaded_package.part",))
+    assert kept((frame,), only=("unloaded_package",))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "json.tool",  # not loaded
+        "json.*",
+        "xml.sax",
+        "xml.s*",
+        "os.path",
+        "membudget.recording",
+        "*.no_literal_beginning",
+        "tests/core/*.py",
+        "*/json/tool.py",
+        str(Path(json.__file__).parent / "*"),
+        "json/*",
+    ],
+)
+def test_what_exists_may_match_nothing_in_one_block(pattern: str) -> None:
+    """Whatever ran before: a module that is not loaded yet is there all the same."""
+    for name in ("only", "ignore"):
+        stack_filter = StackFilter(Scope(**{name: (pattern,)}))  # type: ignore[arg-type]
+        stack_filter.keeps([(GONE,)])
+        stack_filter.check_all_match()
+    assert "json.tool" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "jsno",
+        "json.tolo",
+        "jsno.*",
+        "json.tool.Main",
+        "json.nope.*_x",
+        "tests/cor/*.py",
+        "/nowhere/*",
+    ],
+)
+def test_what_exists_nowhere_is_refused(pattern: str) -> None:
+    """A limit for a package whose name is misspelt would never be exceeded."""
+    stack_filter = StackFilter(Scope(only=("json",), ignore=(pattern,)))
+    stack_filter.keeps([(JSON,)])
+    with pytest.raises(InvalidLimitError, match="matches nothing") as raised:
+        stack_filter.check_all_match()
+    assert f"ignore={pattern!r}" in str(raised.value)
+
+
+def test_what_is_made_while_the_block_runs_can_match() -> None:
+    """A file that is gone by the end, and no module of the path."""
+    for pattern in ("gone.py", "*/else/*"):
+        stack_filter = StackFilter(Scope(only=(pattern,)))
+        assert stack_filter.keeps([(GONE,), (JSON,)]) == [True, False]
+        stack_filter.check_all_match()
+
+
+@pytest.mark.parametrize("patterns", ["", "  ", [], (), None, 3, ["a", ""], [None]])
+def test_what_is_no_pattern(patterns: object) -> None:
+    with pytest.raises(InvalidLimitError, match=r"limit_memory, only: .* is not a pattern"):
+        check_patterns(patterns, where="limit_memory, only")  # type: ignore[arg-type]
+
+
+@given(st.lists(st.text().filter(str.strip), min_size=1))
+def test_texts_are_patterns(patterns: list[str]) -> None:
+    """None of them breaks the filter, whatever is in it."""
+    checked = check_patterns(patterns, where="")
+    assert len(checked) == len(patterns)
+    stack_filter = StackFilter(Scope(only=checked))
+    stack_filter.keeps([(JSON,), (HERE, GONE), ()])
+
+
+def test_plugins_have_a_say() -> None:
+    """What a plugin leaves out is left out; its mistake is an error that names it."""
+
+    def keep(stack: Stack) -> bool:
+        return stack.frames[0].function != "loads"
+
+    assert StackFilter(Scope(), keep).keeps([(JSON,), (HERE,)]) == [False, True]
+    assert StackFilter(Scope(ignore=("json",)), keep).keeps([(JSON,), (HERE,)]) == [False, True]
+    with pytest.raises(FilterError, match="membudget_keep_allocation raised IndexError"):
+        StackFilter(Scope(), keep).keeps([()])

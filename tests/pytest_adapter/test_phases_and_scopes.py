@@ -1,0 +1,289 @@
+"""What counts of a test, with pytest: phases, patterns, plugins, and stable figures."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from running import Pytest
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Pytest:
+    return Pytest(tmp_path)
+
+
+PHASES = """
+import unittest
+import pytest
+from workloads import *
+make_headroom()
+
+@pytest.fixture(scope="module")
+def of_the_module():
+    allocate(9000 * KIB)
+    yield
+    allocate(9000 * KIB)
+
+@pytest.fixture
+def allocator(of_the_module):
+    allocator = MemoryAllocator()
+    allocator.malloc(1000 * KIB)
+    yield allocator
+    allocator.free()
+    allocate(3000 * KIB)
+
+@pytest.fixture
+def broken(allocator):
+    raise LookupError("broken")
+
+@pytest.mark.limit_memory("3100 KB", include="setup,call,teardown")
+def test_within(allocator): allocate(500 * KIB)
+@pytest.mark.limit_memory("2900 KB", include="setup,call,teardown")
+def test_over_in_teardown(allocator): allocate(500 * KIB)
+@pytest.mark.limit_memory("900 KB", include="setup")
+def test_over_in_setup(allocator): allocate(9000 * KIB)
+@pytest.mark.limit_memory("1400 KB", include="setup, call")
+def test_over_in_call(allocator): allocate(500 * KIB)
+@pytest.mark.limit_memory("600 KB", include="call")
+def test_call_alone(allocator): allocate(500 * KIB)
+@pytest.mark.limit_memory("900 KB", include="setup,call")
+def test_over_and_broken(broken): ...
+@pytest.mark.limit_memory("900 KB", include="setup,call")
+def test_over_and_skipped(allocator): pytest.skip("because")
+@pytest.mark.limit_memory("900 KB", include="setup,call")
+def test_over_and_fails(allocator): assert not allocator
+@pytest.mark.limit_memory("100 KB", include="setup")
+def test_asks_for_a_fixture_late(request): request.getfixturevalue("allocator")
+@pytest.mark.limit_memory("1400 KB", include="setup,call")
+def test_asks_late_and_counts(request):
+    request.getfixturevalue("allocator"); allocate(500 * KIB)
+
+class TestX:
+    def setup_method(self): self.allocator = MemoryAllocator(); self.allocator.malloc(1000 * KIB)
+    def teardown_method(self): self.allocator.free()
+    @pytest.mark.limit_memory("1400 KB", include="setup,call")
+    def test_over(self): allocate(500 * KIB)
+
+class TestCase(unittest.TestCase):
+    def setUp(self):
+        self.allocator = MemoryAllocator(); self.allocator.malloc(1000 * KIB)
+        self.addCleanup(allocate, 3000 * KIB)
+    def tearDown(self): self.allocator.free()
+    @pytest.mark.limit_memory("3100 KB", include="setup,call,teardown")
+    def test_within(self): allocate(500 * KIB)
+    @pytest.mark.limit_memory("2900 KB", include="setup,call,teardown")
+    def test_over_in_cleanup(self): allocate(500 * KIB)
+    @pytest.mark.limit_memory("1400 KB", include="setup,call")
+    def test_over_in_call(self): allocate(500 * KIB)
+"""
+OVER = [
+    "test_over_in_teardown",
+    "test_over_in_setup",
+    "test_over_in_call",
+    "test_asks_late_and_counts",
+    "TestX::test_over",
+    "TestCase::test_over_in_cleanup",
+    "TestCase::test_over_in_call",
+]
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=" ".join)
+def test_phases_that_count(runner: Pytest, arguments: tuple[str, ...]) -> None:
+    """The test's own fixtures, and never those of its module, whichever test comes first."""
+    runner.write(test_it=PHASES)
+    ran = runner.run("--memray", "--memray-json=m.json", "--most-allocations=0", *arguments)
+    found = re.findall(r"^MEMORY PROBLEMS test_it.py::(\S+)", ran.stdout, re.M)
+    assert sorted(found) == sorted(OVER)
+    # What is over in the teardown has passed its call, as for any error there.
+    ran.counts(failed=8, passed=5, skipped=1, error=1)
+    results = {
+        one["name"].removeprefix("test_it.py::"): one
+        for one in json.loads((runner.directory / "m.json").read_text())["results"]
+    }
+    assert len(results) == 14
+    within = results["test_within"]
+    assert 3000 * 1024 <= within["measurement"]["peak_bytes"] < 3010 * 1024
+    peaks = {name: one["peak_bytes"] // 1024 for name, one in within["phases"].items()}
+    assert peaks["setup"] in range(1000, 1010)
+    assert peaks["call"] in range(500, 510)
+    assert peaks["teardown"] in range(3000, 3010)
+    assert results["test_over_and_broken"]["excesses"]
+    assert results["test_over_and_skipped"]["excesses"]
+    assert "limited to 900.0KiB" in ran.stdout  # a note on what fails by itself
+    assert re.search(
+        r"Peak of each phase: setup 1000\.\dKiB, call 500\.\dKiB, teardown", ran.stdout
+    )
+    assert "Measured 14 tests\n" in ran.stdout
+    # Stack traces begin at the fixture and the test.
+    section = ran.stdout.partition("_ TestX.test_over _")[2].partition("\n____")[0]
+    assert "called by setup_method:" in section
+    assert "_pytest" not in section
+    assert "pluggy" not in section
+
+
+def test_a_phase_that_is_not_seen_is_no_pass(runner: Pytest) -> None:
+    """A plugin that runs the function by itself, and a limit on the call as well."""
+    runner.write(
+        conftest="""
+import pytest
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    pyfuncitem.module.calls.append(1)
+    return True
+""",
+        test_it="""
+import pytest
+calls = []
+@pytest.mark.limit_memory("1 MB", include="setup,call")
+def test_skipped_over(): ...
+""",
+    )
+    ran = runner.run("--memray")
+    ran.counts(failed=1)
+    assert "this test has a limit and was not measured" in ran.stdout
+
+
+STABLE = """
+import unittest
+import pytest
+from membudget import limit_memory
+from workloads import *
+make_headroom()
+seen = []
+
+@pytest.fixture(scope="module")
+def of_the_module():
+    seen.append("module")
+
+@pytest.fixture
+def fresh(of_the_module, tmp_path):
+    (tmp_path / "here").touch()
+    made = []
+    seen.append(made)
+    yield made
+    seen.append("torn down")
+
+@pytest.mark.limit_memory("200 KB", stable=True)
+def test_marker(fresh, record_property):
+    record_property("own", 1)
+    print("printed")
+    assert not fresh
+    fresh.append(1)
+    if fills_a_cache() is None and len(seen) == 2:
+        raise LookupError("the first call of all")
+    assert seen == ["module", [1], "torn down", [1]]
+
+@limit_memory("200 KB", stable=True)
+def test_decorator(fresh):
+    assert not fresh
+    fresh.append(1)
+
+class TestCase(unittest.TestCase):
+    n_set_up = 0
+    def setUp(self):
+        type(self).n_set_up += 1
+        self.fresh = []
+    @limit_memory("200 KB", stable=True)
+    def test_method(self):
+        self.fresh.append(1)
+        self.assertEqual((len(self.fresh), self.n_set_up % 2), (1, 0))
+    @pytest.mark.limit_memory("200 KB", stable=True)
+    @unittest.expectedFailure
+    def test_expected(self):
+        self.fail()
+
+@pytest.mark.anyio
+@pytest.mark.limit_memory("200 KB", stable=True)
+async def test_async(fresh):
+    assert not fresh
+    fresh.append(1)
+
+@pytest.fixture
+def anyio_backend(): return "asyncio"
+
+@pytest.mark.limit_memory("10 KB", stable=True)
+def test_over(fresh): small()
+
+@pytest.mark.limit_memory("10 KB", stable=True)
+def test_skips(): pytest.skip("because")
+
+@pytest.mark.limit_memory("10 KB", stable=True)
+@pytest.mark.xfail(run=False)
+def test_not_run(): assert 0
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=" ".join)
+def test_a_stable_test_runs_once_before(runner: Pytest, arguments: tuple[str, ...]) -> None:
+    """With fixtures of its own, and nothing of it shows: no output, property or failure."""
+    runner.write(test_it=STABLE)
+    ran = runner.run("--memray", "--junitxml=x.xml", "-rPf", "-W", "always", *arguments)
+    ran.counts(failed=1, passed=4, skipped=1, xfailed=2)
+    assert re.findall(r"^MEMORY PROBLEMS test_it.py::(\S+)", ran.stdout, re.M) == ["test_over"]
+    assert ran.stdout.count("printed") == 1
+    root = ElementTree.parse(runner.directory / "x.xml").getroot()
+    properties = root.findall(".//testcase[@name='test_marker']/properties/property")
+    assert [one.get("name") for one in properties].count("own") == 1
+    assert len(root.findall(".//testcase")) == 8
+
+
+def test_all_tests_stable(runner: Pytest) -> None:
+    """--memray-stable; a marker that says stable=False keeps a test out."""
+    runner.write(
+        test_it="""
+import pytest
+calls = []
+def test_twice(): calls.append("twice")
+@pytest.mark.limit_memory("9 MB")
+def test_limited(): calls.append("limited")
+@pytest.mark.limit_memory("9 MB", stable=False)
+def test_once(): calls.append("once")
+@pytest.mark.no_memray
+def test_unmeasured(): calls.append("unmeasured")
+def test_order():
+    assert calls == ["twice"] * 2 + ["limited"] * 2 + ["once", "unmeasured"]
+""",
+        test_plain="""
+calls = []
+def test_it(): calls.append(1)
+def test_calls(): assert calls == [1]
+""",
+    )
+    runner.run("--memray", "--memray-stable", "test_it.py").counts(passed=5)
+    runner.run("--memray", "test_plain.py").counts(passed=2)
+    runner.run("--memray-stable", "test_plain.py").counts(passed=2)
+    # The debugger opens once.
+    runner.write(test_plain="calls = []\ndef test_it(): calls.append(1); assert len(calls) == 1\n")
+    runner.run("--memray", "--memray-stable", "--pdb", "test_plain.py").counts(passed=1)
+
+
+def test_a_hook_of_the_suite(runner: Pytest) -> None:
+    """In conftest.py: what it leaves out counts in no test; what it raises fails each."""
+    conftest = """
+from membudget import hookimpl
+@hookimpl
+def membudget_keep_allocation(stack):
+    {body}
+"""
+    test = """
+import pytest
+from workloads import *
+make_headroom()
+mixed()
+@pytest.mark.limit_memory("100 KB")
+def test_it(): mixed()
+"""
+    body = "return not any('elsewhere' in frame.filename for frame in stack.frames)"
+    runner.write(conftest=conftest.format(body=body), test_it=test)
+    for arguments in ((), ("-n", "1")):
+        ran = runner.run("--memray", *arguments)
+        ran.counts(passed=1)
+        assert "Peak memory: 100.0KiB (100% of the 100.0KiB limit)" in ran.stdout
+    runner.write(conftest=conftest.format(body="raise ZeroDivisionError('mine')"))
+    ran = runner.run("--memray")
+    ran.counts(failed=1)
+    assert "a plugin's membudget_keep_allocation raised ZeroDivisionError: mine" in ran.stdout
