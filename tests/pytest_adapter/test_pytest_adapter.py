@@ -936,6 +936,19 @@ def test_options_that_would_do_nothing(runner: Pytest) -> None:
     ran = runner.run("--memray", MEMBUDGET="of")
     assert ran.returncode == 4
     assert "MEMBUDGET: 'of' is not on or off" in ran.stderr
-    ran = runner.run("--memray", "--memray-json=/dev/full")
+
+
+def test_json_that_cannot_be_written_hides_nothing(runner: Pytest) -> None:
+    """The run fails, and what it found is printed all the same."""
+    for arguments in ((), ("-n", "2")):
+        ran = runner.run("--memray", "--memray-json=/dev/full", *arguments)
+        assert ran.returncode == 4
+        assert "--memray-json: cannot write to '/dev/full': " in ran.stderr
+        assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
+        assert "Measured 3 tests" in ran.lines
+        ran.counts(failed=1, passed=2)
+    (runner.directory / "pytest.ini").write_text("[pytest]\nmemray = true\nmemray_json =\n")
+    ran = runner.run()
     assert ran.returncode == 4
-    assert "--memray-json: cannot write to '/dev/full': " in ran.stderr
+    assert "pytest.ini: memray_json: cannot write to '': it is no file" in ran.stderr
+    assert not ran.stdout

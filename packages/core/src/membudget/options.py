@@ -110,7 +110,9 @@ def _check_output(path: str, source: str) -> str:
     """Say early when a file cannot be written; tests change the working directory."""
     directory = os.path.dirname(path) or os.curdir
     problem = None
-    if not os.path.isdir(directory):
+    if not path:
+        problem = "it is no file"
+    elif not os.path.isdir(directory):
         problem = f"there is no directory {directory!r}"
     elif os.path.isdir(path):
         problem = "it is a directory"

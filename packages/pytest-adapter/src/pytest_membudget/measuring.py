@@ -160,9 +160,10 @@ class MeasuringPlugin:
     def pytest_sessionstart(self) -> None:
         self._run.begin()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
         self._results = self._run.end()
+        problem = None
         if self._workeroutput is not None:
             # What was read only now travels to the reporting process on its own.
             self._workeroutput[_WORKER_RESULTS] = [
@@ -176,7 +177,11 @@ class MeasuringPlugin:
                 Path(path).write_text(report_json.results_to_text(self._results), encoding="utf-8")
             except OSError as error:
                 problem = f"--memray-json: cannot write to {path!r}: {error}"
-                raise pytest.UsageError(problem) from error
+        finished = yield
+        if problem is not None:
+            # Not before: the failures of the run are printed meanwhile, and no error may hide them.
+            raise pytest.UsageError(problem)
+        return finished
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
