@@ -137,6 +137,24 @@ class Quits(pdb.Pdb):
     ran.counts(failed=1)
 
 
+def test_the_debugger_of_trace_opens_in_the_test(runner: Pytest) -> None:
+    """Not in what measures it."""
+    runner.write(
+        test_it=PRELUDE + "@pytest.mark.limit_memory('500 KB')\ndef test_over(): large()\n",
+        conftest="""
+import pdb
+class Continues(pdb.Pdb):
+    def interaction(self, frame, traceback):
+        print("DEBUGGER OPENED IN", frame.f_code.co_name)
+        self.set_continue()
+""",
+    )
+    ran = runner.run("--memray", "--trace", "--pdbcls=conftest:Continues")
+    assert "DEBUGGER OPENED IN test_over" in ran.lines, ran.stdout
+    assert "Test was limited to 500.0KiB but allocated 10" in ran.stdout
+    ran.counts(failed=1)
+
+
 def test_junit_xml_has_the_figures(runner: Pytest) -> None:
     """Exact bytes as properties; with xdist as well; none without a measurement."""
     runner.write(

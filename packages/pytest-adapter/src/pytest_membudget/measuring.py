@@ -91,7 +91,7 @@ class _Plan:
     """How a test is measured.
 
     Attributes:
-        function: what is called; None for a test that is no function.
+        function: what is called and measured; None for the whole call of the item.
         marks: what is written at the test.
         budget: what holds.
         measures_all: whether tests without a limit are measured.
@@ -282,6 +282,8 @@ class MeasuringPlugin:
         budget = (own or Budget()).within(marks.budget or Budget()).in_scope(self._settings.scope)
         if marks.waiver is None:
             budget = budget.or_default(self._settings.default_budget)
+        if item.config.getoption("trace", False):
+            function = None  # the debugger opens in what is called: let that be the test's own
         return _Plan(function, marks, budget, self._settings.memray)
 
     def _block(self, item: pytest.Item, plan: _Plan) -> Block:
