@@ -926,6 +926,37 @@ def pytest_collection_modifyitems(items):
     assert "INTERNALERROR" not in ran.stdout
 
 
+def test_measuring_changes_no_outcome(runner: Pytest) -> None:
+    """Not of a test whose work nobody does, or another plugin; a limit on one is no pass."""
+    runner.write(
+        test_it="""
+import unittest
+import pytest
+def numbers(): yield 1
+def test_returns_generator(): return numbers()
+class TestCase(unittest.TestCase):
+    def test_generator(self): yield 1
+async def test_nobody_runs(): yield 1
+""",
+        test_limited="""
+import pytest
+from test_it import numbers, TestCase
+pytestmark = pytest.mark.limit_memory("1 MB")
+def test_returns_generator(): return numbers()
+""",
+    )
+    plain = runner.run("-Wignore", "test_it.py")
+    plain.counts(failed=1, passed=2)
+    ran = runner.run("--memray", "-Wignore", "test_it.py")
+    ran.counts(failed=1, passed=2)
+    failure = next(line for line in plain.lines if line.startswith("FAILED"))
+    assert failure in ran.lines
+    ran = runner.run("--memray", "test_limited.py")
+    ran.counts(failed=2)
+    assert "returned a generator that has not run yet" in ran.stdout
+    assert "TestCase.test_generator is a generator function" in ran.stdout
+
+
 def test_options_that_would_do_nothing(runner: Pytest) -> None:
     for option in ("--memray-default-limit=1 B", "--memray-json=m.json", "--memray-bin-path=k"):
         ran = runner.run(option)

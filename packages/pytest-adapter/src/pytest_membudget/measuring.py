@@ -108,7 +108,12 @@ class _Plan:
 
     @property
     def measures(self) -> bool:
-        return self.marks.measured and (self.measures_all or self.budget.limits_anything)
+        if not self.marks.measured or self.budget.limits_anything:
+            return self.marks.measured
+        # Calling a generator function runs nothing yet: a plugin may run it, or nobody does.
+        is_generator = inspect.isgeneratorfunction(self.function)
+        is_generator |= inspect.isasyncgenfunction(self.function)
+        return self.measures_all and not is_generator
 
 
 class NotMeasuringPlugin:
