@@ -876,12 +876,19 @@ class TestClass:
 @pytest.mark.limit_memory("1 MB")
 @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.limit_memory("2 MB"))])
 def test_good(x): ...
-"""
+""",
+        test_module="""
+import pytest
+pytestmark = [pytest.mark.limit_memory("1 MB"), pytest.mark.limit_memory("2 MB")]
+@pytest.mark.limit_memory("3 MB")
+def test_it(): ...
+""",
     )
     ran = runner.run("--memray")
     assert ran.returncode == 4
     for name in ("test_twice", "test_waived", "TestClass::test_method"):
         assert f"test_it.py::{name}: two markers limit_" in ran.stderr
+    assert "test_module.py::test_it: two markers limit_memory" in ran.stderr
     assert "test_good" not in ran.stderr
 
 

@@ -71,6 +71,9 @@ def _check_ambiguity(item: pytest.Item) -> None:
     """Refuse two markers of one kind in one place: nobody could say which one is closer."""
     own = [mark for mark in item.own_markers if mark not in _parameter_marks(item)]
     places: list[Iterable[pytest.Mark]] = [own, _parameter_marks(item)]
+    # A class keeps the markers of its bases among its own.
+    inner = (pytest.Item, pytest.Class)
+    places += [node.own_markers for node in item.listchain() if not isinstance(node, inner)]
     for cls in getattr(getattr(item, "cls", None), "__mro__", ()):
         marks = vars(cls).get("pytestmark", ())
         places.append(marks if isinstance(marks, (list, tuple)) else (marks,))
