@@ -892,6 +892,46 @@ def test_it(): ...
     assert "test_good" not in ran.stderr
 
 
+def test_markers_that_are_given_what_they_do_not_take(runner: Pytest) -> None:
+    """In the words of what was written, also where another marker is closer."""
+    runner.write(
+        test_it="""
+import pytest
+@pytest.mark.limit_memory("1 MB", "2 MB")
+def test_two(): ...
+@pytest.mark.limit_memory("1 MB", where="here")
+def test_where(): ...
+@pytest.mark.limit_leaks
+def test_leaks(): ...
+@pytest.mark.no_memray("it has its own tracker")
+def test_own(): ...
+@pytest.mark.no_memory_limit(why="an outer one")
+class TestClass:
+    @pytest.mark.no_memory_limit("the closest")
+    def test_waived(self): ...
+"""
+    )
+    ran = runner.run("--memray")
+    assert ran.returncode == 4
+    problems = [line for line in ran.stderr.splitlines() if line.startswith("test_it.py")]
+    at = "test_it.py::{}: @pytest.mark.{}: {}".format
+    assert problems == [
+        at("test_two", "limit_memory('1 MB', '2 MB')", "too many positional arguments"),
+        at(
+            "test_where",
+            "limit_memory('1 MB', where='here')",
+            "got an unexpected keyword argument 'where'",
+        ),
+        at("test_leaks", "limit_leaks()", "missing a required argument: 'location_limit'"),
+        at("test_own", "no_memray('it has its own tracker')", "too many positional arguments"),
+        at(
+            "TestClass::test_waived",
+            "no_memory_limit(why='an outer one')",
+            "got an unexpected keyword argument 'why'",
+        ),
+    ]
+
+
 def test_a_limit_that_nobody_enforced_is_no_pass(runner: Pytest) -> None:
     """Added while the test ran, run in another way, or to be awaited: each says so."""
     runner.write(

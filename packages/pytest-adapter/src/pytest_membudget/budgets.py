@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -107,11 +107,14 @@ def _written(mark: pytest.Mark) -> str:
 
 
 def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
+    signature = inspect.signature(take)
+    # Where a marker is written is no argument of it.
+    own = [one for one in signature.parameters.values() if one.name != "where"]
     try:
+        signature.replace(parameters=own).bind(*mark.args, **mark.kwargs)
         return take(*mark.args, **mark.kwargs, where=_written(mark))
     except TypeError as error:
-        wrong = re.sub(r"^\w+\(\)", f"{mark.name}()", str(error))
-        raise BadMarkerError(f"{_written(mark)}: {wrong}") from error
+        raise BadMarkerError(f"{_written(mark)}: {error}") from error
     except InvalidLimitError as error:
         raise BadMarkerError(str(error)) from error
 
@@ -126,6 +129,17 @@ def _no_memory_limit(reason: str = "", *, where: str) -> str:
     return reason
 
 
+def _no_memray(*, where: str) -> None:
+    """Take what no_memray takes: nothing."""
+
+
+_MARKERS: dict[str, Callable[..., object]] = {
+    **_LIMITS,
+    WAIVER: _no_memory_limit,
+    KEEPS_OUT: _no_memray,
+}
+
+
 def _check_markers(items: Iterable[pytest.Item]) -> None:
     """Check the markers of all tests.
 
@@ -136,8 +150,8 @@ def _check_markers(items: Iterable[pytest.Item]) -> None:
     for item in items:
         try:
             for mark in item.iter_markers():
-                if mark.name in _LIMITS:
-                    _parse(mark, _LIMITS[mark.name])
+                if mark.name in _MARKERS:
+                    _parse(mark, _MARKERS[mark.name])
             _check_ambiguity(item)
             marked(item)
         except BadMarkerError as error:
