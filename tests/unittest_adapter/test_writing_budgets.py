@@ -336,3 +336,38 @@ def test_mistakes_fail_when_the_class_is_made(mistake: str, tmp_path: Path) -> N
     (tmp_path / "test_it.py").write_text(PRELUDE + source)
     done = run_python_in(tmp_path, "test_it.py", environment={"PYTHONPATH": WORKLOADS})
     assert message in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("runner", ["unittest", "unittest_membudget"])
+def test_what_a_test_does_to_itself_is_its_own(runner: str, tmp_path: Path) -> None:
+    """One that looks at its own method, or deletes its attributes, runs as without measuring."""
+    (tmp_path / "test_it.py").write_text(
+        PRELUDE
+        + """
+import inspect
+class Deletes(MemoryTestCase):
+    memory_limit = "500 KB"
+    def setUp(self): self.data = bytearray(1000)
+    def tearDown(self):
+        for name in [name for name in vars(self) if not name.startswith("_")]:
+            delattr(self, name)
+    def test_over(self): large()
+    def test_within(self): small()
+class Looks(MemoryTestCase):
+    memory_limit = "500 KB"
+    def test_method(self):
+        method = getattr(self, self._testMethodName)
+        self.assertIs(method.__self__, self)
+        self.assertEqual(method.__func__.__qualname__, "Looks.test_method")
+        self.assertIn("def test_method", inspect.getsource(method))
+        self.assertEqual(str(inspect.signature(method)), "()")
+class LooksAsync(MemoryTestMixin, unittest.IsolatedAsyncioTestCase):
+    async def test_method(self):
+        self.assertIs(self.test_method.__self__, self)
+        self.assertTrue(inspect.iscoroutinefunction(self.test_method))
+"""
+    )
+    done = run_python_in(tmp_path, "-m", runner, "test_it", environment={"PYTHONPATH": WORKLOADS})
+    assert "Ran 4 tests" in done.stderr, done.stderr
+    assert "FAILED (failures=1)" in done.stderr, done.stderr
+    assert "Test was limited to 500.0KiB but allocated 1000.0KiB" in done.stderr

@@ -180,11 +180,12 @@ def measured(
         with measuring.around:
             yield True
     finally:
+        # Whatever the test has done to its attributes: some delete all of them in tearDown.
         for attribute in replaced:
             if attribute in before:
-                setattr(test, attribute, before[attribute])
+                vars(test)[attribute] = before[attribute]
             else:
-                delattr(test, attribute)
+                vars(test).pop(attribute, None)
 
 
 def _can_be_measured(marks: Marks, method: Callable[..., Any]) -> bool:
@@ -209,6 +210,10 @@ def _in_block(
         def run(*args: Any) -> Any:
             return measuring.call(bare)(*args)
 
+    # Tests look at their own method. It is none: with that, a test could not be pickled, which
+    # Django does to those with subtests.
+    if inspect.ismethod(bare):
+        vars(run).update(__self__=bare.__self__, __func__=bare.__func__)
     # What decorators above the budget have left, such as that a failure is expected.
     for name, value in getattr(method, "__dict__", {}).items():
         if name.startswith("__unittest_"):
