@@ -371,3 +371,27 @@ class LooksAsync(MemoryTestMixin, unittest.IsolatedAsyncioTestCase):
     assert "Ran 4 tests" in done.stderr, done.stderr
     assert "FAILED (failures=1)" in done.stderr, done.stderr
     assert "Test was limited to 500.0KiB but allocated 1000.0KiB" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["unittest", "unittest_membudget", "pytest --memray"])
+def test_a_mistake_that_is_made_late_is_an_error_of_its_test(command: str, tmp_path: Path) -> None:
+    """Not the end of the run: the other tests run."""
+    (tmp_path / "test_it.py").write_text(
+        PRELUDE
+        + """
+class Late(MemoryTestCase):
+    @classmethod
+    def setUpClass(cls): cls.memory_limit = "24"
+    def test_late(self): ...
+class Other(unittest.TestCase):
+    def test_fails(self): self.fail("on its own")
+"""
+    )
+    done = run_python_in(
+        tmp_path, "-m", *command.split(), "test_it.py", environment={"PYTHONPATH": WORKLOADS}
+    )
+    output = done.stdout + done.stderr
+    assert "InvalidSizeError: Late.memory_limit: '24' is not a memory size" in output, output
+    assert "on its own" in output
+    counts = "2 failed" if "pytest" in command else "FAILED (failures=1, errors=1)"
+    assert counts in output

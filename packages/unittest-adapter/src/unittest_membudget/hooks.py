@@ -6,7 +6,7 @@ import unittest
 
 from membudget import Budget, Marks, hookimpl
 
-from .marks import marks_of
+from .marks import valid_marks_of
 from .measuring import put_budget_on
 
 
@@ -22,4 +22,4 @@ def membudget_limit_class(cls: type, budget: Budget) -> type | None:
 @hookimpl
 def membudget_marks_of(cls: type, method: str) -> Marks | None:
     """Say what is written at a test of a ``TestCase`` class."""
-    return marks_of(cls, method) if issubclass(cls, unittest.TestCase) else None
+    return valid_marks_of(cls, method) if issubclass(cls, unittest.TestCase) else None

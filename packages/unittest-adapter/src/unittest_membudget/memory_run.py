@@ -27,7 +27,7 @@ from membudget import (
 
 from . import collecting
 from .collecting import Notes
-from .marks import marks_of
+from .marks import valid_marks_of
 from .measuring import measured
 
 _WIDTH: Final = 70
@@ -88,7 +88,7 @@ class MemoryRun:
         if not self._measures_here:
             return  # its process takes note of it
         name = self._new_name(test)
-        marks = marks_of(type(test), getattr(test, "_testMethodName", ""))
+        marks = valid_marks_of(type(test), getattr(test, "_testMethodName", ""))
         if marks.waiver is not None and marks.budget is None:
             self._notes.waivers[name] = marks.waiver
         self._notes.unmeasured[name] = _UNKNOWN
