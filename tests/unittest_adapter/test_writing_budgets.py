@@ -395,3 +395,71 @@ class Other(unittest.TestCase):
     assert "on its own" in output
     counts = "2 failed" if "pytest" in command else "FAILED (failures=1, errors=1)"
     assert counts in output
+
+
+def test_each_failure_is_called_what_it_is(tmp_path: Path) -> None:
+    """Those of one test, of its subtests and of its setUp."""
+    (tmp_path / "test_it.py").write_text(
+        PRELUDE
+        + """
+class Cleanup(MemoryTestCase):
+    memory_limit = "500 KB"
+    def test_two(self):
+        self.addCleanup(self.fail, "on its own")
+        large()
+class Subtests(MemoryTestCase):
+    def test_subtests(self):
+        for limit in "2 MB", "500 KB":
+            with self.subTest(limit), self.assertMemoryLimit(limit): large()
+        with self.subTest("fails"): self.fail()
+class SetUp(MemoryTestCase):
+    def setUp(self): self.assertMemoryLimit("500 KB", large)
+    def test_setup(self): ...
+"""
+    )
+    environment = {"PYTHONPATH": WORKLOADS}
+    done = run_python_in(tmp_path, "-m", "unittest_membudget", "test_it", environment=environment)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "MFMMF", done.stderr
+    headings = [line for line in lines if re.match("(FAIL|MEMORY PROBLEMS): ", line)]
+    assert headings == [
+        "FAIL: test_two (test_it.Cleanup.test_two)",
+        "FAIL: test_subtests (test_it.Subtests.test_subtests) [fails]",
+        "MEMORY PROBLEMS: test_two (test_it.Cleanup.test_two)",
+        "MEMORY PROBLEMS: test_setup (test_it.SetUp.test_setup)",
+        "MEMORY PROBLEMS: test_subtests (test_it.Subtests.test_subtests) [500 KB]",
+    ], done.stderr
+    assert lines[-1] == "Measured 2 tests; 1 not measured: 1 failed in setup"
+    done = run_python_in(
+        tmp_path, "-m", "unittest_membudget", "-v", "test_it.Subtests", environment=environment
+    )
+    assert "(test_it.Subtests.test_subtests) [500 KB] ... MEMORY PROBLEMS" in done.stderr
+
+
+def test_what_was_skipped_is_counted_by_tests(tmp_path: Path) -> None:
+    """A skipped subtest is no test, and a skipped class not one."""
+    (tmp_path / "test_it.py").write_text(
+        PRELUDE
+        + """
+class Subtests(unittest.TestCase):
+    def test_subtests(self):
+        for n in range(3):
+            with self.subTest(n=n):
+                if n: self.skipTest("")
+class Class(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): raise unittest.SkipTest("")
+    def test_one(self): ...
+    def test_two(self): ...
+@unittest.skip("")
+class Decorated(unittest.TestCase):
+    def test_one(self): ...
+    def test_two(self): ...
+    def test_three(self): ...
+"""
+    )
+    done = run_python_in(
+        tmp_path, "-m", "unittest_membudget", "test_it", environment={"PYTHONPATH": WORKLOADS}
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last == "Measured 1 test; 5 not measured: 2 not run, 3 skipped", done.stderr

@@ -42,14 +42,10 @@ class MemoryRun:
 
     Raises:
         InvalidOptionError: captures are to be kept, and cannot be.
-
-    Attributes:
-        over_budget: the names of the tests that failed because of their budget.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings: Final = settings
-        self.over_budget: Final[set[str]] = set()
         captures = None
         if settings.memray_bin_path:
             captures = KeptCaptures(settings.memray_bin_path, settings.memray_bin_prefix)
@@ -121,20 +117,19 @@ class MemoryRun:
         return self._names.get(id(test)) or test.id()
 
     def saw_skip(self, test: unittest.TestCase) -> None:
-        """Take note that a test was skipped."""
-        if self._measures_here:
+        """Take note that a test was skipped; not a part of one, nor a class or a module."""
+        is_a_test = test.countTestCases() > 0 and not hasattr(test, "test_case")
+        if self._measures_here and is_a_test:
             self._notes.unmeasured[self._name(test)] = "skipped"
 
     def saw_failure(self, test: unittest.TestCase, error: BaseException | None) -> None:
         """Take note of why a test failed."""
         test = getattr(test, "test_case", test)  # of a subtest
-        if isinstance(error, MemoryLimitExceeded):
-            self.over_budget.add(test.id())
-            return
         if not self._measures_here:
             return
         name = self._name(test)
-        self._notes.failed.add(name)
+        if not isinstance(error, MemoryLimitExceeded):
+            self._notes.failed.add(name)
         if self._notes.unmeasured.get(name) == _UNKNOWN:
             not_measurable = isinstance(error, RecordingError)
             reason = "could not be measured" if not_measurable else "failed in setup"

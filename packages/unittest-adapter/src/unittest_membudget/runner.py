@@ -81,6 +81,10 @@ class MemoryResultMixin:
 class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
     """A result that measures each test, and shows those over their budget as ``M``."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._over_budget: list[object] = []  # of self.failures, those that a budget is why of
+
     def addFailure(self, test: Any, err: ExceptionInfo) -> None:  # noqa: N802
         """Show a test over its budget as ``M`` or ``MEMORY PROBLEMS``, any other as usual."""
         if not isinstance(err[1], MemoryLimitExceeded):
@@ -89,6 +93,21 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
         self.memory_run.saw_failure(test, err[1])
         # Counts as a failure; only the letter differs.
         unittest.TestResult.addFailure(self, test, err)
+        self._show_over_budget(test)
+
+    def addSubTest(  # noqa: N802
+        self, test: Any, subtest: Any, err: ExceptionInfo | None
+    ) -> None:
+        """Show a subtest over a budget likewise."""
+        if err is None or not isinstance(err[1], MemoryLimitExceeded):
+            super().addSubTest(test, subtest, err)
+            return
+        self.memory_run.saw_failure(subtest, err[1])
+        unittest.TestResult.addSubTest(self, test, subtest, err)
+        self._show_over_budget(subtest)
+
+    def _show_over_budget(self, test: Any) -> None:
+        self._over_budget.append(self.failures[-1])
         if self.showAll:
             self._write_status(test, "MEMORY PROBLEMS")  # type: ignore[attr-defined]
         elif self.dots:
@@ -99,11 +118,10 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
         self, flavour: str, errors: Any
     ) -> None:
         """Print failures; those over budget under the heading ``MEMORY PROBLEMS``."""
-        over_budget = self.memory_run.over_budget
-        over = [(test, text) for test, text in errors if test.id() in over_budget]
-        others = [(test, text) for test, text in errors if test.id() not in over_budget]
+        over = [error for error in errors if any(error is one for one in self._over_budget)]
+        others = [error for error in errors if not any(error is one for one in over)]
         super().printErrorList(flavour, others)
-        super().printErrorList("MEMORY PROBLEMS" if flavour == "FAIL" else flavour, over)
+        super().printErrorList("MEMORY PROBLEMS", over)
 
 
 class _MeasuredTests:
@@ -156,4 +174,4 @@ class MemoryTestRunner(MemoryRunnerMixin, unittest.TextTestRunner):
         unittest.main(testRunner=MemoryTestRunner)
     """
 
-    resultclass = MemoryTestResult  # type: ignore[assignment]
+    resultclass = MemoryTestResult
