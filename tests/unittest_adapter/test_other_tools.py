@@ -15,6 +15,7 @@ from membudget.recording.scanner import scanner_problem
 WORKLOADS = str(REPOSITORY / "tests/contract")
 
 PRELUDE = """
+import sys
 import unittest
 from membudget import limit_memory
 from unittest_membudget import *
@@ -93,6 +94,20 @@ class Result(MemoryTestResult):
         print("measured", len(self.memory_run.results))
 class Runner(MemoryTestRunner):
     resultclass = Result
+unittest.main("test_it", testRunner=Runner)
+""",
+    "testtools": """
+from testtools.run import TestToolsTestRunner
+class Runner(MemoryRunnerMixin, TestToolsTestRunner): ...
+unittest.main("test_it", testRunner=Runner(stdout=sys.stderr))
+""",
+    "a runner that looks at the tests first": """
+class Looks(unittest.TextTestRunner):
+    def run(self, test):
+        print(len(list(test)))
+        return super().run(test)
+class Runner(MemoryRunnerMixin, Looks):
+    resultclass = MemoryTestResult
 unittest.main("test_it", testRunner=Runner)
 """,
     "a runner that is not ours": """
@@ -389,3 +404,41 @@ class Generates(unittest.TestCase):
     assert done.returncode == 2
     assert "Measured 1 test" in done.stderr
     assert "--memray-json: cannot write to '/dev/full': " in done.stderr
+
+
+def test_tests_that_are_no_test_cases(case: Path) -> None:
+    """Whatever calls the result is a test, and those of testtools say why in details."""
+    (case / "test_it.py").write_text(
+        PRELUDE
+        + """
+import testtools
+class Plain:
+    def id(self): return "plain"
+    def countTestCases(self): return 1
+    def __call__(self, result):
+        result.startTest(self)
+        result.addSuccess(self)
+        result.stopTest(self)
+class Testtools(testtools.TestCase):
+    def test_fails(self): self.fail()
+    def test_error(self): raise LookupError
+    def test_skips(self): self.skipTest("")
+    def test_within(self): small()
+def load_tests(loader, tests, pattern):
+    tests.addTest(Plain())
+    tests.addTest(testtools.PlaceHolder("placeholder"))
+    return tests
+"""
+    )
+    main = PRELUDE + RUNNERS["testtools"]
+    (case / "main.py").write_text(main)
+    for command in (["-m", "unittest_membudget", "test_it"], ["main.py"]):
+        done = run(case, *command)
+        assert done.returncode == 1, done.stderr
+        assert "Ran 6 tests" in done.stderr
+        assert set(peaks(case)) == {
+            f"Testtools.test_{name}" for name in ("fails", "error", "within", "skips")
+        }
+        assert done.stderr.splitlines()[-1].startswith("Measured 4 tests; 2 not measured: "), (
+            done.stderr
+        )

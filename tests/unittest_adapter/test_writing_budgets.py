@@ -317,6 +317,14 @@ MISTAKES = {
         "class Load(unittest.TestCase, MemoryTestMixin): ...",
         "TypeError: class Load: write MemoryTestMixin before its other base classes",
     ),
+    "a result's mixin in the wrong place": (
+        "class Result(unittest.TextTestResult, MemoryResultMixin): ...",
+        "TypeError: class Result: write MemoryResultMixin before its other base classes, or",
+    ),
+    "a runner's mixin in the wrong place": (
+        "class Runner(unittest.TextTestRunner, MemoryRunnerMixin): ...",
+        "TypeError: class Runner: write MemoryRunnerMixin before its other base classes, or",
+    ),
     "a waiver without parentheses": (
         "class Load(unittest.TestCase):\n    @no_memory_limit\n    def test_load(self): ...",
         "TypeError: write @no_memory_limit(reason), with a text; not <function Load.test_load",

@@ -152,7 +152,8 @@ def measured(
         measuring.add(listener, settings, keep_capture)
         yield True
         return
-    name: str = test._testMethodName
+    # A test may be anything that calls the result, and need have no method.
+    name: str = getattr(test, "_testMethodName", "")
     method = getattr(test, name, None)
     # unittest makes tests without a method for modules it cannot import.
     marks = marks_of(type(test), name)

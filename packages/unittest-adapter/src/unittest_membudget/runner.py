@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import unittest
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -19,6 +20,19 @@ ExceptionInfo: TypeAlias = (
 )
 
 
+def _check_order(cls: type, mixin: type, method: str) -> None:
+    """Refuse a mixin behind the class whose ``method`` it extends: it would do nothing."""
+    bases = cls.__mro__
+    place = bases.index(mixin)
+    before, behind = bases[:place], bases[place + 1 :]
+    reached_first = any(method in vars(base) and not issubclass(base, mixin) for base in before)
+    if reached_first and not any(method in vars(base) for base in behind):
+        raise TypeError(
+            f"class {cls.__qualname__}: write {mixin.__name__} before its other base classes, or "
+            f"it measures nothing"
+        )
+
+
 class MemoryResultMixin:
     """Makes a ``TestResult`` measure each test between ``startTest`` and ``stopTest``.
 
@@ -26,6 +40,10 @@ class MemoryResultMixin:
     """
 
     _memory_run: MemoryRun | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _check_order(cls, MemoryResultMixin, "startTest")
 
     @property
     def memory_run(self) -> MemoryRun:
@@ -54,20 +72,25 @@ class MemoryResultMixin:
         self.memory_run.end()
         super().stopTestRun()  # type: ignore[misc]
 
-    def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
+    # testtools gives details in place of reasons and exceptions, as keywords.
+    def addSkip(self, test: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N802
         """Take note of a test that is skipped."""
         self.memory_run.saw_skip(test)
-        super().addSkip(test, reason)  # type: ignore[misc]
+        super().addSkip(test, *args, **kwargs)  # type: ignore[misc]
 
-    def addError(self, test: Any, err: ExceptionInfo) -> None:  # noqa: N802
+    def addError(  # noqa: N802
+        self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
+    ) -> None:
         """Take note of a test that fails."""
-        self.memory_run.saw_failure(test, err[1])
-        super().addError(test, err)  # type: ignore[misc]
+        self.memory_run.saw_failure(test, err and err[1])
+        super().addError(test, err, **kwargs)  # type: ignore[misc]
 
-    def addFailure(self, test: Any, err: ExceptionInfo) -> None:  # noqa: N802
+    def addFailure(  # noqa: N802
+        self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
+    ) -> None:
         """Take note of a test that fails, and whether its budget is why."""
-        self.memory_run.saw_failure(test, err[1])
-        super().addFailure(test, err)  # type: ignore[misc]
+        self.memory_run.saw_failure(test, err and err[1])
+        super().addFailure(test, err, **kwargs)  # type: ignore[misc]
 
     def addSubTest(  # noqa: N802
         self, test: Any, subtest: Any, err: ExceptionInfo | None
@@ -85,10 +108,12 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
         super().__init__(*args, **kwargs)
         self._over_budget: list[object] = []  # of self.failures, those that a budget is why of
 
-    def addFailure(self, test: Any, err: ExceptionInfo) -> None:  # noqa: N802
+    def addFailure(  # noqa: N802
+        self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
+    ) -> None:
         """Show a test over its budget as ``M`` or ``MEMORY PROBLEMS``, any other as usual."""
-        if not isinstance(err[1], MemoryLimitExceeded):
-            super().addFailure(test, err)
+        if err is None or not isinstance(err[1], MemoryLimitExceeded):
+            super().addFailure(test, err, **kwargs)
             return
         self.memory_run.saw_failure(test, err[1])
         # Counts as a failure; only the letter differs.
@@ -132,11 +157,20 @@ class _MeasuredTests:
         self._run = run
 
     def __call__(self, result: Any) -> Any:
+        return self._tests(self._measuring(result))
+
+    def run(self, result: Any) -> Any:
+        return self._tests.run(self._measuring(result))
+
+    def _measuring(self, result: Any) -> Any:
         if not isinstance(result, MemoryResultMixin):
             kind = type(result)
             result.__class__ = type(kind.__name__, (MemoryResultMixin, kind), {})
         result.measure(self._run)
-        return self._tests(result)
+        return result
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._tests)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tests, name)
@@ -153,6 +187,10 @@ class MemoryRunnerMixin:
     """
 
     settings: Settings | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _check_order(cls, MemoryRunnerMixin, "run")
 
     def run(self, test: Any) -> Any:
         """Run the tests, then print the report."""
