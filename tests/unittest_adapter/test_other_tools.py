@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -37,6 +38,19 @@ class Three(MemoryTestCase):
     memory_limit = "500 KB"
     def test_over(self): large()
     def test_small(self): small()
+"""
+)
+SIZED = (
+    PRELUDE
+    + """
+class Sized(unittest.TestCase):
+    def __init__(self, method, size=0):
+        super().__init__(method)
+        self.size = size
+    @limit_memory("100 KB")
+    def test_size(self): allocate(self.size)
+def load_tests(loader, tests, pattern):
+    return unittest.TestSuite([Sized("test_size", size) for size in (200_000, 300_000, 100)])
 """
 )
 PEAKS = {
@@ -219,6 +233,51 @@ def test_unittest_parallel(case: Path, level: str) -> None:
     assert "memory.json was not written: this is one of several processes" in done.stderr
 
 
+def test_tests_of_one_id_in_several_processes_are_told_apart(case: Path) -> None:
+    """None of them takes the place of another one in the report."""
+    (case / "test_it.py").write_text(SIZED)
+    done = run(
+        *(case, "-m", "unittest_membudget.collect", "--"),
+        *("unittest-parallel", "-j", "2", "--level", "test"),
+        *("--runner", "unittest_membudget.MemoryTestRunner"),
+        PATH=str(Path(run(case, "-c", "import sys; print(sys.executable)").stdout).parent),
+    )
+    assert "Measured 3 tests" in done.stderr.splitlines(), done.stderr
+    assert sorted(peaks(case).values()) == [100, 200_000, 300_000]
+    assert set(peaks(case)) == {f"Sized.test_size{number}" for number in ("", " (2)", " (3)")}
+
+
+@pytest.mark.parametrize(
+    ("runner", "unmeasured"),
+    [
+        ("unittest", "1 not measured: 1 ended without a measurement"),
+        ("unittest_membudget", "2 not measured: 1 ended without a measurement, 1 skipped"),
+    ],
+)
+def test_a_process_that_dies_leaves_what_it_measured(
+    case: Path, runner: str, unmeasured: str
+) -> None:
+    """And the report counts the test in which it died."""
+    (case / "test_it.py").write_text(
+        PRELUDE
+        + """
+import os
+class One(MemoryTestCase):
+    def test_1(self): small()
+    @unittest.skip("")
+    def test_2(self): ...
+    def test_3(self): os._exit(3)
+"""
+    )
+    done = run(
+        *(case, "-m", "unittest_membudget.collect", "--"),
+        *(sys.executable, "-m", runner, "test_it"),
+    )
+    assert done.returncode == 3
+    assert peaks(case) == {"One.test_1": 100 * 1024}
+    assert done.stderr.splitlines()[-1] == f"Measured 1 test; {unmeasured}", done.stderr
+
+
 def test_stestr(case: Path) -> None:
     """Budgets hold in its workers; what a class measures by itself reaches the report."""
     (case / ".stestr.conf").write_text("[DEFAULT]\ntest_path=.\n")
@@ -357,19 +416,7 @@ def test_django_options(django_project: Path) -> None:
 
 def test_tests_of_one_id_are_told_apart(case: Path) -> None:
     """As load_tests makes them with an argument: each has its own result, and its own capture."""
-    (case / "test_it.py").write_text(
-        PRELUDE
-        + """
-class Sized(unittest.TestCase):
-    def __init__(self, method, size=0):
-        super().__init__(method)
-        self.size = size
-    @limit_memory("100 KB")
-    def test_size(self): allocate(self.size)
-def load_tests(loader, tests, pattern):
-    return unittest.TestSuite([Sized("test_size", size) for size in (200_000, 300_000, 100)])
-"""
-    )
+    (case / "test_it.py").write_text(SIZED)
     done = run(case, "-m", "unittest_membudget", "test_it")
     assert "FAILED (failures=2)" in done.stderr
     assert peaks(case) == {

@@ -464,10 +464,13 @@ class Decorated(unittest.TestCase):
     def test_one(self): ...
     def test_two(self): ...
     def test_three(self): ...
+def load_tests(loader, tests, pattern):
+    tests.addTest(Decorated("test_one"))
+    return tests
 """
     )
     done = run_python_in(
         tmp_path, "-m", "unittest_membudget", "test_it", environment={"PYTHONPATH": WORKLOADS}
     )
     last = done.stderr.splitlines()[-1]
-    assert last == "Measured 1 test; 5 not measured: 2 not run, 3 skipped", done.stderr
+    assert last == "Measured 1 test; 6 not measured: 2 not run, 4 skipped", done.stderr

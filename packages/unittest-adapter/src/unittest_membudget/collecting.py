@@ -9,9 +9,11 @@ import contextlib
 import functools
 import json
 import os
+import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 VARIABLE: Final = "MEMBUDGET_COLLECT"
 """Environment variable: the directory to which results are written instead of being reported."""
 
+_NUMBER: Final = re.compile(r" \(\d+\)$")
+
 
 @dataclass
 class Notes:
@@ -53,6 +57,20 @@ class Notes:
         self.waivers |= other.waivers
         self.failed |= other.failed
         self.unmeasured |= other.unmeasured
+
+
+UNKNOWN: Final = "ended without a measurement"
+"""Why a test that was started has no measurement, as long as nothing else is known."""
+
+n_started: Final[Counter[str]] = Counter()
+"""How many tests of a name the runs of this process have started, if another one reports."""
+_n_themselves: Final[Counter[str]] = Counter()  # the same, of tests that measure themselves
+
+
+def numbered(name: str, counts: Counter[str]) -> str:
+    """Tell tests of one name apart: the second one and those after it are numbered."""
+    counts[name] += 1
+    return name if counts[name] == 1 else f"{name} ({counts[name]})"
 
 
 def collects() -> bool:
@@ -78,7 +96,10 @@ def asked_for(test: unittest.TestCase) -> dict[str, Any]:
     if not collects():
         return {}
     settings = _settings()
-    name = test.id()
+    name = numbered(test.id(), _n_themselves)
+
+    def begins() -> None:
+        leave([], Notes(unmeasured={name: UNKNOWN}))
 
     def listener(
         measurement: Measurement,
@@ -92,7 +113,12 @@ def asked_for(test: unittest.TestCase) -> dict[str, Any]:
     if settings.memray_bin_path:
         captures = KeptCaptures(settings.memray_bin_path, settings.memray_bin_prefix)
         keep_capture = captures.path_of(name)
-    return {"listener": listener, "settings": settings, "keep_capture": keep_capture}
+    return {
+        "listener": listener,
+        "begins": begins,
+        "settings": settings,
+        "keep_capture": keep_capture,
+    }
 
 
 @functools.cache
@@ -104,13 +130,14 @@ class Collection:
     """What processes left while :meth:`open` lasted.
 
     Attributes:
-        results: what they measured.
+        results: what they measured, by name. Tests of one name in several processes are numbered.
         notes: what they know about their tests besides.
     """
 
     def __init__(self) -> None:
-        self.results: list[Result] = []
+        self.results: dict[str, Result] = {}
         self.notes = Notes()
+        self._taken: set[str] = set()  # names
 
     @contextlib.contextmanager
     def open(self, environment: dict[str, str] | None = None) -> Iterator[None]:
@@ -135,14 +162,33 @@ class Collection:
 
     def _read(self, directory: str) -> None:
         for path in sorted(Path(directory).glob("*.jsonl")):
+            names: dict[str, str] = {}  # those of this process, and what they are called here
             for line in path.read_text(encoding="utf-8").splitlines():
                 # A process that was killed may have left half a line.
                 with contextlib.suppress(json.JSONDecodeError):
-                    self._take(json.loads(line))
+                    self._take(json.loads(line), names)
 
-    def _take(self, data: dict[str, Any]) -> None:
+    def _take(self, data: dict[str, Any], names: dict[str, str]) -> None:
+        def here(name: str) -> str:
+            if name not in names:
+                free, number = name, 1
+                while free in self._taken:
+                    number += 1
+                    free = f"{_NUMBER.sub('', name)} ({number})"
+                self._taken.add(free)
+                names[name] = free
+            return names[name]
+
         if "result" in data:
-            self.results.append(report_json.result_from_json(data["result"]))
+            result = report_json.result_from_json(data["result"])
+            name = here(result.name)
+            self.results[name] = replace(result, name=name)
         else:
             notes = data["notes"]
-            self.notes.add(Notes(notes["waivers"], set(notes["failed"]), notes["unmeasured"]))
+            self.notes.add(
+                Notes(
+                    {here(name): reason for name, reason in notes["waivers"].items()},
+                    {here(name) for name in notes["failed"]},
+                    {here(name): reason for name, reason in notes["unmeasured"].items()},
+                )
+            )

@@ -26,12 +26,11 @@ from membudget import (
 )
 
 from . import collecting
-from .collecting import Notes
+from .collecting import UNKNOWN, Notes
 from .marks import valid_marks_of
 from .measuring import measured
 
 _WIDTH: Final = 70
-_UNKNOWN: Final = "ended without a measurement"
 
 
 class MemoryRun:
@@ -56,7 +55,7 @@ class MemoryRun:
         self._measures_here = True
         self._notes = Notes()
         self._names: dict[int, str] = {}  # of the tests that run, by identity
-        self._times: Counter[str] = Counter()
+        self._n_started = collecting.n_started if collecting.collects() else Counter[str]()
 
     def begin(self) -> None:
         """Begin, if that has not happened."""
@@ -87,16 +86,18 @@ class MemoryRun:
         marks = valid_marks_of(type(test), getattr(test, "_testMethodName", ""))
         if marks.waiver is not None and marks.budget is None:
             self._notes.waivers[name] = marks.waiver
-        self._notes.unmeasured[name] = _UNKNOWN
+        self._note(name, UNKNOWN)
 
         def keep(*measured: Any) -> None:
-            self._run.add(name, *measured)
+            result = self._run.add(name, *measured)
+            if collecting.collects():
+                collecting.leave([result], Notes())
 
         measures = self._measuring.enter_context(
             measured(test, keep, self.settings, keep_capture=self._run.path_of(name))
         )
         if not measures:
-            self._notes.unmeasured[name] = "nothing to measure" if marks.measured else "no_memray"
+            self._note(name, "nothing to measure" if marks.measured else "no_memray")
             self._run.stop_recording()
 
     def stop_test(self, test: unittest.TestCase) -> None:
@@ -106,12 +107,16 @@ class MemoryRun:
 
     def _new_name(self, test: unittest.TestCase) -> str:
         """Name a test that starts; tests of one id, made at run time, are told apart."""
-        name = test.id()
-        self._times[name] += 1
-        if self._times[name] > 1:
-            name = f"{name} ({self._times[name]})"
+        name = collecting.numbered(test.id(), self._n_started)
         self._names[id(test)] = name
         return name
+
+    def _note(self, name: str, unmeasured: str) -> None:
+        """Take note of why a test is not measured, if it is not."""
+        self._notes.unmeasured[name] = unmeasured
+        # A worker may die. What it leaves at its end says the same, and more.
+        if collecting.collects():
+            collecting.leave([], Notes(unmeasured={name: unmeasured}))
 
     def _name(self, test: unittest.TestCase) -> str:
         return self._names.get(id(test)) or test.id()
@@ -119,8 +124,11 @@ class MemoryRun:
     def saw_skip(self, test: unittest.TestCase) -> None:
         """Take note that a test was skipped; not a part of one, nor a class or a module."""
         is_a_test = test.countTestCases() > 0 and not hasattr(test, "test_case")
-        if self._measures_here and is_a_test:
-            self._notes.unmeasured[self._name(test)] = "skipped"
+        if not (self._measures_here and is_a_test):
+            return
+        # Python 3.12.1 skips tests without starting them.
+        name = self._names.get(id(test)) or collecting.numbered(test.id(), self._n_started)
+        self._note(name, "skipped")
 
     def saw_failure(self, test: unittest.TestCase, error: BaseException | None) -> None:
         """Take note of why a test failed."""
@@ -130,10 +138,10 @@ class MemoryRun:
         name = self._name(test)
         if not isinstance(error, MemoryLimitExceeded):
             self._notes.failed.add(name)
-        if self._notes.unmeasured.get(name) == _UNKNOWN:
+        if self._notes.unmeasured.get(name) == UNKNOWN:
             not_measurable = isinstance(error, RecordingError)
             reason = "could not be measured" if not_measurable else "failed in setup"
-            self._notes.unmeasured[name] = reason
+            self._note(name, reason)
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
@@ -150,7 +158,7 @@ class MemoryRun:
         finally:
             self._measures_here = True
             self._notes.add(collection.notes)
-            for result in collection.results:
+            for result in collection.results.values():
                 self._run.add_result(result)
 
     def report(self, stream: Any, n_tests: int = 0) -> None:
