@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, Final
 
 from .model import Budget
@@ -45,8 +46,10 @@ def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., An
     if decoration.bare is None or getattr(func, "__func__", func) is not decoration.wrapper:
         return decoration.budget, func
     instance = getattr(func, "__self__", None)
-    bare = decoration.bare if instance is None else decoration.bare.__get__(instance)
-    return decoration.budget, bare
+    if instance is None:
+        return decoration.budget, decoration.bare
+    # As the wrapper calls it, with the instance first; a partial function would not bind itself.
+    return decoration.budget, MethodType(decoration.bare, instance)
 
 
 def measures(func: Callable[..., Any]) -> bool:
