@@ -401,6 +401,34 @@ def test_django(django_project: Path, options: tuple[str, ...]) -> None:
         assert len(list((django_project / "kept").glob("p-*.bin"))) == 6
 
 
+@pytest.mark.parametrize("options", [(), ("--parallel", "2")], ids=" ".join)
+def test_django_subtests_and_async_tests(django_project: Path, options: tuple[str, ...]) -> None:
+    """Workers pickle a test that has subtests; async tests are measured, with limits too."""
+    (django_project / "shop/tests.py").write_text(
+        PRELUDE
+        + """
+from django.test import SimpleTestCase
+class Subtests(SimpleTestCase):
+    def test_passes(self):
+        with self.subTest(n=1): small()
+    @limit_memory("500 KB")
+    def test_fails(self):
+        for n in range(3):
+            with self.subTest(n=n): self.assertEqual(n, 1)
+class Async(MemoryTestMixin, SimpleTestCase):
+    memory_limit = "500 KB"
+    async def test_over(self): large()
+    @limit_memory("2 MB")
+    async def test_within(self): large()
+"""
+    )
+    done = run(django_project, "manage.py", "test", *options)
+    assert "FAILED (failures=3)" in done.stderr, done.stderr
+    assert len(re.findall(r"^FAIL: test_fails .*\(n=[02]\)$", done.stderr, re.M)) == 2
+    assert re.search(r"^MEMORY PROBLEMS: test_over ", done.stderr, re.M)
+    assert "Measured 4 tests" in done.stderr.splitlines()
+
+
 def test_django_options(django_project: Path) -> None:
     done = run(django_project, "manage.py", "test", "--help")
     assert "--memray-default-limit SIZE" in done.stdout
