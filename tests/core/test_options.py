@@ -56,6 +56,11 @@ def test_a_wrong_value_names_its_place(value: object) -> None:
     """A typo in a file is an error that says which key of which file."""
     with pytest.raises(InvalidOptionError, match=r"x\.ini: most_allocations: "):
         resolve(config={"most_allocations": value}, command_line={}, config_name="x.ini")
+    for name in "memray_default_limit", "memray_json", "memray_bin_path", "memray_bin_prefix":
+        with pytest.raises(InvalidOptionError, match=rf"x\.ini: {name}: \[3\] is not a "):
+            resolve(config={name: [3]}, command_line={}, config_name="x.ini")
+    with pytest.raises(InvalidOptionError, match="memray_default_limit: True is not a size"):
+        resolve(config={"memray_default_limit": True}, command_line={}, config_name="x.ini")
     with pytest.raises(InvalidOptionError, match="--hide-memray-summary: 'maybe'"):
         resolve(config={}, command_line={"hide_memray_summary": "maybe"}, config_name="")
 

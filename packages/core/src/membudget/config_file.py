@@ -45,7 +45,11 @@ def _table(path: Path, front_end: str) -> dict[str, Any]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidOptionError(f"{path} cannot be read: {error}") from error
-    table = data.get("tool", {}).get("membudget", {})
+    table: Any = data
+    for key in ("tool", "membudget"):
+        table = table.get(key, {})
+        if not isinstance(table, dict):
+            raise InvalidOptionError(f"{path}: {key} is no table: write [tool.membudget]")
     known = [option.name for option in OPTIONS if option.only_for in ("", front_end)]
     for name in table:
         if name not in known:

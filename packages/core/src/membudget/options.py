@@ -78,7 +78,10 @@ class Option:
                 return number
             expected = f"a whole number, {self.least} or more"
         elif self.check is not None:
-            return self.check(str(value), source)
+            is_bytes = isinstance(value, int) and not isinstance(value, bool)
+            if isinstance(value, str) or (is_bytes and self.check is _check_size):
+                return self.check(str(value), source)
+            expected = "a size" if self.check is _check_size else "a text"
         elif self.choices:
             if value in self.choices:
                 return str(value)
