@@ -483,6 +483,31 @@ class Generates(unittest.TestCase):
     assert "--memray-json: cannot write to '/dev/full': " in done.stderr
 
 
+def test_deferreds_of_twisted(case: Path) -> None:
+    """What a test does after it has returned is not measured, and does not look as if it were."""
+    (case / "test_it.py").write_text(
+        PRELUDE
+        + """
+from twisted.internet import reactor, task
+from twisted.trial import unittest as trial
+class Deferreds(trial.TestCase):
+    def test_deferred(self): return task.deferLater(reactor, 0, large)
+    async def test_async(self): await task.deferLater(reactor, 0, large)
+    @limit_memory("2 MB")
+    def test_limited(self): return task.deferLater(reactor, 0, large)
+"""
+    )
+    done = run(case, "-m", "unittest_membudget", "test_it")
+    measured = peaks(case)
+    assert measured.pop("Deferreds.test_limited") == 0
+    assert list(measured) == ["Deferreds.test_async"]
+    assert measured["Deferreds.test_async"] >= 1000 * 1024
+    assert "MisuseError: Deferreds.test_limited() returned a Deferred that has not" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "Measured 2 tests; 1 not measured: 1 ended without a measurement"
+    )
+
+
 def test_tests_that_are_no_test_cases(case: Path) -> None:
     """Whatever calls the result is a test, and those of testtools say why in details."""
     (case / "test_it.py").write_text(
