@@ -81,6 +81,7 @@ class Block(MarkedBlock):
     # Whether an adapter may enforce the budget of a decorated function in a block of its own, so
     # that it can report it; see budget_of.
     _adapters_may_take_over = False
+    _written_as = "limit_memory"  # in messages about what to write instead
 
     def __init__(
         self,
@@ -305,7 +306,7 @@ class Block(MarkedBlock):
         if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
             raise TypeError(
                 f"{name} is a generator function: calling it runs nothing yet, so there is nothing "
-                f"to measure. Write 'with {type(self).__name__}(...):' around the loop that uses it"
+                f"to measure. Write 'with {self._written_as}(...):' around the loop that uses it"
             )
         combined = self._with_inner(func)
         if combined is not None:

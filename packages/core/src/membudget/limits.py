@@ -38,6 +38,8 @@ class measure_memory(Block):  # noqa: N801 - reads like the function that it is 
         True
     """
 
+    _written_as = "measure_memory"
+
     def __init__(
         self,
         *,
@@ -154,6 +156,7 @@ class limit_leaks(Block):  # noqa: N801
     """
 
     _adapters_may_take_over = True
+    _written_as = "limit_leaks"
 
     def __init__(
         self,
