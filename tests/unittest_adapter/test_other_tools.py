@@ -210,6 +210,26 @@ def test_captures_are_kept(case: Path) -> None:
     assert "Ran" not in done.stderr
 
 
+@pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
+def test_captures_of_other_processes_are_kept_in_one_place(case: Path) -> None:
+    """Also where tests change the working directory of theirs."""
+    (case / "test_it.py").write_text(
+        PRELUDE
+        + """
+import os
+class Moves(MemoryTestCase):
+    def test_1(self): os.mkdir("elsewhere"); os.chdir("elsewhere")
+    def test_2(self): small()
+"""
+    )
+    run(
+        *(case, "-m", "unittest_membudget.collect", "--memray-bin-path=kept", "--"),
+        *(sys.executable, "-m", "unittest", "test_it"),
+    )
+    assert len(list((case / "kept").iterdir())) == 2
+    assert not list((case / "elsewhere").iterdir())
+
+
 @pytest.mark.parametrize("level", ["module", "class", "test"])
 def test_unittest_parallel(case: Path, level: str) -> None:
     """Its worker processes leave their results to one report."""

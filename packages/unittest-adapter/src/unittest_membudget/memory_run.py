@@ -152,6 +152,8 @@ class MemoryRun:
         captures = self._run.captures
         if captures is not None:
             environment["MEMBUDGET_MEMRAY_BIN_PREFIX"] = captures.prefix
+            # Tests may change the working directory before the one that looks it up.
+            environment["MEMBUDGET_MEMRAY_BIN_PATH"] = str(Path(captures.pattern).parent)
         try:
             with collection.open(environment):
                 yield
