@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from membudget import (
     Block,
     Budget,
+    InvalidLimitError,
     LateAllocations,
     Marks,
     Measurement,
@@ -61,11 +62,20 @@ class _Measuring:
         self._scope = Scope()
         self._n_frames = report_failure.N_FRAMES
         self._keep_capture = ""
+        self._begins: Callable[[], None] | None = None
+        self._told: list[tuple[Measurement, Verdict, LateAllocations]] = []
         self._phased: PhasedBlock | None = None
         self.around = contextlib.ExitStack()
 
-    def add(self, listener: Listener | None, settings: Settings | None, keep_capture: str) -> None:
+    def add(
+        self,
+        listener: Listener | None,
+        settings: Settings | None,
+        keep_capture: str,
+        begins: Callable[[], None] | None = None,
+    ) -> None:
         """Take note of one who asks."""
+        self._begins = self._begins or begins
         if listener is not None:
             self._listeners.append(listener)
         if settings is not None:
@@ -97,7 +107,9 @@ class _Measuring:
         self._test._callSetUp()  # type: ignore[attr-defined]
 
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a test method that runs in a block."""
+        """Return a test method that runs in a block; :meth:`tell` what came of it afterwards."""
+        if self._begins is not None:
+            self._begins()
         if self._phased is not None:
             return self._phased.around(function)
         block = self._block()
@@ -108,12 +120,25 @@ class _Measuring:
             )
         return block(function)
 
-    def _block(self) -> Block:
-        def tell(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
-            phases = {} if self._phased is None else self._phased.measured
-            for listener in self._listeners:
-                listener(measurement, verdict, late, phases)
+    def __reduce__(self) -> str:
+        # Django leaves out of a test what cannot be pickled, and would follow what can.
+        raise TypeError(f"{type(self).__name__} cannot be pickled")
 
+    def tell(self, result: object = None) -> None:
+        """Tell those who asked, unless a method returned what is still to come.
+
+        A test that returns a Deferred of Twisted's has yet to do what it does. Nothing is kept
+        here: whatever somebody holds on to is read, in a while.
+        """
+        phases = {} if self._phased is None else self._phased.measured
+        while self._told:
+            measured = self._told.pop()
+            if not inspect.isawaitable(result):
+                for listener in self._listeners:
+                    listener(*measured, phases)
+            del measured
+
+    def _block(self) -> Block:
         return Block(
             self._budget,
             subject="Test",
@@ -122,7 +147,7 @@ class _Measuring:
             keep_capture=self._keep_capture,
             outer_files=_OUTER_FILES,
             message=functools.partial(report_failure.exceeded_message, n_frames=self._n_frames),
-            on_measured=tell,
+            on_measured=lambda *measured: self._told.append(measured),
         )
 
 
@@ -132,6 +157,7 @@ def measured(
     listener: Listener | None = None,
     settings: Settings | None = None,
     keep_capture: str = "",
+    begins: Callable[[], None] | None = None,
 ) -> Iterator[bool]:
     """Run the test method of ``test`` in a block while this lasts; ``setUp`` stays outside.
 
@@ -143,6 +169,7 @@ def measured(
         listener: hears of what was measured.
         settings: what the recording traces, and the default limit.
         keep_capture: where to keep the capture of the block; empty for nowhere.
+        begins: called before the block.
 
     Yields:
         Whether the test is measured.
@@ -155,8 +182,14 @@ def measured(
     # A test may be anything that calls the result, and need have no method.
     name: str = getattr(test, "_testMethodName", "")
     method = getattr(test, name, None)
+    try:
+        marks = marks_of(type(test), name)
+    except InvalidLimitError as error:
+        # Written after the class was made, which checks it: an error of this test alone.
+        with _replaced(test, {name: functools.partial(_refuse, error)}):
+            yield True
+        return
     # unittest makes tests without a method for modules it cannot import.
-    marks = marks_of(type(test), name)
     if method is None or not _can_be_measured(marks, method):
         yield False
         return
@@ -166,7 +199,7 @@ def measured(
     own, bare = budget_of(method)
     # Below another decorator, a budget is enforced where it stands, in a block of its own.
     measuring = _Measuring(test, marks, own if own is not None and bare == method else Budget())
-    measuring.add(listener, settings, keep_capture)
+    measuring.add(listener, settings, keep_capture, begins)
     run = _in_block(method, bare, measuring)
     replaced: dict[str, Any] = {MEASURING: measuring, name: run}
     call, set_up = getattr(test, "_callTestMethod", None), getattr(test, "_callSetUp", None)
@@ -175,18 +208,31 @@ def measured(
         replaced["_callTestMethod"] = lambda _: call(run)
     if set_up is not None:
         replaced["_callSetUp"] = lambda: measuring.set_up(set_up)
+    with _replaced(test, replaced):
+        try:
+            with measuring.around:
+                yield True
+        finally:
+            measuring.tell()
+
+
+@contextlib.contextmanager
+def _replaced(test: unittest.TestCase, attributes: dict[str, Any]) -> Iterator[None]:
     before = dict(vars(test))
-    vars(test).update(replaced)
+    vars(test).update(attributes)
     try:
-        with measuring.around:
-            yield True
+        yield
     finally:
         # Whatever the test has done to its attributes: some delete all of them in tearDown.
-        for attribute in replaced:
-            if attribute in before:
-                vars(test)[attribute] = before[attribute]
+        for name in attributes:
+            if name in before:
+                vars(test)[name] = before[name]
             else:
-                vars(test).pop(attribute, None)
+                vars(test).pop(name, None)
+
+
+def _refuse(error: Exception) -> None:
+    raise error
 
 
 def _can_be_measured(marks: Marks, method: Callable[..., Any]) -> bool:
@@ -203,13 +249,21 @@ def _in_block(
 
         @functools.wraps(bare)
         async def run(*args: Any) -> Any:
-            return await measuring.call(bare)(*args)
+            try:
+                return await measuring.call(bare)(*args)
+            finally:
+                measuring.tell()
 
     else:
 
         @functools.wraps(bare)
         def run(*args: Any) -> Any:
-            return measuring.call(bare)(*args)
+            result = None
+            try:
+                result = measuring.call(bare)(*args)
+                return result
+            finally:
+                measuring.tell(result)
 
     # Tests look at their own method. It is none: with that, a test could not be pickled, which
     # Django does to those with subtests.
