@@ -194,6 +194,8 @@ def pytest_marker(scenario: Scenario, directory: Path) -> Outcome:
     done = _run(scenario, directory, "-m", "pytest", "--memray", "-s", "-p", "no:cacheprovider")
     if done.returncode == 4:
         kind = "InvalidSizeError" if "memory size" in done.stderr else "InvalidLimitError"
+        if re.search(r"only CPython|objects are read in C", done.stderr):
+            kind = "UnsupportedLimitError"
         return Outcome("error", kind, None, normalized(done.stderr))
     found = re.search(r"^OUTCOME(.*)$", done.stdout, re.M)
     assert found, done.stdout + done.stderr

@@ -88,6 +88,14 @@ def mapping() -> None:
     mmap.mmap(-1, 256 * KIB).close()
 
 
+_objects: list[bytearray] = []
+
+
+def keeps_objects() -> None:
+    """Two bytearrays stay."""
+    _objects.extend((bytearray(1), bytearray(2)))
+
+
 def mixed() -> None:
     """100 KiB of this module's, then 1000 KiB of another one's."""
     allocate(100 * KIB)

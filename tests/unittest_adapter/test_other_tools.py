@@ -343,7 +343,8 @@ DJANGO = {
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 from django.core.management import execute_from_command_line
-execute_from_command_line(sys.argv)
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)
 """,
     "project/__init__.py": "",
     "project/settings.py": """

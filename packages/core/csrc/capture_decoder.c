@@ -223,13 +223,18 @@ read_allocation(Decoder *decoder, unsigned char token, Record *record)
 }
 
 static Decoded
-skip_object(Decoder *decoder, unsigned char token)
+read_object(Decoder *decoder, unsigned char token)
 {
-    uint64_t ignored;
-    Decoded decoded = read_pointer(decoder, (token >> 1) & 15, &ignored);
+    uint64_t address;
+    Decoded decoded = read_pointer(decoder, (token >> 1) & 15, &address);
     bool created = token & 1;
-    return decoded == DECODED && created && decoder->native_traces ? skip_varints(decoder, 1)
-                                                                   : decoded;
+    if (decoded == DECODED && created && decoder->native_traces) {
+        decoded = skip_varints(decoder, 1);
+    }
+    if (decoded == DECODED && decoder->object_seen) {
+        decoder->object_seen(decoder->object_context, decoder->tid, address, created);
+    }
+    return decoded;
 }
 
 static Decoded
@@ -287,7 +292,7 @@ static Decoded
 skip_other(Decoder *decoder, unsigned char token)
 {
     if (token >= OBJECT_RECORD) {
-        return skip_object(decoder, token);
+        return read_object(decoder, token);
     }
     if (token >= FRAME_POP) {
         return DECODED;
@@ -355,6 +360,7 @@ decoder_fork(const Decoder *decoder, unsigned char *buffer)
 {
     Decoder fork = *decoder;
     fork.buffer = buffer;
+    fork.object_seen = NULL;
     decoder_resume(&fork);
     return fork;
 }

@@ -60,6 +60,9 @@ typedef enum {
     DAMAGED,     /* no capture that this decoder knows */
 } Decoded;
 
+/* Told of every object that is created or destroyed, where the capture has them. */
+typedef void (*ObjectSeen)(void *context, uint64_t tid, uint64_t address, bool created);
+
 enum { POINTER_CACHE_SIZE = 15, DECODER_BUFFER_SIZE = 1 << 16 };
 
 typedef struct {
@@ -74,6 +77,8 @@ typedef struct {
     uint64_t pointers[POINTER_CACHE_SIZE];
     unsigned oldest_pointer; /* the cache is a ring */
     uint64_t next_index;
+    ObjectSeen object_seen; /* NULL for nobody */
+    void *object_context;
     /* With native traces: of the last allocation record, and of the first other record between it
      * and the one before. */
     NativeDelta native;
@@ -96,7 +101,7 @@ void decoder_resume(Decoder *decoder);
 /* Decode up to and with the next allocation record. */
 Decoded decoder_next(Decoder *decoder, Record *record);
 
-/* Make a copy that decodes ahead, with a buffer of its own. */
+/* Make a copy that decodes ahead, with a buffer of its own, and tells nobody of objects. */
 Decoder decoder_fork(const Decoder *decoder, unsigned char *buffer);
 
 /* How many bytes of the file have been decoded. */

@@ -271,6 +271,36 @@ account(Scanner *scanner, const Record *record)
                 : allocations_add(&scanner->allocations, record->address, record->size, origin);
 }
 
+/* Objects. */
+
+static void
+see_object(void *context, uint64_t tid, uint64_t address, bool created)
+{
+    Scanner *scanner = context;
+    Allocation destroyed;
+    allocations_remove(&scanner->objects, address, &destroyed);
+    if (!created || !scanner->n_open) {
+        return;
+    }
+    if (!turn_to_thread(scanner, tid)) {
+        scanner->broken = true;
+        return;
+    }
+    Origin origin = {scanner->decoder.next_index, scanner->epoch, (uint32_t)scanner->current};
+    if (!scanner->threads[scanner->current].at_work
+        && !allocations_add(&scanner->objects, address, 0, origin))
+    {
+        scanner->broken = true;
+    }
+}
+
+void
+scanner_track_objects(Scanner *scanner)
+{
+    scanner->decoder.object_seen = see_object;
+    scanner->decoder.object_context = scanner;
+}
+
 /* Scanning. */
 
 /* False: no memory. */
@@ -416,6 +446,7 @@ void
 scanner_clear(Scanner *scanner)
 {
     allocations_clear(&scanner->allocations);
+    allocations_clear(&scanner->objects);
     mappings_clear(&scanner->mappings);
     for (size_t i = 0; i < scanner->n_blocks; i++) {
         free(scanner->blocks[i].suspensions);

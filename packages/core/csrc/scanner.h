@@ -89,6 +89,7 @@ typedef struct {
     uint64_t idle_bytes; /* how much of the capture was written while no block was open */
     Allocations allocations;
     Mappings mappings;
+    Allocations objects; /* that open blocks count; where scanner_track_objects() was called */
     unsigned char buffer[DECODER_BUFFER_SIZE];
     unsigned char ahead[DECODER_BUFFER_SIZE];
 } Scanner;
@@ -97,6 +98,9 @@ typedef struct {
 bool scanner_begin(Scanner *, int fd, const Spelling *);
 
 void scanner_clear(Scanner *);
+
+/* Take note of objects from here on; for a capture that is written no more. */
+void scanner_track_objects(Scanner *);
 
 /* Keep the books of a block whose START mark is still to come. False: no memory. */
 bool scanner_expect(Scanner *, uint64_t serial, bool thread_only);

@@ -214,6 +214,47 @@ alive_at(PyObject *self, PyObject *args)
     return bytes;
 }
 
+PyDoc_STRVAR(alive_objects_doc,
+             "alive_objects(serial)\n--\n\n"
+             "Scan up to the END mark of a block; return the objects that it made and that are alive.\n\n"
+             "For a scanner that has scanned nothing yet, and a capture that has objects. As bytes: the\n"
+             "address of each, an unsigned 64-bit integer. None when the block is not all there.");
+
+static PyObject *
+alive_objects(PyObject *self, PyObject *arg)
+{
+    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    Scanner *scanner = scanner_of(self);
+    scanner_track_objects(scanner);
+    const Block *block;
+    switch (scanner_close_block(scanner, serial, &block)) {
+        case INCOMPLETE:
+            Py_RETURN_NONE;
+        case BROKEN:
+            return broken();
+        default:
+            break;
+    }
+    const Allocations *objects = &scanner->objects;
+    uint64_t *addresses = malloc((objects->n_used + 1) * sizeof(uint64_t));
+    if (!addresses) {
+        return PyErr_NoMemory();
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < objects->n_places; i++) {
+        if (objects->places[i].address && block_counts(block, objects->places[i].origin)) {
+            addresses[n++] = objects->places[i].address;
+        }
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)addresses,
+                                                (Py_ssize_t)(n * sizeof(uint64_t)));
+    free(addresses);
+    return bytes;
+}
+
 PyDoc_STRVAR(write_block_doc,
              "write_block(serial, thread_only, n_outer, to)\n--\n\n"
              "Write the capture of a block, see csrc/block_writer.h, to the file descriptor `to`.\n\n"
@@ -261,6 +302,7 @@ static PyMethodDef methods[] = {
         {"forget", forget, METH_O, forget_doc},
         {"close_block", close_block, METH_O, close_block_doc},
         {"alive_at", alive_at, METH_VARARGS, alive_at_doc},
+        {"alive_objects", alive_objects, METH_O, alive_objects_doc},
         {"write_block", write_block_of, METH_VARARGS, write_block_doc},
         {NULL, NULL, 0, NULL},
 };

@@ -179,7 +179,7 @@ class Block(MarkedBlock):
                 self._open.start_mark,
                 self._open.end_mark,
                 bool(scope.stable),
-                bool(scope.stable) or self.budget.leaks is not None,
+                bool(scope.stable or self.budget.leaks or self.budget.objects),
             )
         except BaseException:
             self._clear_marks()
@@ -190,10 +190,17 @@ class Block(MarkedBlock):
             raise
 
     def _traced(self) -> TraceSettings | None:
-        """Say what the recording has to trace: Python's objects for leaks and stable figures."""
-        if self.budget.leaks is None and not self.budget.scope.stable:
+        """Say what the recording has to trace, for the user and for the budget."""
+        counts_objects = self.budget.leaks is not None or bool(self.budget.scope.stable)
+        tracks_objects = self.budget.objects is not None
+        if not (counts_objects or tracks_objects):
             return self._trace
-        return replace(self._trace or TraceSettings(), trace_python_allocators=True)
+        trace = self._trace or TraceSettings()
+        return replace(
+            trace,
+            trace_python_allocators=trace.trace_python_allocators or counts_objects,
+            track_objects=tracks_objects,
+        )
 
     def _n_outer(self) -> int:
         """Count the frames around the block, for its capture."""
@@ -231,7 +238,8 @@ class Block(MarkedBlock):
         try:
             if self._n_paused:
                 raise MisuseError("a stretch of paused() did not end before its block did")
-            measurement, allocations = block.read()
+            # What was raised holds the frames that it went through, and their objects.
+            measurement, allocations = block.read(objects=raised is None)
         except MembudgetError as error:
             if raised is not None:
                 raised.add_note(f"membudget: {error}")

@@ -27,7 +27,8 @@ def judge(measurement: Measurement, budget: Budget) -> Verdict:
         for limit in budget.limits
         if (measured := getattr(measurement, limit.figure)) > limit.maximum
     )
-    return Verdict(budget, tuple(excesses), tuple(_leaks(measurement, budget.leaks)))
+    leaks = tuple(_leaks(measurement, budget.leaks))
+    return Verdict(budget, tuple(excesses), leaks, measurement.leaked_objects)
 
 
 def holds(measurement: Measurement, budget: Budget) -> bool:

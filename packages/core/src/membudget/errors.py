@@ -20,6 +20,10 @@ class InvalidSizeError(InvalidLimitError):
     """A size that does not follow the size grammar (see :func:`membudget.parse_size`)."""
 
 
+class UnsupportedLimitError(InvalidLimitError):
+    """A limit that cannot be enforced with this Python, or as membudget is installed here."""
+
+
 class InvalidOptionError(MembudgetError, ValueError):
     """An option with a value that it cannot have."""
 

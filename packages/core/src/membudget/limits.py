@@ -10,16 +10,20 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from .blocks import Block
-from .errors import InvalidLimitError
-from .model import Budget, Figure, LeakLimit, Limit, Scope, Stack
+from .errors import InvalidLimitError, UnsupportedLimitError
+from .model import Budget, Figure, LeakLimit, Limit, ObjectLimit, Scope, Stack
 from .patterns import check_patterns
 from .phases import parse_phases
+from .recording.platform import runs_here
+from .recording.scanner import scanner_problem
 from .sizes import parse_size
 
 Patterns: TypeAlias = str | Iterable[str] | None
+OLDEST_PYTHON_WITH_OBJECTS: Final = (3, 13, 3)
+"""From memray's documentation of ``Tracker(track_object_lifetimes=True)``."""
 
 
 class measure_memory(Block):  # noqa: N801 - reads like the function that it is used as
@@ -172,6 +176,65 @@ class limit_leaks(Block):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+
+
+class limit_leaked_objects(Block):  # noqa: N801
+    """Limit what objects a block leaves behind to none, as a context manager or as a decorator.
+
+    Garbage is collected when the block ends. What is alive then of the objects that were made in
+    the block, in any thread, is summed up by type and by the stack that made it. What a decorated
+    function returns is alive, and so are the variables of the function that has a ``with`` block.
+    When the body raises something, nothing is said of objects: its traceback holds them.
+
+    Args:
+        filter_fn: called with each of the objects; those for which it returns something false do
+            not count. Such as caches that fill in the first call.
+
+    Raises:
+        UnsupportedLimitError: at once, before CPython 3.13.3, which does not tell of objects; or
+            without the reader in C. It is an InvalidLimitError.
+        InvalidLimitError: at once, for a filter that cannot be called.
+        MemoryLimitExceeded: when the block ends, see :class:`Block`.
+        FilterError: when the block ends, and the filter raised something.
+        MisuseError: when the block ends, and another one is open around it.
+    """
+
+    _adapters_may_take_over = True
+    _written_as = "limit_leaked_objects"
+
+    def __init__(self, *, filter_fn: Callable[[object], object] | None = None) -> None:
+        try:
+            budget = object_budget(filter_fn=filter_fn)
+        except InvalidLimitError as error:
+            raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
+        super().__init__(budget)
+
+
+def object_budget(
+    *, filter_fn: Callable[[object], object] | None = None, where: str = "limit_leaked_objects"
+) -> Budget:
+    """Return the budget that the arguments of ``limit_leaked_objects`` stand for.
+
+    Args:
+        filter_fn: see :class:`limit_leaked_objects`.
+        where: where the limit was written; it begins the message of the error.
+
+    Raises:
+        InvalidLimitError: for a filter that cannot be called, or where objects cannot be tracked.
+    """
+    if filter_fn is not None and not callable(filter_fn):
+        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
+    if runs_here() and sys.version_info < OLDEST_PYTHON_WITH_OBJECTS:
+        wanted = ".".join(map(str, OLDEST_PYTHON_WITH_OBJECTS))
+        version = ".".join(map(str, sys.version_info[:3]))
+        raise UnsupportedLimitError(
+            f"{where}: only CPython {wanted} and later say which objects are made and destroyed, "
+            f"and this is {version}"
+        )
+    problem = scanner_problem() if runs_here() else None
+    if problem is not None:
+        raise UnsupportedLimitError(f"{where}: objects are read in C, and {problem}")
+    return Budget(objects=ObjectLimit(filter_fn))
 
 
 def leak_budget(

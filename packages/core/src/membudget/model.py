@@ -42,6 +42,23 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True)
+class LeakedObjects:
+    """Objects of one type, made by one stack of a block, that were alive at its end.
+
+    Attributes:
+        type_name: the type, with its module.
+        n_objects: how many.
+        stack: where they were made, innermost frame first; empty where no Python code was running.
+        example: what one of them looks like, cut to a line.
+    """
+
+    type_name: str
+    n_objects: int
+    stack: tuple[Frame, ...]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What was observed in one block.
 
@@ -56,6 +73,8 @@ class Measurement:
             that exceeded its budget or makes a report, empty for any other.
         retained: what was still alive at the end, likewise; recorded for a block that exceeded a
             limit on ``retained_bytes``, and for one whose budget limits leaks.
+        leaked_objects: the objects that the block made and that are alive, most first; of a block
+            whose budget limits them, and those that its filter lets through.
     """
 
     peak_bytes: int
@@ -65,6 +84,7 @@ class Measurement:
     size_histogram: tuple[int, ...] = ()
     allocations: tuple[Allocation, ...] = ()
     retained: tuple[Allocation, ...] = ()
+    leaked_objects: tuple[LeakedObjects, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,17 @@ class LeakLimit:
 
     maximum: int
     filter_fn: Callable[[Stack], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLimit:
+    """That no object may be alive at the end of the block that was made in it.
+
+    Attributes:
+        filter_fn: whether an object counts; None where all of them do.
+    """
+
+    filter_fn: Callable[[object], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +174,22 @@ class Budget:
         limits: at most one for each figure; none means that the block is only measured.
         scope: what counts.
         leaks: the limit on what single stacks leave behind; None for none.
+        objects: the limit on objects that are left behind; None for none. Its scope is the block.
     """
 
     limits: tuple[Limit, ...] = ()
     scope: Scope = Scope()
     leaks: LeakLimit | None = None
+    objects: ObjectLimit | None = None
 
     @property
     def limits_anything(self) -> bool:
         """Whether a block can exceed it."""
+        return self.limits_memory or self.objects is not None
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether it has limits for which its scope matters."""
         return bool(self.limits) or self.leaks is not None
 
     def limit_of(self, figure: Figure) -> Limit | None:
@@ -176,20 +214,26 @@ class Budget:
         if not added.limits_anything:
             return self
         differences = self.scope.differences(outer.scope)
-        if differences:
+        if differences and self.limits_memory and added.limits_memory:
             raise InvalidLimitError(
                 f"two limits that both hold differ in {', '.join(differences)}, and a block is "
                 f"measured once: give both the same"
             )
         limits = (*self.limits, *added.limits)
-        scope = self.scope.filled_from(outer.scope)
-        return Budget(limits, scope, self.leaks or added.leaks)
+        scope = self.scope if self.limits_memory else outer.scope
+        scope = scope.filled_from(self.scope).filled_from(outer.scope)
+        return Budget(limits, scope, self.leaks or added.leaks, self.objects or added.objects)
 
     def without(self, other: Budget) -> Budget:
         """Return this budget without limits on what ``other`` limits."""
         figures = {limit.figure for limit in other.limits}
         kept = tuple(limit for limit in self.limits if limit.figure not in figures)
-        return replace(self, limits=kept, leaks=self.leaks if other.leaks is None else None)
+        return replace(
+            self,
+            limits=kept,
+            leaks=self.leaks if other.leaks is None else None,
+            objects=self.objects if other.objects is None else None,
+        )
 
     def or_default(self, default: Budget) -> Budget:
         """Return this budget within a default, for which counts what counts for this one."""
@@ -223,10 +267,12 @@ class TraceSettings:
         native_traces: the native stacks of allocations as well; changes no figure.
         trace_python_allocators: every object that Python's own allocators hand out, instead of the
             arenas that they take from the system.
+        track_objects: which objects are made and destroyed as well; changes no figure.
     """
 
     native_traces: bool = False
     trace_python_allocators: bool = False
+    track_objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,16 +296,18 @@ class Verdict:
         budget: the budget.
         excesses: the limits that were exceeded.
         leaks: what was alive at the end, of the stacks that left more than they may.
+        leaked_objects: the objects that were left behind, where none may be.
     """
 
     budget: Budget
     excesses: tuple[Excess, ...] = ()
     leaks: tuple[Allocation, ...] = ()
+    leaked_objects: tuple[LeakedObjects, ...] = ()
 
     @property
     def within(self) -> bool:
         """Whether every limit holds."""
-        return not self.excesses and not self.leaks
+        return not (self.excesses or self.leaks or self.leaked_objects)
 
 
 @dataclass(frozen=True, slots=True)

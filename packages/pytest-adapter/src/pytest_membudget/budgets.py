@@ -7,10 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import pytest
-from membudget import Budget, InvalidLimitError, Marks, leak_budget, marks_of, memory_budget
+from membudget import (
+    Budget,
+    InvalidLimitError,
+    Marks,
+    leak_budget,
+    marks_of,
+    memory_budget,
+    object_budget,
+)
 
 LIMIT = "limit_memory"
 LEAKS = "limit_leaks"
+OBJECTS = "limit_leaked_objects"
 WAIVER = "no_memory_limit"
 KEEPS_OUT = "no_memray"
 MARKERS = (
@@ -21,6 +30,8 @@ MARKERS = (
     f"counts, include='setup,call,teardown' when, and stable=True that figures are to repeat",
     f"{LEAKS}(location_limit, *, filter_fn=None, current_thread_only=False): with --memray, fail "
     f"the test when one call stack leaves more than location_limit, such as '1 KB', behind",
+    f"{OBJECTS}(*, filter_fn=None): with --memray, fail the test when an object that was made in "
+    f"it is still alive behind it (CPython 3.13.3 and later)",
     f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not count",
     f"{KEEPS_OUT}: do not measure the test, because it uses memray itself",
 )
@@ -81,7 +92,7 @@ def _check_ambiguity(item: pytest.Item) -> None:
         kinds = [
             "limit_memory" if mark.name == WAIVER else mark.name
             for mark in (getattr(mark, "mark", mark) for mark in place)
-            if mark.name in (LIMIT, LEAKS, WAIVER)
+            if mark.name in (LIMIT, LEAKS, OBJECTS, WAIVER)
         ]
         for kind in set(kinds):
             if kinds.count(kind) > 1:
@@ -119,7 +130,11 @@ def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
         raise BadMarkerError(str(error)) from error
 
 
-_LIMITS: dict[str, Callable[..., Budget]] = {LIMIT: memory_budget, LEAKS: leak_budget}
+_LIMITS: dict[str, Callable[..., Budget]] = {
+    LIMIT: memory_budget,
+    LEAKS: leak_budget,
+    OBJECTS: object_budget,
+}
 
 
 def _no_memory_limit(reason: str = "", *, where: str) -> str:

@@ -47,6 +47,7 @@ from .warming_up import warm_up
 
 SECTION = "memray-max-memory"
 LEAK_SECTION = "memray-leaked-memory"
+OBJECT_SECTION = "memray-tracked-objects"
 _RESULT_KEY = pytest.StashKey[Result]()
 _REPORT_ATTRIBUTE = "membudget_result"
 _WORKER_RESULTS = "membudget_results"
@@ -354,7 +355,8 @@ class MeasuringPlugin:
                     n_frames=self._settings.stacks,
                     n_allocations=self._n_allocations,
                 )
-                title = SECTION if result.verdict.excesses else LEAK_SECTION
+                leaked = LEAK_SECTION if result.verdict.leaks else OBJECT_SECTION
+                title = SECTION if result.verdict.excesses else leaked
                 report.sections.append((title, section))
         return report
 
@@ -453,6 +455,8 @@ def _set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdic
     limits = {f"memray_limit_{limit.figure}": limit.maximum for limit in verdict.budget.limits}
     if verdict.budget.leaks is not None:
         limits["memray_limit_leaks"] = verdict.budget.leaks.maximum
+    if verdict.budget.objects is not None:
+        limits["memray_leaked_objects"] = sum(one.n_objects for one in verdict.leaked_objects)
     others = [one for one in item.user_properties if not one[0].startswith("memray_")]
     item.user_properties[:] = [*others, *figures.items(), *limits.items()]
 

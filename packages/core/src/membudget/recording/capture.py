@@ -7,6 +7,7 @@ the process ends.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
 from .files import path_of, temporary_file, truncate, written_length
+from .tracemalloc_guard import TracemallocGuard
 
 if TYPE_CHECKING:
     import memray
@@ -82,9 +84,11 @@ class Capture:
                 f"written, or free some space there"
             ) from error
         self._tracker: memray.Tracker | None = None
+        self._survivors: tuple[object, ...] = ()
         # What memray's profile function has replaced, and in which thread.
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
+        self._guard: TracemallocGuard | None = None
         self.resting = False
 
     @property
@@ -111,6 +115,9 @@ class Capture:
         """
         memray = import_memray()
         destination = memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False)
+        objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
+        # The first tracker of a process writes warnings to stderr, with Debian's Python.
+        memray.set_log_level(logging.ERROR)
         try:
             # Kept before it starts: an interruption in between must not lose a running tracker.
             self._tracker = memray.Tracker(
@@ -118,7 +125,10 @@ class Capture:
                 memory_interval_ms=_SAMPLE_INTERVAL_MS,
                 native_traces=self._trace.native_traces,
                 trace_python_allocators=self._trace.trace_python_allocators,
+                **objects,
             )
+            if objects:
+                self._guard = TracemallocGuard()
             self._profile_thread = threading.get_ident()
             self._program_profile = _take_profile_function()
             self._tracker.__enter__()
@@ -135,6 +145,8 @@ class Capture:
         except OSError as error:
             self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
+        finally:
+            memray.set_log_level(logging.WARNING)  # memray's own default
 
     def rest(self) -> None:
         """Give the calling thread its own profile function back, until :meth:`wake`."""
@@ -174,6 +186,15 @@ class Capture:
                 raise
             finally:
                 self._tracker = None
+                if self._guard is not None:
+                    self._guard.end()
+        if self._trace.track_objects:
+            self._survivors = tuple(tracker.get_surviving_objects())
+
+    def take_survivors(self) -> tuple[object, ...]:
+        """Return the objects that were made since :meth:`start` and alive at :meth:`stop`, once."""
+        survivors, self._survivors = self._survivors, ()
+        return survivors
 
     def forget_in_child(self) -> None:
         """Take off, in a forked child, what the parent's tracker has put on the interpreter.
@@ -223,5 +244,6 @@ class Capture:
         try:
             self._stop_tracker()
         finally:
+            self._survivors = ()
             with contextlib.suppress(OSError):  # somebody closed it already
                 self._file.close()

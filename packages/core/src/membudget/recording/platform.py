@@ -16,16 +16,22 @@ _OWN_FILES = f"{Path(__file__).parents[1]}{os.sep}"
 @functools.cache
 def platform_is_supported() -> bool:
     """Whether memray runs here: CPython, and not Windows. Warns once where it does not."""
-    # Not compared directly: a type checker would take the rest for unreachable.
-    platform, implementation = str(sys.platform), sys.implementation.name
-    if platform != "win32" and implementation == "cpython":
+    if runs_here():
         return True
     warnings.warn(
-        f"memory budgets are not enforced: memray does not run with {implementation} on {platform}",
+        f"memory budgets are not enforced: memray does not run with {sys.implementation.name} on "
+        f"{sys.platform}",
         NotEnforcedWarning,
         stacklevel=_levels_to_the_user(),
     )
     return False
+
+
+def runs_here() -> bool:
+    """Whether memray runs here; the same, and no warning."""
+    # Not compared directly: a type checker would take the rest for unreachable.
+    platform, implementation = str(sys.platform), sys.implementation.name
+    return platform != "win32" and implementation == "cpython"
 
 
 def _levels_to_the_user() -> int:

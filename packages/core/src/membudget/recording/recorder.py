@@ -85,8 +85,11 @@ class OpenBlock:
         """End what :meth:`suspend` began."""
         make_mark(self._continue_mark)
 
-    def read(self) -> tuple[Measurement, LateAllocations]:
+    def read(self, *, objects: bool = True) -> tuple[Measurement, LateAllocations]:
         """Read the figures of the block, and close it.
+
+        Args:
+            objects: whether to look for objects that it left behind, if its budget limits them.
 
         Returns:
             The measurement, and its allocations at the peak. The measurement has them already when
@@ -95,7 +98,7 @@ class OpenBlock:
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
         """
-        return self._recorder.read(self._query)
+        return self._recorder.read(self._query, objects=objects)
 
     def leave(self) -> None:
         """Say that the thread is back to the program's own work; abandon what was not read."""
@@ -198,28 +201,45 @@ class Recorder:
         if self._open:
             make_mark(self._resume_mark)
 
-    def read(self, query: BlockQuery) -> tuple[Measurement, LateAllocations]:
+    def read(
+        self, query: BlockQuery, *, objects: bool = True
+    ) -> tuple[Measurement, LateAllocations]:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
         with self._lock, _GarbageStays():
             try:
                 segment = self._segment
                 if segment is None:
                     raise CaptureError("the capture of this block was lost before the block ended")
-                account = segment.scan(query)
-                if account is None:
-                    measurement = self._read_in_full(segment, query)
-                    return measurement, LateAllocations(query, measurement.allocations)
-                measurement = checked(account).measurement
-                if holds(measurement, query.budget):
-                    return measurement, segment.later(query, account)
-                measurement = self._with_stacks(segment, query, measurement)
-                return measurement, LateAllocations(query, measurement.allocations)
+                measurement, late = self._read_memory(segment, query)
+                limit = query.budget.objects
+                if limit is None or not objects:
+                    return measurement, late
+                if not self._open.keys() <= {query.serial}:
+                    raise MisuseError(
+                        "a block with limit_leaked_objects ends while another one is open, and "
+                        "objects are there when the recording ends: make it the outermost block"
+                    )
+                leaked = segment.leaked_objects(query, limit)
+                return replace(measurement, leaked_objects=leaked), late
             finally:
                 try:
                     if query.keep_as and self._segment is not None:
                         self._keep(self._segment, query)
                 finally:
                     self._close(query.serial)
+
+    def _read_memory(
+        self, segment: Segment, query: BlockQuery
+    ) -> tuple[Measurement, LateAllocations]:
+        account = segment.scan(query)
+        if account is None:
+            measurement = self._read_in_full(segment, query)
+            return measurement, LateAllocations(query, measurement.allocations)
+        measurement = checked(account).measurement
+        if holds(measurement, query.budget):
+            return measurement, segment.later(query, account)
+        measurement = self._with_stacks(segment, query, measurement)
+        return measurement, LateAllocations(query, measurement.allocations)
 
     def _with_stacks(
         self, segment: Segment, query: BlockQuery, measurement: Measurement

@@ -66,6 +66,17 @@ class Scanner:
         """Scan up to record ``index``; see :func:`accounting.alive_at`."""
         return PackedAlive(self._scanner.alive_at(serial, index) or b"")
 
+    def alive_objects(self, serial: int) -> frozenset[int] | None:
+        """Return the addresses of what a block made and left alive; None when it is not all there.
+
+        For a scanner that has scanned nothing yet, and a capture that has objects.
+
+        Raises:
+            ValueError: the capture is damaged.
+        """
+        packed = self._scanner.alive_objects(serial)
+        return None if packed is None else frozenset(memoryview(packed).cast("Q"))
+
     def write_block(self, query: BlockQuery, to: int) -> None:
         """Write a capture of a block that has ended: what the block counts, and nothing else.
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import weakref
 from collections.abc import Iterator
 from typing import Final
 
-from ..model import Measurement, TraceSettings
+from ..errors import CaptureError
+from ..model import LeakedObjects, Measurement, ObjectLimit, TraceSettings
 from .accounting import Account
 from .capture import Capture
 from .keeping import keep_block
 from .marks import Alphabet
+from .objects import summarized
 from .query import BlockQuery, LateAllocations
 from .reading import read_block, read_peaks
 from .scanner import Scanner, scanner_problem
+from .stack_traces import StackTraces
 
 
 class Segment:
@@ -116,8 +120,32 @@ class Segment:
         self._capture.stop()
         return read_block(self._capture.path(), self._alphabet, query)
 
+    def leaked_objects(self, query: BlockQuery, limit: ObjectLimit) -> tuple[LeakedObjects, ...]:
+        """Stop the tracker, and return the objects that a block left behind.
+
+        Raises:
+            CaptureError: the capture cannot be read, or the block is not there in full.
+            FilterError: the filter of the limit raised something.
+        """
+        self._capture.stop()
+        survivors = self._capture.take_survivors()
+        try:
+            scanner = Scanner(self._capture.fd, self._alphabet)
+            scanner.expect(query)
+            addresses = scanner.alive_objects(query.serial)
+            account = scanner.close_block(query.serial)
+        except ValueError as error:
+            raise CaptureError(f"the objects of this block cannot be read: {error}") from error
+        if addresses is None or account is None:
+            raise CaptureError("the capture of this block is incomplete")
+        objects = (each for each in survivors if id(each) in addresses)
+        traces_of = functools.partial(StackTraces, query)
+        return summarized(self._capture.path(), objects, limit, account.start_index, traces_of)
+
     def keep_block(self, query: BlockQuery) -> None:
         """Keep a capture of a block that has ended; see :func:`keeping.keep_block`."""
+        if self.trace.track_objects:
+            raise CaptureError("the capture of a test with limit_leaked_objects cannot be cut")
         self._kept = True
         keep_block(self._capture.fd, self._alphabet, query)
 

@@ -32,6 +32,12 @@ class StackTraces:
             n_own += 1
         self._outer = stack[n_own if query.stacks_begin_inside else n_own + 1 :]
 
+    @staticmethod
+    def is_own(record: AllocationRecord) -> bool:
+        """Whether it was code of membudget itself that allocated."""
+        innermost = record.stack_trace(1)
+        return bool(innermost) and _is_own(Frame(*innermost[0]))
+
     def of(self, record: AllocationRecord) -> tuple[Frame, ...]:
         """Return the frames of a record inside the block, innermost first."""
         stack = _frames(record)

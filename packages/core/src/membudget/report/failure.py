@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..model import Allocation, Excess, Figure, Frame, Measurement, Verdict
+from ..model import Allocation, Excess, Figure, Frame, LeakedObjects, Measurement, Verdict
 from ..sizes import format_size
 
 N_ALLOCATIONS: Final = 10
@@ -56,6 +57,9 @@ def leaks_of(verdict: Verdict) -> Iterator[str]:
             f"allowed to leak {format_size(limit.maximum)} per location but {locations} "
             f"leaked {more}"
         )
+    if verdict.leaked_objects:
+        n_objects = sum(one.n_objects for one in verdict.leaked_objects)
+        yield f"allowed to leave no object behind but left {n_objects:,}"
 
 
 def _exceeded(excess: Excess) -> str:
@@ -132,6 +136,9 @@ def _details(
     if verdict.leaks:
         yield "List of leaked allocations: "
         yield from _listed(verdict.leaks, n_frames, n_allocations)
+    if verdict.leaked_objects:
+        yield "List of leaked objects: "
+        yield from _listed_objects(verdict.leaked_objects, n_frames, n_allocations)
     if figures not in ([], ["retained_bytes"]):
         # A total and a count have no list of their own: what was alive at once says most of them.
         yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
@@ -166,6 +173,24 @@ def _listed(
         rest = allocations[len(shown) :]
         n_bytes = sum(allocation.size_bytes for allocation in rest)
         yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
+
+
+def _listed_objects(
+    objects: tuple[LeakedObjects, ...], n_frames: int, n_allocations: int | None
+) -> Iterator[str]:
+    shown = objects[:n_allocations]
+    for one in shown:
+        yield f"\t- {one.n_objects:,} {one.type_name}, such as {one.example}"
+        for verb, frame in zip(_made_and_called(), one.stack[:n_frames], strict=False):
+            yield f"\t    {verb} by {_place(frame)}"
+    if len(objects) > len(shown):
+        n_objects = sum(one.n_objects for one in objects[len(shown) :])
+        yield f"\t- and {n_objects:,} more"
+
+
+def _made_and_called() -> Iterator[str]:
+    yield "made"
+    yield from itertools.repeat("called")
 
 
 def site_of(allocation: Allocation) -> str:

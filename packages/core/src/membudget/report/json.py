@@ -16,9 +16,11 @@ from ..model import (
     Budget,
     Excess,
     Frame,
+    LeakedObjects,
     LeakLimit,
     Limit,
     Measurement,
+    ObjectLimit,
     Result,
     Scope,
     Verdict,
@@ -58,13 +60,15 @@ def result_from_json(data: dict[str, Any]) -> Result:
             f"{FORMAT}: use one version of membudget in all processes"
         )
     excesses = (Excess(Limit(**excess["limit"]), excess["measured"]) for excess in data["excesses"])
+    measurement = measurement_from_json(data["measurement"])
     return Result(
         data["name"],
-        measurement_from_json(data["measurement"]),
+        measurement,
         Verdict(
             budget_from_json(data["budget"]),
             tuple(excesses),
             _allocations_from_json(data["leaks"]),
+            measurement.leaked_objects,
         ),
         tuple((phase, measurement_from_json(used)) for phase, used in data["phases"].items()),
     )
@@ -83,6 +87,10 @@ def measurement_from_json(data: dict[str, Any]) -> Measurement:
             "size_histogram": tuple(data["size_histogram"]),
             "allocations": _allocations_from_json(data["allocations"]),
             "retained": _allocations_from_json(data["retained"]),
+            "leaked_objects": tuple(
+                LeakedObjects(**{**one, "stack": stack_from_json(one["stack"])})
+                for one in data["leaked_objects"]
+            ),
         }
     )
 
@@ -109,11 +117,12 @@ def stack_from_json(data: Iterable[dict[str, Any]]) -> tuple[Frame, ...]:
 
 
 def budget_to_json(budget: Budget) -> dict[str, Any]:
-    """Return a budget as JSON data: a filter of leaks is left out, as it is code."""
+    """Return a budget as JSON data: filters are left out, as they are code."""
     return {
         "limits": [asdict(limit) for limit in budget.limits],
         "scope": asdict(budget.scope),
         "leaks": None if budget.leaks is None else {"maximum": budget.leaks.maximum},
+        "objects": budget.objects is not None,
     }
 
 
@@ -125,6 +134,7 @@ def budget_from_json(data: dict[str, Any]) -> Budget:
         limits,
         scope_from_json(data["scope"]),
         None if leaks is None else LeakLimit(leaks["maximum"]),
+        ObjectLimit() if data["objects"] else None,
     )
 
 
