@@ -34,6 +34,7 @@ C_SOURCES = (
     "capture_decoder",
 )
 OPERATIONS = ["malloc", "free", "realloc", "mmap", "munmap", "open", "open_thread_only", "close"]
+OPERATIONS += ["suspend", "go_on", "make", "unmake"]
 
 
 def write_captures(directory: Path, n_captures: int) -> list[Path]:
@@ -53,7 +54,9 @@ def write_captures(directory: Path, n_captures: int) -> list[Path]:
         machine = Machine()
         machine.run(program)
         paths.append(directory / f"{seed}.bin")
-        paths[-1].write_bytes(capture_of(machine.records, native=seed % 4 == 0, seed=seed))
+        events = machine.events if seed % 3 == 0 else None
+        native = seed % 4 == 0
+        paths[-1].write_bytes(capture_of(machine.records, native=native, seed=seed, events=events))
     return paths
 
 

@@ -90,6 +90,9 @@ feed(int fd, int out, const Spelling *spelling)
         for (uint64_t serial = 0; serial < N_SERIALS; serial++) {
             scanner_expect(&scanner, serial, serial & 1);
         }
+        if (draw(2)) {
+            scanner_track_objects(&scanner);
+        }
         for (int i = 0; i < N_SERIALS; i++) {
             uint64_t serial = draw(N_SERIALS);
             if (scanner_close_block(&scanner, serial, &block) == SCANNED) {

@@ -11,10 +11,10 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from membudget.recording.marks import FREE, PYMALLOC_FREE
-from programs import FakeRecord
+from programs import FakeRecord, ObjectEvent
 
 TRAILER = b"\x01"
-_FRAME_POP, _FRAME_PUSH, _ALLOCATION = 16, 64, 128
+_FRAME_POP, _OBJECT, _FRAME_PUSH, _ALLOCATION = 16, 32, 64, 128
 
 
 def varint(value: int) -> bytes:
@@ -31,7 +31,9 @@ def zigzag(value: int) -> bytes:
     return varint((value << 1 ^ (-(value >> 63))) & (1 << 64) - 1)
 
 
-def header(*, version: int = 13, native: bool = False, file_format: int = 0) -> bytes:
+def header(
+    *, version: int = 13, native: bool = False, file_format: int = 0, objects: bool = False
+) -> bytes:
     strings = b"python test.py\0"
     paths = b"/lib/python\0" + b"/site-packages\0\0" + b"/path/one\0/path/two\0\0"
     return b"".join(
@@ -42,7 +44,7 @@ def header(*, version: int = 13, native: bool = False, file_format: int = 0) -> 
             struct.pack("=QQqq", 0, 0, 1, 2),
             strings,
             struct.pack("@i", 1) + struct.pack("@L", 1) + struct.pack("@N", 0),
-            bytes([1, 0, 0]),
+            bytes([1, 0, objects]),
             paths,
         ]
     )
@@ -55,8 +57,8 @@ class CaptureWriter:
         ends: for each record, how long the capture is behind it.
     """
 
-    def __init__(self, *, native: bool = False, seed: int = 0) -> None:
-        self.written = bytearray(header(native=native))
+    def __init__(self, *, native: bool = False, seed: int = 0, objects: bool = False) -> None:
+        self.written = bytearray(header(native=native, objects=objects))
         self.ends: list[int] = []
         self._native = native
         self._random = random.Random(seed)
@@ -68,38 +70,65 @@ class CaptureWriter:
         self._depths: dict[int, int] = {}
         self._n_code_objects = 0
 
-    def write_all(self, records: Iterable[FakeRecord]) -> CaptureWriter:
-        for record in records:
+    def write_all(
+        self, records: Iterable[FakeRecord], events: Iterable[ObjectEvent] = ()
+    ) -> CaptureWriter:
+        waiting = list(events)
+        for index, record in enumerate(records):
+            while waiting and waiting[0].before == index:
+                self._write_object(waiting.pop(0))
             self.write(record)
+        for event in waiting:
+            self._write_object(event)
         return self
+
+    def _write_object(self, event: ObjectEvent) -> None:
+        self._switch_to(event.tid)
+        cached = self._cached(event.address)
+        self.written.append(_OBJECT | cached << 1 | event.is_created)
+        self._write_pointer(event.address, cached)
+        if self._native and event.is_created:
+            self._write_native_id()
+
+    def _switch_to(self, tid: int) -> None:
+        if tid != self._tid:
+            self._tid = tid
+            self.written += b"\x0c" + struct.pack("@L", tid)
+
+    def _cached(self, address: int) -> int:
+        return self._recent.index(address) if address in self._recent else 15
+
+    def _write_pointer(self, address: int, cached: int) -> None:
+        if cached == 15:
+            self._recent = [address, *self._recent[:14]]
+            self.written += zigzag((address >> 3) - self._pointer)
+            self._pointer = address >> 3
+
+    def _write_native_id(self) -> None:
+        native_id = self._random.randrange(5)
+        self.written += zigzag(native_id - self._native_id)
+        self._native_id = native_id
 
     def write(self, record: FakeRecord) -> None:
         if self._random.random() < 0.3:
             self._write_something_else()
-        if record.tid != self._tid:
-            self._tid = record.tid
-            self.written += b"\x0c" + struct.pack("@L", record.tid)
+        self._switch_to(record.tid)
         if self._random.random() < 0.3:
             self._write_frames(record.tid)
         self._write_allocation(record)
         self.ends.append(len(self.written))
 
     def _write_allocation(self, record: FakeRecord) -> None:
-        cached = self._recent.index(record.address) if record.address in self._recent else 15
+        cached = self._cached(record.address)
         in_token = record.allocator if record.allocator < 8 else 0
         self.written.append(_ALLOCATION | cached << 3 | in_token)
-        if cached == 15:
-            self._recent = [record.address, *self._recent[:14]]
-            self.written += zigzag((record.address >> 3) - self._pointer)
-            self._pointer = record.address >> 3
+        self._write_pointer(record.address, cached)
         if not in_token:
             self.written.append(record.allocator)
         if record.allocator in (FREE, PYMALLOC_FREE):
             return
         if self._native:
-            native_id = self._random.randrange(5)
-            self.written += zigzag(native_id - self._native_id)
-            self._native_id = native_id
+            self._write_native_id()
         self.written += varint(record.size)
 
     def _write_frames(self, tid: int) -> None:
@@ -134,6 +163,13 @@ class CaptureWriter:
             self._native_id = native_id
 
 
-def capture_of(records: Sequence[FakeRecord], *, native: bool = False, seed: int = 0) -> bytes:
-    """Return the whole capture of ``records``."""
-    return bytes(CaptureWriter(native=native, seed=seed).write_all(records).written + TRAILER)
+def capture_of(
+    records: Sequence[FakeRecord],
+    *,
+    native: bool = False,
+    seed: int = 0,
+    events: Sequence[ObjectEvent] | None = None,
+) -> bytes:
+    """Return the whole capture of ``records``; one that tracks objects if there are events."""
+    writer = CaptureWriter(native=native, seed=seed, objects=events is not None)
+    return bytes(writer.write_all(records, events or ()).written + TRAILER)

@@ -27,6 +27,16 @@ class FakeRecord:
     stack_id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectEvent:
+    """An object is made or destroyed, before the record ``before``."""
+
+    before: int
+    tid: int
+    address: int
+    is_created: bool
+
+
 @dataclass
 class Block:
     """A block by the book."""
@@ -40,6 +50,7 @@ class Block:
     count: int = 0
     sizes: list[int] = field(default_factory=list)
     peak_heap: dict[int, int] = field(default_factory=dict)
+    objects: set[int] = field(default_factory=set)
     open: bool = True
     n_suspended: int = 0
 
@@ -68,6 +79,7 @@ operations = st.lists(
             + ["free"] * 3
             + ["realloc", "mmap", "munmap", "lookalike"]
             + ["open", "open_thread_only", "close", "work", "suspend", "go_on"]
+            + ["make", "unmake"]
         ),
         st.integers(1, 3),
         st.integers(0, 40),
@@ -82,6 +94,8 @@ class Machine:
 
     def __init__(self) -> None:
         self.records: list[FakeRecord] = []
+        self.events: list[ObjectEvent] = []
+        self.living: list[int] = []
         self.blocks: list[Block] = []
         self.at_work: set[int] = set()
         self.heap: dict[int, int] = {}
@@ -173,6 +187,24 @@ class Machine:
         self.malloc(tid, 9, 0)
         self._mark(tid, Kind.RESUME, 0, interruption)
         self.at_work.discard(tid)
+
+    def make(self, tid: int, _: int, __: int) -> None:
+        """Make an object; at an address that was an object's before, perhaps."""
+        address = 64 * (len(self.events) % 7 + 1)
+        if address in self.living:
+            return
+        self.living.append(address)
+        self.events.append(ObjectEvent(len(self.records), tid, address, True))
+        for block in self._counting(tid):
+            block.objects.add(address)
+
+    def unmake(self, tid: int, which: int, _: int) -> None:
+        """Destroy an object; or one that was made before the recording."""
+        address = self.living.pop(which % len(self.living)) if self.living else 64 * 99
+        self.events.append(ObjectEvent(len(self.records), tid, address, False))
+        for block in self.blocks:
+            if block.open:
+                block.objects.discard(address)
 
     def suspend(self, tid: int, which: int, interruption: int) -> None:
         """Let a block count nothing, once more."""

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import memray
 import pytest
@@ -95,6 +96,23 @@ def test_scanner_replay_and_model_agree(
                 assert sum(size for _, size in alive) == block.peak
 
 
+@settings(max_examples=int(os.environ.get("MEMBUDGET_TEST_EXAMPLES", "200")), deadline=None)
+@given(operations, st.booleans(), st.integers(0, 1000))
+@example([("open", 1, 0, 0), ("make", 2, 0, 0), ("make", 1, 0, 0), ("unmake", 1, 0, 0)], False, 0)
+def test_objects_that_are_left(program: list[Operation], native: bool, seed: int) -> None:
+    """Those that the block made and that are alive at its end; and the figures stay the same."""
+    machine = run(program)
+    capture = capture_of(machine.records, native=native, seed=seed, events=machine.events)
+    with file_of(capture) as fd:
+        for serial, block in enumerate(machine.blocks):
+            scanner = Scanner(fd, ALPHABET)
+            scanner.expect(query_of(serial, block))
+            assert scanner.alive_objects(serial) == frozenset(block.objects)
+            account = scanner.close_block(serial)
+            assert account is not None
+            assert account.measurement == figures_of(block)
+
+
 def test_memray_reads_what_the_tests_write() -> None:
     """Otherwise the scanner would be tested against a format of our own."""
     machine = run(
@@ -105,6 +123,11 @@ def test_memray_reads_what_the_tests_write() -> None:
     assert [(r.tid, r.address, r.size, r.allocator) for r in records] == [
         (r.tid, r.address, r.size, r.allocator) for r in machine.records
     ]
+    machine = run([("make", 1, 0, 0), ("malloc", 2, 5, 0), ("unmake", 2, 0, 0)] * 9)
+    with file_of(capture_of(machine.records, events=machine.events)) as fd:
+        reader: Any = memray.FileReader(f"/proc/self/fd/{fd}")
+        events = [(e.tid, e.address, e.is_created) for e in reader.get_object_lifetime_events()]
+    assert events == [(e.tid, e.address, e.is_created) for e in machine.events]
 
 
 @pytest.mark.parametrize(
