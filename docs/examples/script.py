@@ -18,11 +18,17 @@ def orders() -> str:
     return export(20_000)
 
 
+@limit_memory("200 KB", stable=True)
+def small_total() -> int:
+    return total(io.StringIO(export(1000)))
+
+
 def main() -> None:
     text = orders()
     with limit_memory("4 MB") as memory:
         print("total:", total(io.StringIO(text)))
     print("peak memory:", format_size(memory.peak_bytes))
+    assert small_total() == 499_500
     assert sum(totals(text.splitlines()[:100])) == sum(n * 7 % 1000 for n in range(100))
 
 

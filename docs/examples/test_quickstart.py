@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from membudget import limit_leaks, limit_memory, measure_memory
+from membudget import limit_memory, measure_memory
 from orders import export, total, total_in_memory
 
 
@@ -29,13 +29,3 @@ def test_streaming_needs_less_memory(orders: str) -> None:
 
 def test_export() -> None:
     assert export(1000).count("\n") == 999
-
-
-@limit_leaks("20 KB")
-def test_export_leaves_nothing_behind() -> None:
-    export(1000)
-
-
-@limit_leaks("1 KB", filter_fn=lambda stack: "csv" not in stack.frames[0].filename)
-def test_total_leaves_nothing_behind() -> None:
-    assert total(io.StringIO(export(1000))) == 499_500

@@ -183,6 +183,49 @@ class Benchmarks:
         for side in ("without --memray", "MEMBUDGET=off"):
             row(f"{side}: whole time", figures, figures[side] / figures["plain"], None)
 
+    def what_counts(self) -> None:
+        """200 small tests: stable, with a pattern, with a hook; beside pytest-memray."""
+        n_tests = self._n(200)
+        plain = self._suite("plain", suites.SMALL_TESTS.format(n_tests=n_tests))
+        only = self._suite("only", suites.ONLY_TESTS.format(n_tests=n_tests))
+        hook = self._suite("hook", suites.SMALL_TESTS.format(n_tests=n_tests))
+        (hook / "conftest.py").write_text(suites.HOOK)
+        figures = interleaved(
+            [
+                command("plain", *PLAIN, str(plain)),
+                command("membudget", *OURS, str(plain)),
+                command("stable", *OURS, "--memray-stable", str(plain)),
+                command("only=", *OURS, str(only)),
+                command("hook", *OURS, str(hook)),
+                command("pytest-memray", *THEIRS, str(plain)),
+            ],
+            self._directory,
+            self._rounds,
+        )
+        theirs = figures["pytest-memray"] - figures["plain"]
+        for side in ("membudget", "stable", "only=", "hook"):
+            added = figures[side] - figures["plain"]
+            name = f"200 small tests, {side}: {added / n_tests * 1e3:.1f} ms added a test"
+            row(name, figures, added / theirs, None)
+
+    def stable_objects(self) -> None:
+        """One test with half a million records of objects that it keeps, stable or not."""
+        text = suites.KEPT_OBJECTS.format(n_records=self._n(500_000))
+        directory = self._suite("stable objects", text)
+        figures = interleaved(
+            [
+                command("plain", *PLAIN),
+                command("membudget", *OURS),
+                command("traced", *OURS, "--trace-python-allocators"),
+                command("stable", *OURS, "--memray-stable"),
+                command("pytest-memray", *THEIRS, "--trace-python-allocators"),
+            ],
+            directory,
+            self._rounds,
+        )
+        ratio = figures["stable"] / figures["pytest-memray"]
+        row("half a million records of kept objects: whole time", figures, ratio, None)
+
     def growth(self) -> None:
         """Cost as work grows: records in one block, tests in one run."""
         script = self._directory / "growth.py"

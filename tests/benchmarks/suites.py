@@ -13,6 +13,16 @@ def test_small(n):
 
 LIMITED_TESTS = SMALL_TESTS.replace("@pytest", '@pytest.mark.limit_memory("24 MB")\n@pytest', 1)
 
+ONLY_TESTS = LIMITED_TESTS.replace('"24 MB"', '"24 MB", only="test_it"')
+
+HOOK = """
+from membudget import hookimpl
+
+@hookimpl
+def membudget_keep_allocation(stack):
+    return not any("/logging/" in frame.filename for frame in stack.frames)
+"""
+
 # Each element is allocated on its own; half of the records are frees.
 MANY_OBJECTS = """
 def test_heavy():

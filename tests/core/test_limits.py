@@ -710,6 +710,11 @@ def test_stable_figures_of_the_same_work() -> None:
         calls.append(1)
         return json.loads(document)
 
+    def measured_stable_and_empty() -> Measurement | None:
+        with measure_memory(stable=True) as empty:
+            pass
+        return empty.measurement
+
     def disturb() -> list[object]:
         made: list[object] = [[] for _ in range(random.randrange(5000))]
         for item in made:
@@ -731,9 +736,7 @@ def test_stable_figures_of_the_same_work() -> None:
     assert max(peaks) - min(peaks) <= max(peaks) / 1000, measured
     decorated()
     assert len(calls) == 2
-    with measure_memory(stable=True) as empty:
-        pass
-    assert empty.measurement == Measurement(0, 0, 0, 0)
+    assert measured_stable_and_empty() == Measurement(0, 0, 0, 0)
     assert gc.get_freeze_count() == 0
     gc.freeze()
     frozen = gc.get_freeze_count()

@@ -1,0 +1,10 @@
+"""A hook of a suite: what it leaves out counts in no test."""
+
+from __future__ import annotations
+
+from membudget import Stack, hookimpl
+
+
+@hookimpl
+def membudget_keep_allocation(stack: Stack) -> bool:
+    return not any("tracing_agent" in frame.filename for frame in stack.frames)
