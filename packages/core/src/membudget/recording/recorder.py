@@ -179,8 +179,8 @@ class Recorder:
                 raise MisuseError(
                     f"this block asks for {trace}, and it opens while another block is recorded "
                     f"with {segment.trace}. Blocks that overlap share one recording: give the "
-                    f"outer one the same settings (of a test: --trace-python-allocators, or a marker "
-                    f"that says the same), or leave them out here"
+                    f"outer one the same settings (a test: with --trace-python-allocators, or a "
+                    f"marker that says the same), or leave them out here"
                 )
             return segment
         trace = trace or TraceSettings()
