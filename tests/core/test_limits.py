@@ -801,3 +801,26 @@ def test_phases_are_those_of_a_test() -> None:
         if wrong is not None:
             with pytest.raises(InvalidLimitError, match="does not name phases of a test"):
                 limit_memory("1 KB", include=wrong)  # type: ignore[arg-type]
+
+
+@in_subprocess
+def test_a_traceback_ends_where_the_block_does() -> None:
+    """What membudget does to find out is not what the user has to look at."""
+    import traceback
+
+    from membudget import MemoryLimitExceeded, MisuseError, limit_memory
+    from membudget.recording.marks import MARKS_ARE_MADE_IN_C
+
+    block = limit_memory("1 KB")
+    for kind in (MemoryLimitExceeded, MisuseError):
+        try:
+            with block:
+                data = bytearray(5000)
+                if kind is MisuseError:
+                    block.paused().__enter__()
+            del data
+        except kind as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            assert frames[-1 if MARKS_ARE_MADE_IN_C else 0].filename == __file__, frames
+        else:
+            raise AssertionError

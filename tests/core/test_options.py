@@ -33,6 +33,16 @@ def test_defaults() -> None:
     )
 
 
+def test_a_prefix_for_captures_that_nobody_keeps() -> None:
+    """On the command line it would do nothing; a file may have it for runs that keep some."""
+    given = {"memray_bin_prefix": "x"}
+    with pytest.raises(InvalidOptionError, match="does nothing without --memray-bin-path"):
+        resolve(config={}, command_line=given, config_name="")
+    assert resolve(config=given, command_line={}, config_name="").memray_bin_prefix == "x"
+    kept = {**given, "memray_bin_path": "here"}
+    assert resolve(config={}, command_line=kept, config_name="").memray_bin_path == "here"
+
+
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

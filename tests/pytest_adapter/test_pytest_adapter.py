@@ -340,7 +340,9 @@ def test_workers_of_xdist_report_as_plain_data(runner: Pytest) -> None:
 
 def test_membudget_off_says_so(runner: Pytest) -> None:
     """A report without numbers must not look like one of tests that used nothing."""
-    ran = runner.run("--memray", MEMBUDGET="off")
+    (runner.directory / "m.json").write_text("of an earlier run")
+    ran = runner.run("--memray", "--memray-json=m.json", MEMBUDGET="off")
+    assert json.loads((runner.directory / "m.json").read_text())["results"] == []
     ran.counts(passed=3)
     assert "Nothing was measured: MEMBUDGET=off in the environment" in ran.lines
 

@@ -490,3 +490,21 @@ def load_tests(loader, tests, pattern):
     )
     last = done.stderr.splitlines()[-1]
     assert last == "Measured 1 test; 6 not measured: 2 not run, 4 skipped", done.stderr
+
+
+def test_a_limit_that_nothing_looks_at_is_named(tmp_path: Path) -> None:
+    """The attribute of a class that is no MemoryTestCase; what is no size is somebody else's."""
+    (tmp_path / "case.py").write_text(
+        "import unittest\nfrom unittest_membudget import MemoryTestCase\n"
+        "class Forgotten(unittest.TestCase):\n"
+        "    memory_limit = '1 KB'\n    def test_it(self): ...\n"
+        "class Own(unittest.TestCase):\n"
+        "    memory_limit = 'none'\n    def test_it(self): ...\n"
+        "class Counts(MemoryTestCase):\n"
+        "    memory_limit = '1 MB'\n    def test_it(self): ...\n"
+    )
+    done = run_python_in(tmp_path, "-m", "unittest_membudget", "case")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^Not enforced: (\S+),", done.stderr, re.M) == [
+        "case.Forgotten.memory_limit"
+    ]

@@ -190,6 +190,21 @@ typedef struct {
     PyObject *block; /* NULL: not bound */
 } BlockExit;
 
+/* Let the traceback of what was raised end in the frame that has the block, if it is for that. */
+static void
+forget_own_frames(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *ends = type ? PyObject_GetAttrString(type, "_ends_at_the_block") : NULL;
+    if (ends == Py_True) {
+        Py_CLEAR(traceback);
+    }
+    Py_XDECREF(ends);
+    PyErr_Clear(); /* there was no such attribute */
+    PyErr_Restore(type, value, traceback);
+}
+
 static PyObject *
 leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
 {
@@ -217,7 +232,11 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
         }
         write_mark(&block->end);
     }
-    return PyObject_CallMethod(object, "_leave", "OOO", args[0], args[1], args[2]);
+    PyObject *left = PyObject_CallMethod(object, "_leave", "OOO", args[0], args[1], args[2]);
+    if (!left) {
+        forget_own_frames();
+    }
+    return left;
 }
 
 static PyObject *

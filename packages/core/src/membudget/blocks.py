@@ -23,7 +23,6 @@ from .errors import (
     MemoryLimitExceeded,
     MisuseError,
     NotMeasuredError,
-    RecordingError,
 )
 from .garbage import SettledGarbage
 from .model import Budget, Measurement, Scope, TraceSettings, Verdict
@@ -244,8 +243,6 @@ class Block(MarkedBlock):
             if raised is not None:
                 raised.add_note(f"membudget: {error}")
                 return
-            if not isinstance(error, RecordingError):
-                error.__traceback__ = None  # it is not in here that the user finds the mistake
             raise
         self._measurement = measurement
         verdict = judge(measurement, self.budget)

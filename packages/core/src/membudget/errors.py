@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from .model import Measurement, Verdict
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 class MembudgetError(Exception):
     """Base of every exception that membudget raises."""
+
+    # Whether its traceback ends where the user's code leaves the block: what is in membudget
+    # below that says nothing.
+    _ends_at_the_block: ClassVar[bool] = True
 
 
 class InvalidLimitError(MembudgetError, ValueError):
@@ -42,6 +46,8 @@ class NotMeasuredError(MembudgetError, RuntimeError):
 
 class RecordingError(MembudgetError, RuntimeError):
     """A block could not be measured, so its budget could not be checked."""
+
+    _ends_at_the_block = False
 
 
 class TrackerConflictError(RecordingError):

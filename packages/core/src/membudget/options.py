@@ -305,6 +305,8 @@ def resolve(
         ):
             if value is not None:
                 values[option.name] = option.parse(value, source=source)
+    if command_line.get("memray_bin_prefix") is not None and not values["memray_bin_path"]:
+        raise InvalidOptionError("--memray-bin-prefix does nothing without --memray-bin-path")
     return Settings(**values)
 
 

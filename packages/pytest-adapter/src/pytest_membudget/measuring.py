@@ -87,6 +87,16 @@ def _function_replaced(item: Any, function: Callable[..., object]) -> Iterator[N
             delattr(instance, item.name)
 
 
+def _write_json(path: str, results: list[Result]) -> str:
+    """Write a JSON file, if there is a path for one; return what went wrong."""
+    if path:
+        try:
+            Path(path).write_text(report_json.results_to_text(results), encoding="utf-8")
+        except OSError as error:
+            return f"--memray-json: cannot write to {path!r}: {error}"
+    return ""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Plan:
     """How a test is measured.
@@ -119,6 +129,15 @@ class _Plan:
 
 class NotMeasuringPlugin:
     """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._json = "" if hasattr(config, "workeroutput") else settings.memray_json
+
+    def pytest_sessionfinish(self) -> None:
+        # Nobody shall take the results of an earlier run for those of this one.
+        problem = _write_json(self._json, [])
+        if problem:
+            raise pytest.UsageError(problem)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("")
@@ -177,14 +196,10 @@ class MeasuringPlugin:
                 for result in self._results
                 if result.measurement.allocations
             ]
-        elif self._settings.memray_json:
-            path = self._settings.memray_json
-            try:
-                Path(path).write_text(report_json.results_to_text(self._results), encoding="utf-8")
-            except OSError as error:
-                problem = f"--memray-json: cannot write to {path!r}: {error}"
+        else:
+            problem = _write_json(self._settings.memray_json, self._results)
         finished = yield
-        if problem is not None:
+        if problem:
             # Not before: the failures of the run are printed meanwhile, and no error may hide them.
             raise pytest.UsageError(problem)
         return finished

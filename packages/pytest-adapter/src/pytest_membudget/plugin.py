@@ -83,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from .measuring import MeasuringPlugin, NotMeasuringPlugin
 
     config.pluginmanager.register(MarkerCheck(config), "membudget-markers")
-    plugin: object = NotMeasuringPlugin()
+    plugin: object = NotMeasuringPlugin(config, settings)
     if measures:
         try:
             plugin = MeasuringPlugin(config, settings)

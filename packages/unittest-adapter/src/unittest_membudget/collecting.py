@@ -46,17 +46,20 @@ class Notes:
         waivers: the tests without a limit because of a waiver, with its reason.
         failed: the tests that failed for another reason than their budget.
         unmeasured: for the tests that were started, why they have no measurement if they have none.
+        ignored: the classes with a ``memory_limit`` that nothing looks at.
     """
 
     waivers: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     unmeasured: dict[str, str] = field(default_factory=dict)
+    ignored: set[str] = field(default_factory=set)
 
     def add(self, other: Notes) -> None:
         """Take what another run knows."""
         self.waivers |= other.waivers
         self.failed |= other.failed
         self.unmeasured |= other.unmeasured
+        self.ignored |= other.ignored
 
 
 UNKNOWN: Final = "ended without a measurement"
@@ -84,7 +87,8 @@ def leave(results: Iterable[Result], notes: Notes) -> None:
     with path.open("a", encoding="utf-8") as file:
         for result in results:
             file.write(json.dumps({"result": report_json.result_to_json(result)}) + "\n")
-        written = {**asdict(notes), "failed": sorted(notes.failed)}
+        lists = {"failed": sorted(notes.failed), "ignored": sorted(notes.ignored)}
+        written = {**asdict(notes), **lists}
         file.write(json.dumps({"notes": written}) + "\n")
 
 
@@ -190,5 +194,6 @@ class Collection:
                     {here(name): reason for name, reason in notes["waivers"].items()},
                     {here(name) for name in notes["failed"]},
                     {here(name): reason for name, reason in notes["unmeasured"].items()},
+                    set(notes["ignored"]),
                 )
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from membudget import Budget, InvalidLimitError, Marks, budget_of, memory_budget
+from membudget import Budget, InvalidLimitError, Marks, budget_of, memory_budget, parse_size
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -87,6 +87,17 @@ def valid_marks_of(cls: type, method: str) -> Marks:
         return marks_of(cls, method)
     except InvalidLimitError:
         return Marks()
+
+
+def ignores_limit(cls: type) -> bool:
+    """Whether a class has a ``memory_limit`` and is no MemoryTestCase, which reads it."""
+    limit = getattr(cls, LIMIT_ATTRIBUTE, None)
+    if _is_measured(cls) or limit is None:
+        return False
+    try:
+        return bool(parse_size(limit))
+    except InvalidLimitError:
+        return False  # something else of the user's
 
 
 def _closest(cls: type, function: Any) -> tuple[Budget | None, str | None]:

@@ -27,7 +27,7 @@ from membudget import (
 
 from . import collecting
 from .collecting import UNKNOWN, Notes
-from .marks import valid_marks_of
+from .marks import LIMIT_ATTRIBUTE, ignores_limit, valid_marks_of
 from .measuring import measured
 
 _WIDTH: Final = 70
@@ -87,6 +87,8 @@ class MemoryRun:
         if marks.waiver is not None and marks.budget is None:
             self._notes.waivers[name] = marks.waiver
         self._note(name, UNKNOWN)
+        if ignores_limit(type(test)):
+            self._notes.ignored.add(f"{type(test).__module__}.{type(test).__qualname__}")
 
         def keep(*measured: Any) -> None:
             result = self._run.add(name, *measured)
@@ -208,6 +210,11 @@ class MemoryRun:
         if self.settings.memray_margins:
             for line in report_text.margin_lines(self.results):
                 yield line.text
+        for name in sorted(self._notes.ignored):
+            yield (
+                f"Not enforced: {name}.{LIMIT_ATTRIBUTE}, as it is no MemoryTestCase and has no "
+                f"MemoryTestMixin"
+            )
         captures = self._run.captures
         yield from report_text.summary_lines(
             len(self.results),
