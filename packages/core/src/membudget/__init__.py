@@ -9,7 +9,7 @@
 Measured by memray, which runs with CPython on Linux and macOS.
 """
 
-from .blocks import Block, measuring_is_on
+from .blocks import Block, measuring_is_on, warm_up_block
 from .checks import judge
 from .config_file import find_settings
 from .decorations import budget_of, measures
@@ -133,4 +133,5 @@ __all__ = [
     "report_json",
     "report_text",
     "resolve",
+    "warm_up_block",
 ]

@@ -362,11 +362,7 @@ class Block(MarkedBlock):
         """Yield the blocks in which a decorated function is called: once in each."""
         self._refuse_phases()
         if self.budget.scope.stable and not self._is_an_adapters and measuring_is_on():
-            # Caches fill here and count for nothing. Recorded, because that makes CPython 3.11 keep
-            # line tables of functions.
-            warms_up = Block(Budget((), Scope(stable=True)), trace=self._trace)
-            warms_up._decorates = True
-            yield warms_up
+            yield warm_up_block(self._trace)
         yield self._for_call(name)
 
     def _for_call(self, name: str) -> Block:
@@ -418,6 +414,19 @@ class _Paused(contextlib.AbstractContextManager[None]):
             self._entered = False
             self._block._n_paused -= 1
             self._block.go_on()
+
+
+def warm_up_block(trace: TraceSettings | None = None) -> Block:
+    """Return a block for a call before a stable one, in which caches fill and count for nothing.
+
+    Recorded as that one will be, because that makes CPython 3.11 keep line tables of functions.
+
+    Args:
+        trace: what the stable block's recording has to trace.
+    """
+    block = Block(Budget(), trace=replace(trace or TraceSettings(), trace_python_allocators=True))
+    block._decorates = True
+    return block
 
 
 def measuring_is_on() -> bool:

@@ -31,7 +31,6 @@ from membudget import (
     RecordingError,
     Result,
     Run,
-    Scope,
     Settings,
     Verdict,
     budget_of,
@@ -40,6 +39,7 @@ from membudget import (
     report_failure,
     report_json,
     report_text,
+    warm_up_block,
 )
 
 from .budgets import BadMarkerError, marked
@@ -310,8 +310,7 @@ class MeasuringPlugin:
     def _block(self, item: pytest.Item, plan: _Plan) -> Block:
         """Make the block of a test; of one that only warms up, a block that nobody hears of."""
         if self._warming_up:
-            # Recorded all the same: that makes CPython 3.11 keep line tables of functions.
-            return Block(Budget((), Scope(stable=True)), trace=self._settings.trace)
+            return warm_up_block(self._settings.trace)
 
         def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
             phases = {} if self._phased is None else self._phased.measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from membudget import Block, Budget, MisuseError, Scope, TraceSettings, budget_of
+from membudget import MisuseError, TraceSettings, budget_of, warm_up_block
 
 from .marks import MEASURING
 
@@ -36,8 +36,6 @@ def warm_up(test: unittest.TestCase, trace: TraceSettings | None) -> None:
     given = {key: value for key, value in vars(test).items() if not key.startswith("_")}
     vars(twin).update(given)
     vars(twin).pop(name, None)
-    # Recorded: that makes CPython 3.11 keep line tables of functions.
-    block = Block(Budget((), Scope(stable=True)), trace=trace)
     _, bare = budget_of(getattr(twin, name))
-    vars(twin).update({MEASURING: _AlreadyMeasured(), name: block(bare)})
+    vars(twin).update({MEASURING: _AlreadyMeasured(), name: warm_up_block(trace)(bare)})
     twin(unittest.TestResult())
