@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import decimal
+import importlib.util
 import io
 import json
 import pickle
@@ -124,8 +125,9 @@ WORKLOADS: list[Callable[[], object]] = [
     work_sqlite3,
     work_xml,
     work_decimal,
-    work_numpy,
     work_async_server,
     work_thread_pool,
     work_pickle,
 ]
+if importlib.util.find_spec("numpy") is not None:
+    WORKLOADS.append(work_numpy)
