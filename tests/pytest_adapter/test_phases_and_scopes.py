@@ -287,3 +287,50 @@ def test_it(): mixed()
     ran = runner.run("--memray")
     ran.counts(failed=1)
     assert "a plugin's membudget_keep_allocation raised ZeroDivisionError: mine" in ran.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=" ".join)
+def test_subtests_and_doctests_of_stable_runs(runner: Pytest, arguments: tuple[str, ...]) -> None:
+    """A subtest of the run before shows nothing; a doctest cannot run twice, and does not."""
+    runner.write(
+        test_it="""
+import unittest
+calls = []
+def test_subtests(subtests):
+    calls.append(1)
+    for n in range(3):
+        with subtests.test(n=n):
+            assert n < 2
+class TestCase(unittest.TestCase):
+    def test_it(self):
+        for n in range(3):
+            with self.subTest(n=n):
+                self.assertLess(n, 2)
+def test_calls(): print("called", len(calls))
+""",
+        documented="""
+def double(n):
+    \'\'\'
+    >>> made = double(2)
+    >>> made
+    4
+    \'\'\'
+    return 2 * n
+""",
+    )
+    options = ("--doctest-modules", "--junitxml=x.xml", "-rA", *arguments, ".")
+
+    def run(*more: str) -> tuple[str, int, str]:
+        ran = runner.run(*more, *options)
+        root = ElementTree.parse(runner.directory / "x.xml").getroot()
+        counts = re.sub(r"in .*", "", ran.lines[-1]).strip("= ")
+        return counts, len(root.findall(".//failure")), ran.stdout
+
+    plain = run()
+    assert "called 1" in plain[2]
+    stable = run("--memray", "--memray-stable")
+    output = stable[2]
+    assert "called 2" in output
+    assert stable[:2] == plain[:2], output
+    contains = r"contains \d+ failed"
+    assert re.findall(contains, output) == re.findall(contains, plain[2])

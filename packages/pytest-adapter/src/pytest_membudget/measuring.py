@@ -43,7 +43,7 @@ from membudget import (
 )
 
 from .budgets import BadMarkerError, marked
-from .warming_up import warm_up
+from .warming_up import is_silenced, silence, warm_up
 
 SECTION = "memray-max-memory"
 LEAK_SECTION = "memray-leaked-memory"
@@ -212,7 +212,8 @@ class MeasuringPlugin:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         plan = self._plan(item)
-        if plan.measures and plan.budget.scope.stable:
+        # Items of other kinds need not be such that they can run again: a doctest is not.
+        if isinstance(item, pytest.Function) and plan.measures and plan.budget.scope.stable:
             self._warming_up = True
             try:
                 warm_up(item)
@@ -378,11 +379,18 @@ class MeasuringPlugin:
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> tuple[str, str, str] | None:
+        if is_silenced(report):
+            return "", "", ""
         if report.failed and getattr(report, _EXCEEDED_ATTRIBUTE, False):
             return "failed", "M", "MEMORY PROBLEMS"
         return None
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._warming_up:
+            silence(report)
+        if is_silenced(report):
+            return
         name = report.nodeid
         if hasattr(report, _WAIVER_ATTRIBUTE):
             self._waivers[name] = getattr(report, _WAIVER_ATTRIBUTE)
