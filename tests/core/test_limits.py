@@ -699,6 +699,7 @@ def test_stable_figures_of_the_same_work() -> None:
     import gc
     import json
     import random
+    import sys
 
     from membudget import Measurement, measure_memory
 
@@ -733,10 +734,14 @@ def test_stable_figures_of_the_same_work() -> None:
         del result
         measured.add((memory.peak_bytes, memory.total_bytes, memory.n_allocations))
     peaks = {peak for peak, _, _ in measured}
-    assert max(peaks) - min(peaks) <= max(peaks) / 1000, measured
+    assert max(peaks) - min(peaks) <= max(peaks) / 500, measured
     decorated()
     assert len(calls) == 2
-    assert measured_stable_and_empty() == Measurement(0, 0, 0, 0)
+    empty = measured_stable_and_empty()
+    assert empty is not None
+    # Since CPython 3.12, the collector makes two short strings, for callbacks that are not there.
+    assert empty.total_bytes <= (0 if sys.version_info < (3, 12) else 100), empty
+    assert empty.retained_bytes == 0
     assert gc.get_freeze_count() == 0
     gc.freeze()
     frozen = gc.get_freeze_count()

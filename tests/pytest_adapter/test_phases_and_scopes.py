@@ -334,3 +334,35 @@ def double(n):
     assert stable[:2] == plain[:2], output
     contains = r"contains \d+ failed"
     assert re.findall(contains, output) == re.findall(contains, plain[2])
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=" ".join)
+def test_what_is_done_about_subtests_counts_in_no_test(
+    runner: Pytest, arguments: tuple[str, ...]
+) -> None:
+    """Reports, and sending them to another process, is none of the test's doing."""
+    runner.write(
+        conftest="""
+import pytest
+from workloads import *
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report): allocate(5000 * KIB)
+def pytest_runtest_makereport(item, call): allocate(5000 * KIB)
+""",
+        test_it="""
+import unittest
+import pytest
+from workloads import *
+make_headroom()
+@pytest.mark.limit_memory("1 MB")
+def test_subtests(subtests):
+    for n in range(3):
+        with subtests.test(n=n): small()
+class TestCase(unittest.TestCase):
+    @pytest.mark.limit_memory("1 MB")
+    def test_it(self):
+        for n in range(3):
+            with self.subTest(n=n): small()
+""",
+    )
+    runner.run("--memray", *arguments).counts(passed=2)

@@ -199,6 +199,8 @@ forget_own_frames(void)
     PyObject *ends = type ? PyObject_GetAttrString(type, "_ends_at_the_block") : NULL;
     if (ends == Py_True) {
         Py_CLEAR(traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        PyException_SetTraceback(value, Py_None); /* since 3.12 it is the exception that has it */
     }
     Py_XDECREF(ends);
     PyErr_Clear(); /* there was no such attribute */

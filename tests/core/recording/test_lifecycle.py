@@ -240,8 +240,9 @@ def test_many_threads_with_blocks_of_their_own() -> None:
     import threading
 
     from membudget import measure_memory
-    from workloads import allocate
+    from workloads import allocate, make_headroom
 
+    make_headroom()
     n_threads = 64 if SCANS else 8
     barrier = threading.Barrier(n_threads)
     wrong = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -92,6 +93,20 @@ class Run:
         if result is not None:
             measurement = replace(result.measurement, allocations=allocations)
             self._results[name] = replace(result, measurement=measurement)
+
+    @contextlib.contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Let no block count what this thread does while this lasts: the work of a test framework.
+
+        Such as reporting a subtest, inside of its test.
+        """
+        if not self._recording:
+            yield
+            return
+        from .recording.recorder import get_recorder
+
+        with get_recorder().at_work():
+            yield
 
     def stop_recording(self) -> None:
         """Stop the recording until the next block, for what cannot run beside memray's tracker."""

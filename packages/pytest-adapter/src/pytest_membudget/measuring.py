@@ -334,7 +334,9 @@ class MeasuringPlugin:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
+        # A subtest is reported in the call of its test, which is none of its doing.
+        with self._run.left_out():
+            report = yield
         if self._warming_up:
             return report
         if call.when == "call":
@@ -385,12 +387,18 @@ class MeasuringPlugin:
             return "failed", "M", "MEMORY PROBLEMS"
         return None
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if self._warming_up:
-            silence(report)
-        if is_silenced(report):
-            return
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(
+        self, report: pytest.TestReport
+    ) -> Generator[None, object, object]:
+        with self._run.left_out():
+            if self._warming_up:
+                silence(report)
+            if not is_silenced(report):
+                self._take_note(report)
+            return (yield)
+
+    def _take_note(self, report: pytest.TestReport) -> None:
         name = report.nodeid
         if hasattr(report, _WAIVER_ATTRIBUTE):
             self._waivers[name] = getattr(report, _WAIVER_ATTRIBUTE)

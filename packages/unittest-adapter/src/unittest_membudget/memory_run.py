@@ -145,6 +145,10 @@ class MemoryRun:
             reason = "could not be measured" if not_measurable else "failed in setup"
             self._note(name, reason)
 
+    def left_out(self) -> contextlib.AbstractContextManager[None]:
+        """Let no test count what is done meanwhile; see ``Run.left_out``."""
+        return self._run.left_out()
+
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
         """Take the results from other processes: those that are started while this lasts."""

@@ -95,10 +95,11 @@ class MemoryResultMixin:
     def addSubTest(  # noqa: N802
         self, test: Any, subtest: Any, err: ExceptionInfo | None
     ) -> None:
-        """Take note of a subtest that fails."""
-        if err is not None:
-            self.memory_run.saw_failure(subtest, err[1])
-        super().addSubTest(test, subtest, err)  # type: ignore[misc]
+        """Take note of a subtest that fails; what is done about it is none of its test's doing."""
+        with self.memory_run.left_out():
+            if err is not None:
+                self.memory_run.saw_failure(subtest, err[1])
+            super().addSubTest(test, subtest, err)  # type: ignore[misc]
 
 
 class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):

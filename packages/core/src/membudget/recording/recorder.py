@@ -20,12 +20,14 @@ Raises:
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import itertools
 import os
 import threading
 import warnings
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -308,6 +310,18 @@ class Recorder:
     def scans(self) -> bool:
         """Whether the scanner reads what is being recorded."""
         return self._segment is not None and self._segment.can_rest
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let no block count what this thread does while this lasts."""
+        if not self._open:
+            yield
+            return
+        make_mark(self._pause_mark)
+        try:
+            yield
+        finally:
+            make_mark(self._resume_mark)
 
     def begin_run(self) -> None:
         """Let the recording go on between blocks, until :meth:`end_run`."""
