@@ -88,6 +88,10 @@ def test_a_module_that_is_loaded_no_more_keeps_its_name(
     frame = Frame("f", str(path), 1)
     assert kept((frame,), only=("unloaded_package.part",))
     assert kept((frame,), only=("unloaded_package",))
+    # As another import mode would name it.
+    monkeypatch.syspath_prepend(tmp_path / "unloaded_package")
+    assert kept((frame,), only=("unloaded_package.part",))
+    assert kept((frame,), only=("part",))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +101,9 @@ def test_a_module_that_is_loaded_no_more_keeps_its_name(
         "json.*",
         "xml.sax",
         "xml.s*",
+        "jso*",
+        "js[no]n*",
+        "xml.*reader",
         "os.path",
         "membudget.recording",
         "*.no_literal_beginning",
@@ -125,6 +132,12 @@ def test_what_exists_may_match_nothing_in_one_block(pattern: str) -> None:
         "json.nope.*_x",
         "tests/cor/*.py",
         "/nowhere/*",
+        "nosuch_*",
+        "[q]zz",
+        "email.nosuch*",
+        "math",
+        "sys",
+        "_json",
     ],
 )
 def test_what_exists_nowhere_is_refused(pattern: str) -> None:

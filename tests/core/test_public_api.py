@@ -9,7 +9,15 @@ import pytest
 import pytest_membudget
 import unittest_membudget
 from conftest import in_subprocess
-from membudget import Budget, Limit, MembudgetError, MemoryLimitExceeded, judge
+from membudget import (
+    Budget,
+    LeakLimit,
+    Limit,
+    MembudgetError,
+    MemoryLimitExceeded,
+    ObjectLimit,
+    judge,
+)
 from membudget.testing import make_measurement
 
 
@@ -37,6 +45,11 @@ def test_an_exceeded_limit_travels_between_processes() -> None:
     error = pickle.loads(pickle.dumps(MemoryLimitExceeded("too much", measurement, verdict)))
     assert (str(error), error.measurement, error.verdict) == ("too much", measurement, verdict)
     assert isinstance(error, AssertionError)
+    # Filters stay where they are: they are code.
+    leaks, objects = LeakLimit(5, lambda _: True), ObjectLimit(lambda _: True)
+    verdict = judge(measurement, Budget(leaks=leaks, objects=objects))
+    error = pickle.loads(pickle.dumps(MemoryLimitExceeded("too much", measurement, verdict)))
+    assert error.verdict.budget == Budget(leaks=LeakLimit(5), objects=ObjectLimit())
 
 
 @in_subprocess

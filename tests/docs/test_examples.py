@@ -75,3 +75,9 @@ def test_the_budgets_of_the_examples_hold(
     assert expected in done.stdout + done.stderr
     measures = "--memray" in command or "unittest_membudget" in command
     assert ("MEMRAY REPORT" in done.stdout + done.stderr) is measures
+
+
+def test_the_script_runs_where_nothing_is_measured(examples: Path) -> None:
+    """Switched off, a program with budgets does what it does without them."""
+    done = run_python_in(examples, "script.py", environment={"MEMBUDGET": "off"})
+    assert (done.returncode, done.stdout) == (0, "total: 9990000\n"), done.stderr

@@ -8,7 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from running import Pytest
+from conftest import run_python_in
+from running import WORKLOADS, Pytest
 
 
 @pytest.fixture
@@ -255,7 +256,8 @@ def test_calls(): assert calls == [1]
     )
     runner.run("--memray", "--memray-stable", "test_it.py").counts(passed=5)
     runner.run("--memray", "test_plain.py").counts(passed=2)
-    runner.run("--memray-stable", "test_plain.py").counts(passed=2)
+    ran = runner.run("--memray-stable", "test_plain.py")
+    assert "--memray-stable does nothing without --memray" in ran.stderr
     # The debugger opens once.
     runner.write(test_plain="calls = []\ndef test_it(): calls.append(1); assert len(calls) == 1\n")
     runner.run("--memray", "--memray-stable", "--pdb", "test_plain.py").counts(passed=1)
@@ -287,6 +289,37 @@ def test_it(): mixed()
     ran = runner.run("--memray")
     ran.counts(failed=1)
     assert "a plugin's membudget_keep_allocation raised ZeroDivisionError: mine" in ran.stdout
+    # Of one run, where several run in one process; and whatever else is in the module.
+    everything = "from unittest.mock import MagicMock\nanything = MagicMock()\n"
+    runner.write(
+        conftest="",
+        suite=everything + conftest.format(body=body),
+        twice="""
+import sys, pytest
+for plugins in (["-p", "suite"], ["-p", "suite"], []):
+    print("status", pytest.main(["--memray", "-p", "no:cacheprovider", *plugins]))
+""",
+    )
+    done = run_python_in(runner.directory, "twice.py", environment={"PYTHONPATH": WORKLOADS})
+    found = re.findall(r"^status ExitCode.(\w+)|^status (\d)", done.stdout, re.M)
+    assert [one or other for one, other in found] == ["0", "0", "1"] or [
+        one or other for one, other in found
+    ] == ["OK", "OK", "TESTS_FAILED"], done.stdout
+
+
+def test_a_marker_that_comes_in_the_setup_is_no_pass(runner: Pytest) -> None:
+    """Where the setup counts, it is too late by then."""
+    runner.write(
+        test_it="""
+import pytest
+@pytest.fixture
+def limited(request): request.applymarker(pytest.mark.limit_memory("1 KB"))
+def test_it(limited): bytearray(5000)
+"""
+    )
+    ran = runner.run("--memray", "--memray-include=setup,call")
+    ran.counts(failed=1)
+    assert "was added to this test in its setup, which was measured already" in ran.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=" ".join)

@@ -52,7 +52,7 @@ def test_a_test_over_its_limit_fails_as_in_the_usage_text(runner: Pytest) -> Non
     assert "\t ⛰ Peak memory: 1000.0KiB (49% of the 2.0MiB limit)" in ran.lines
     assert any(line.startswith("MEMORY PROBLEMS test_it.py::test_over") for line in ran.lines)
     # The stack ends at the test: nothing of pytest or membudget is in it.
-    assert not any("_pytest" in line or "membudget/" in line for line in ran.lines), ran.stdout
+    assert not any("_pytest" in line or "src/membudget/" in line for line in ran.lines), ran.stdout
 
 
 def test_without_the_option_markers_do_nothing(runner: Pytest) -> None:
@@ -1032,3 +1032,38 @@ def test_json_that_cannot_be_written_hides_nothing(runner: Pytest) -> None:
     assert ran.returncode == 4
     assert "pytest.ini: memray_json: cannot write to '': it is no file" in ran.stderr
     assert not ran.stdout
+
+
+def test_a_default_limit_is_not_narrowed_by_a_marker(runner: Pytest) -> None:
+    """It would count for less than all memory, and nobody would see it."""
+    runner.write(
+        test_it="""
+import pytest
+from workloads import *
+@pytest.mark.limit_memory(total="100 MB", only="json")
+def test_narrowed(): large()
+@pytest.mark.limit_memory("9 MB", total="100 MB", only="json")
+def test_of_its_own(): large()
+"""
+    )
+    ran = runner.run("--memray", "--memray-default-limit=10 MB")
+    assert ran.returncode == 4
+    assert "test_it.py::test_narrowed: the default limit holds as well, for all memory, and " in (
+        ran.stderr
+    )
+    assert "(only): limit the peak as well, or waive the default" in ran.stderr
+    assert "test_of_its_own" not in ran.stderr
+
+
+def test_what_cannot_be_measured_is_named_so(runner: Pytest) -> None:
+    """And is no failure in the setup of its test."""
+    runner.write(
+        test_it="""
+import pytest
+@pytest.mark.limit_memory("9 MB", only="jsno")
+def test_misspelt(): ...
+"""
+    )
+    ran = runner.run("--memray")
+    ran.counts(failed=1)
+    assert "1 not measured: 1 could not be measured" in ran.stdout

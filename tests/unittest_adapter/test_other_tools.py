@@ -565,3 +565,35 @@ def load_tests(loader, tests, pattern):
         assert done.stderr.splitlines()[-1].startswith("Measured 4 tests; 2 not measured: "), (
             done.stderr
         )
+
+
+@pytest.mark.parametrize("options", [(), ("--parallel", "2")], ids=" ".join)
+def test_django_stable_tests(django_project: Path, options: tuple[str, ...]) -> None:
+    """The run before has a transaction of its own: what it writes is not there any more."""
+    (django_project / "shop" / "tests.py").write_text(
+        """
+from django.test import SimpleTestCase, TestCase
+from membudget import limit_memory
+from .models import Order
+
+@limit_memory("50 MB", stable=True)
+class OrderTest(TestCase):
+    @classmethod
+    def setUpTestData(cls): Order.objects.create(text="given")
+    def setUp(self): Order.objects.create(text="set up")
+    def test_writes(self):
+        Order.objects.create(text="written")
+        self.assertEqual(Order.objects.count(), 3)
+class PlainTest(SimpleTestCase):
+    calls = []
+    @limit_memory("50 MB", stable=True)
+    def test_twice(self):
+        self.calls.append(1)
+        self.assertIn(len(self.calls), (1, 2))
+        print("calls", len(self.calls))
+"""
+    )
+    done = run(django_project, "manage.py", "test", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Measured 2 tests" in done.stderr.splitlines()
+    assert "calls 2" in done.stdout or options

@@ -151,7 +151,7 @@ def test_a_test_over_its_budget_stands_out(case: Path) -> None:
     done = run(case, "-m", "unittest_membudget", "test_it.Written")
     assert done.stderr.splitlines()[0] == "MM"
     assert "MEMORY PROBLEMS: test_over (test_it.Written.test_over)" in done.stderr
-    assert "membudget/" not in done.stderr
+    assert "src/membudget/" not in done.stderr
     assert "FAILED (failures=2)" in done.stderr
     done = run(case, "-m", "unittest_membudget", "-v", "test_it.Written")
     assert "test_over (test_it.Written.test_over) ... MEMORY PROBLEMS" in done.stderr

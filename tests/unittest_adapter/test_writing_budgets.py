@@ -453,7 +453,7 @@ class SetUp(MemoryTestCase):
         "MEMORY PROBLEMS: test_setup (test_it.SetUp.test_setup)",
         "MEMORY PROBLEMS: test_subtests (test_it.Subtests.test_subtests) [500 KB]",
     ], done.stderr
-    assert lines[-1] == "Measured 2 tests; 1 not measured: 1 failed in setup"
+    assert lines[-1] == "Measured 2 tests; 1 not measured: 1 could not be measured"
     done = run_python_in(
         tmp_path, "-m", "unittest_membudget", "-v", "test_it.Subtests", environment=environment
     )
@@ -508,3 +508,27 @@ def test_a_limit_that_nothing_looks_at_is_named(tmp_path: Path) -> None:
     assert re.findall(r"^Not enforced: (\S+),", done.stderr, re.M) == [
         "case.Forgotten.memory_limit"
     ]
+
+
+def test_the_assertion_can_be_stable_and_call_a_class(tmp_path: Path) -> None:
+    """In a class without a limit there is no block around it that counts in another way."""
+    (tmp_path / "case.py").write_text(
+        "import unittest\nfrom membudget import limit_leaks\n"
+        "from unittest_membudget import MemoryTestCase\n"
+        "class Case(MemoryTestCase):\n"
+        "    def test_stable(self):\n"
+        "        with self.assertMemoryLimit('2 MB', stable=True) as memory: bytearray(100)\n"
+        "        self.assertGreater(memory.peak_bytes, 100)\n"
+        "    def test_leaks(self):\n"
+        "        with limit_leaks('2 MB'): bytearray(100)\n"
+        "    def test_class(self):\n"
+        "        self.assertEqual(self.assertMemoryLimit('2 MB', bytearray, 3), bytearray(3))\n"
+        "        with self.assertRaisesRegex(AssertionError, 'bytearray.. was limited'):\n"
+        "            self.assertMemoryLimit('1 KB', bytearray, 5000)\n"
+    )
+    done = run_python_in(tmp_path, "-m", "unittest", "case")
+    assert done.returncode == 0, done.stderr
+    done = run_python_in(tmp_path, "-m", "unittest_membudget", "--memray-stable", "case")
+    assert done.returncode == 0, done.stderr
+    done = run_python_in(tmp_path, "-m", "unittest_membudget", "case")
+    assert "blocks that overlap share one recording" in done.stderr

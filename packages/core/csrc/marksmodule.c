@@ -124,6 +124,23 @@ clear_marks(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* Let the traceback of what was raised end in the frame that has the block, if it is for that. */
+static void
+forget_own_frames(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *ends = type ? PyObject_GetAttrString(type, "_ends_at_the_block") : NULL;
+    if (ends == Py_True) {
+        Py_CLEAR(traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        PyException_SetTraceback(value, Py_None); /* since 3.12 it is the exception that has it */
+    }
+    Py_XDECREF(ends);
+    PyErr_Clear(); /* there was no such attribute */
+    PyErr_Restore(type, value, traceback);
+}
+
 PyDoc_STRVAR(enter_doc, "__enter__()\n--\n\n"
                         "Call self._enter(), make the START mark after anything else, return self.");
 
@@ -133,6 +150,7 @@ enter(PyObject *self, PyObject *unused)
     (void)unused;
     PyObject *entered = PyObject_CallMethod(self, "_enter", NULL);
     if (!entered) {
+        forget_own_frames();
         return NULL;
     }
     Py_DECREF(entered);
@@ -189,23 +207,6 @@ typedef struct {
     PyObject *block_type;
     PyObject *block; /* NULL: not bound */
 } BlockExit;
-
-/* Let the traceback of what was raised end in the frame that has the block, if it is for that. */
-static void
-forget_own_frames(void)
-{
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyObject *ends = type ? PyObject_GetAttrString(type, "_ends_at_the_block") : NULL;
-    if (ends == Py_True) {
-        Py_CLEAR(traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        PyException_SetTraceback(value, Py_None); /* since 3.12 it is the exception that has it */
-    }
-    Py_XDECREF(ends);
-    PyErr_Clear(); /* there was no such attribute */
-    PyErr_Restore(type, value, traceback);
-}
 
 static PyObject *
 leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 
-from .errors import MembudgetError
-from .limits import measure_memory
+from .errors import MembudgetError, UnsupportedLimitError
+from .limits import measure_memory, object_budget
 from .options import ENFORCEMENT_VARIABLE, enforcement_is_on
 from .recording.marks import MARKS_ARE_MADE_IN_C
 from .recording.platform import platform_is_supported
@@ -74,6 +74,11 @@ def _engine() -> Iterator[tuple[str, str]]:
         yield "marks", "made in C: an empty block measures nothing"
     else:
         yield "marks", "made in Python: they show when python allocators are traced"
+    try:
+        object_budget()
+        yield "objects", "tracked, for limit_leaked_objects"
+    except UnsupportedLimitError as error:
+        yield "objects", f"not tracked: {str(error).partition(': ')[2]}"
 
 
 def _scanner_knows_captures() -> bool:

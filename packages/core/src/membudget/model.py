@@ -118,6 +118,10 @@ class LeakLimit:
     maximum: int
     filter_fn: Callable[[Stack], object] | None = None
 
+    def __reduce__(self) -> tuple[type[LeakLimit], tuple[int]]:
+        # A filter is code of its process, and often cannot be pickled.
+        return LeakLimit, (self.maximum,)
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectLimit:
@@ -128,6 +132,9 @@ class ObjectLimit:
     """
 
     filter_fn: Callable[[object], object] | None = None
+
+    def __reduce__(self) -> tuple[type[ObjectLimit], tuple[()]]:
+        return ObjectLimit, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +243,19 @@ class Budget:
         )
 
     def or_default(self, default: Budget) -> Budget:
-        """Return this budget within a default, for which counts what counts for this one."""
+        """Return this budget within a default.
+
+        Raises:
+            InvalidLimitError: the default would hold, and not all counts that counts for it.
+        """
+        narrower = Scope(self.scope.current_thread_only, self.scope.only, self.scope.ignore)
+        added = default.without(self)
+        if self.limits_memory and added.limits_anything and narrower != Scope():
+            raise InvalidLimitError(
+                f"the default limit holds as well, for all memory, and this one leaves some out "
+                f"({', '.join(narrower.differences(Scope()))}): limit the peak as well, or waive "
+                f"the default (no_memory_limit)"
+            )
         return self.within(replace(default, scope=self.scope))
 
     def in_scope(self, outer: Scope) -> Budget:

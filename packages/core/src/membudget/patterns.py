@@ -14,9 +14,11 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from typing import Final
 
 from .errors import FilterError, InvalidLimitError
@@ -77,7 +79,7 @@ class StackFilter:
         kept = []
         for stack in stacks:
             for file in {frame.filename for frame in stack} - files.keys():
-                files[file] = self._judge(file, modules.get(file) or _module_by_path(file))
+                files[file] = self._judge(file, (*modules.get(file, ()), *_names_by_path(file)))
             found = [files[frame.filename] for frame in stack]
             counts = not self._only or any(is_one_of_only for is_one_of_only, _ in found)
             is_ignored = any(is_ignored for _, is_ignored in found)
@@ -152,11 +154,22 @@ class _Pattern:
         """Whether there is anything that it can match, loaded or not."""
         if self.is_path:
             return self._is_a_path()
-        if any(self._expression.match(name) for name in _with_packages(sys.modules)):
+        loaded = (name for names in _loaded_modules().values() for name in names)
+        if any(self._expression.match(name) for name in _with_packages(loaded)):
             return True
-        literal = re.split(r"[*?\[]", self.text.removesuffix(".*"), maxsplit=1)[0]
-        complete = literal == self.text.removesuffix(".*")
-        return _can_be_imported(literal if complete else literal.rpartition(".")[0])
+        text = self.text.removesuffix(".*")
+        beginning = re.split(r"[*?\[]", text, maxsplit=1)[0]
+        if beginning == text:
+            spec = _find_spec(text)
+            return spec is not None and _has_frames(spec)
+        package, _, _ = beginning.rpartition(".")
+        if not package:
+            # Which modules there are in which packages, nobody can say without looking at them all.
+            return "." in text or any(map(self._expression.match, _names_in(None)))
+        spec = _find_spec(package)
+        if spec is None:
+            return False
+        return any(map(self._expression.match, _names_below(package, spec)))
 
     def _is_a_path(self) -> bool:
         ending = self.text.removeprefix("*/")
@@ -173,21 +186,47 @@ def _with_packages(modules: Iterable[str]) -> Iterator[str]:
             name = name.rpartition(".")[0]
 
 
-def _can_be_imported(name: str) -> bool:
-    """Whether there is such a module; finds it without importing anything."""
-    path: Iterable[str] | None = None
+def _find_spec(name: str) -> ModuleSpec | None:
+    """Find a module without importing anything."""
+    path: Sequence[str] | None = None
+    spec: ModuleSpec | None = None
     found: list[str] = []
-    for part in name.split(".") if name else ():
+    for part in name.split("."):
+        if found and path is None:
+            return None  # in a module that is no package
         found.append(part)
-        if path is None and len(found) > 1:
-            return False  # in a module that is no package
         finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
         specs = (find(".".join(found), path) for find in finders if find is not None)
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is None:
-            return False
+            return None
         path = spec.submodule_search_locations
-    return True
+    return spec
+
+
+def _has_frames(spec: ModuleSpec) -> bool:
+    """Whether code of a module can be in a stack trace; that of one in C is not."""
+    is_package = spec.submodule_search_locations is not None
+    return is_package or spec.origin == "frozen" or _is_python(spec.origin or "")
+
+
+def _is_python(file: str) -> bool:
+    return file.endswith((".py", ".pyc"))
+
+
+def _names_in(path: Iterable[str] | None) -> Iterator[str]:
+    for module in pkgutil.iter_modules(path):
+        yield module.name
+
+
+def _names_below(package: str, spec: ModuleSpec) -> Iterator[str]:
+    """Yield the full names of what is in a package, and in packages in it."""
+    for module in pkgutil.iter_modules(spec.submodule_search_locations or ()):
+        name = f"{package}.{module.name}"
+        yield name
+        below = _find_spec(name) if module.ispkg else None
+        if below is not None:
+            yield from _names_below(name, below)
 
 
 def _loaded_modules() -> dict[str, tuple[str, ...]]:
@@ -196,21 +235,21 @@ def _loaded_modules() -> dict[str, tuple[str, ...]]:
     for name, module in list(sys.modules.items()):
         written = getattr(module, "__dict__", {})
         file, spec = written.get("__file__"), written.get("__spec__")
-        if isinstance(file, str):
+        if isinstance(file, str) and _is_python(file):
             # What runs as __main__ has the name that it was started with as well.
             its_names = dict.fromkeys((name, getattr(spec, "name", None) or name))
             names[file] = (*names.get(file, ()), *its_names)
     return names
 
 
-def _module_by_path(file: str) -> tuple[str, ...]:
-    """Return the name under which a file that is not loaded, or no more, would be imported."""
+def _names_by_path(file: str) -> Iterator[str]:
+    """Yield the names under which a file would be imported: it may run under another one."""
     if file.startswith("<frozen "):
-        return (file.removeprefix("<frozen ").removesuffix(">"),)
+        yield file.removeprefix("<frozen ").removesuffix(">")
+        return
     file = os.path.abspath(file)
-    roots = sorted((os.path.join(os.path.abspath(entry), "") for entry in sys.path), key=len)
-    for root in reversed(roots):
+    for entry in dict.fromkeys(sys.path):
+        root = os.path.join(os.path.abspath(entry), "")
         if file.startswith(root) and file.endswith(".py"):
             inside = file.removeprefix(root).removesuffix(".py").removesuffix("/__init__")
-            return (inside.replace(os.sep, "."),)
-    return ()
+            yield inside.replace(os.sep, ".")

@@ -11,6 +11,8 @@ from membudget import (
     Budget,
     InvalidLimitError,
     Marks,
+    Settings,
+    budget_of,
     leak_budget,
     marks_of,
     memory_budget,
@@ -155,7 +157,27 @@ _MARKERS: dict[str, Callable[..., object]] = {
 }
 
 
-def _check_markers(items: Iterable[pytest.Item]) -> None:
+def budget_for(
+    item: pytest.Item, settings: Settings
+) -> tuple[Callable[..., object] | None, Marks, Budget]:
+    """Return what is called for a test, without a budget of its own; its marks; and what holds.
+
+    Raises:
+        BadMarkerError: the arguments of a marker are wrong, or limits contradict one another.
+    """
+    function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
+    own, function = budget_of(function) if function is not None else (None, None)
+    marks = marked(item)
+    try:
+        budget = (own or Budget()).within(marks.budget or Budget()).in_scope(settings.scope)
+        if marks.waiver is None:
+            budget = budget.or_default(settings.default_budget)
+    except InvalidLimitError as error:
+        raise BadMarkerError(str(error)) from error
+    return function, marks, budget
+
+
+def _check_markers(items: Iterable[pytest.Item], settings: Settings) -> None:
     """Check the markers of all tests.
 
     Raises:
@@ -168,7 +190,7 @@ def _check_markers(items: Iterable[pytest.Item]) -> None:
                 if mark.name in _MARKERS:
                     _parse(mark, _MARKERS[mark.name])
             _check_ambiguity(item)
-            marked(item)
+            budget_for(item, settings)
         except BadMarkerError as error:
             problems.append(f"{item.nodeid}: {error}")
     if problems:
@@ -178,14 +200,15 @@ def _check_markers(items: Iterable[pytest.Item]) -> None:
 class MarkerCheck:
     """Makes bad markers one usage error of the run, before any test."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._settings = settings
         # Of a worker of pytest-xdist: what it leaves to the reporting process.
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
         self._problem: str | None = None
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         try:
-            _check_markers(items)
+            _check_markers(items, self._settings)
         except pytest.UsageError as error:
             if self._workeroutput is None:
                 raise

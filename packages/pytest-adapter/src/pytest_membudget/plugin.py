@@ -12,6 +12,7 @@ from membudget import (
     OPTIONS,
     InvalidOptionError,
     Option,
+    Run,
     enforcement_is_on,
     platform_is_supported,
     resolve,
@@ -80,21 +81,32 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (settings.memray or settings.memray_enforce_markers == "always"):
         _check_given_alone(config)
         return
-    from .measuring import MeasuringPlugin, NotMeasuringPlugin
+    from .measuring import MeasuringPlugin
+    from .reports import NotMeasuringPlugin, ReportingPlugin, kept_captures
 
-    config.pluginmanager.register(MarkerCheck(config), "membudget-markers")
-    plugin: object = NotMeasuringPlugin(config, settings)
-    if measures:
-        try:
-            plugin = MeasuringPlugin(config, settings)
-        except InvalidOptionError as error:
-            raise pytest.UsageError(str(error)) from error
-    config.pluginmanager.register(plugin, "membudget-measuring")
+    register = config.pluginmanager.register
+    register(MarkerCheck(config, settings), "membudget-markers")
+    if not measures:
+        register(NotMeasuringPlugin(config, settings), "membudget-measuring")
+        return
+    try:
+        run = Run(settings.most_allocations, kept_captures(config, settings))
+    except InvalidOptionError as error:
+        raise pytest.UsageError(str(error)) from error
+    register(MeasuringPlugin(config, settings, run), "membudget-measuring")
+    register(ReportingPlugin(config, settings, run), "membudget-reporting")
 
 
 def _check_given_alone(config: pytest.Config) -> None:
     """Refuse options that would do nothing; in a file, they wait for a run with --memray."""
-    for name in ("memray_default_limit", "memray_json", "memray_bin_path"):
+    for name in (
+        "memray_default_limit",
+        "memray_stable",
+        "memray_include",
+        "memray_margins",
+        "memray_json",
+        "memray_bin_path",
+    ):
         if config.getoption(name) is not None:
             flag = next(option.flag for option in OPTIONS if option.name == name)
             raise pytest.UsageError(f"{flag} does nothing without --memray: give both")

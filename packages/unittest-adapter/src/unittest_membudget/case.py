@@ -134,7 +134,7 @@ class MemoryTestMixin:
         assert isinstance(self, unittest.TestCase)
         if callable is not None:
             block = AssertedLimit(memory_budget(limit, where="assertMemoryLimit"))
-            return block(callable)(*args, **kwargs)
+            return block(_function_of(callable))(*args, **kwargs)
         return self._asserted_limit(limit, **kwargs)
 
     def _asserted_limit(
@@ -166,6 +166,18 @@ def _message(
     """Put the user's ``msg`` where unittest puts it, in the first line."""
     line, *details = report_failure.exceeded_message(subject, measurement, verdict).splitlines()
     return "\n".join([test._formatMessage(msg, line), *details])
+
+
+def _function_of(callable: Callable[..., Any]) -> Callable[..., Any]:  # noqa: A002
+    """Return a function for a class, so that the call of it is limited, and not its tests."""
+    if not isinstance(callable, type):
+        return callable
+
+    @functools.wraps(callable, updated=())
+    def make(*args: Any, **kwargs: Any) -> Any:
+        return callable(*args, **kwargs)
+
+    return make
 
 
 def _check_entered(block: AssertedLimit) -> None:

@@ -14,8 +14,8 @@ from typing import Any, Final
 from membudget import (
     InvalidOptionError,
     KeptCaptures,
+    MembudgetError,
     MemoryLimitExceeded,
-    RecordingError,
     Result,
     Run,
     Settings,
@@ -141,7 +141,7 @@ class MemoryRun:
         if not isinstance(error, MemoryLimitExceeded):
             self._notes.failed.add(name)
         if self._notes.unmeasured.get(name) == UNKNOWN:
-            not_measurable = isinstance(error, RecordingError)
+            not_measurable = isinstance(error, MembudgetError)
             reason = "could not be measured" if not_measurable else "failed in setup"
             self._note(name, reason)
 

@@ -179,10 +179,10 @@ class Recorder:
         if segment is not None and self._open:
             if trace not in (None, segment.trace):
                 raise MisuseError(
-                    f"this block asks for {trace}, and it opens while another block is recorded "
-                    f"with {segment.trace}. Blocks that overlap share one recording: give the "
-                    f"outer one the same settings (a test: with --trace-python-allocators, or a "
-                    f"marker that says the same), or leave them out here"
+                    f"this block is recorded with {_described(trace or TraceSettings())}, and the "
+                    f"one around it with {_described(segment.trace)}: blocks that overlap share "
+                    f"one recording. Say the same around it (of a test: a marker or decorator, or "
+                    f"--memray-stable or --trace-python-allocators for a run), or not here"
                 )
             return segment
         trace = trace or TraceSettings()
@@ -358,6 +358,16 @@ class Recorder:
             self._reader.forget()
         if self._segment is not None:
             self._segment.forget_in_child()
+
+
+def _described(trace: TraceSettings) -> str:
+    """Name what a recording traces, in the words in which it was asked for."""
+    asked = [
+        (trace.trace_python_allocators, "Python's objects counted (stable=True, limit_leaks, ...)"),
+        (trace.track_objects, "objects tracked (limit_leaked_objects)"),
+        (trace.native_traces, "native stacks"),
+    ]
+    return " and ".join(words for is_asked, words in asked if is_asked) or "nothing of that"
 
 
 class _GarbageStays:

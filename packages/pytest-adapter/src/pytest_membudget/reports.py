@@ -1,0 +1,281 @@
+"""What is said of tests: in pytest's reports, in the report at the end, and in files.
+
+Reports carry plain data, so that it reaches the reporting process under pytest-xdist.
+"""
+
+from __future__ import annotations
+
+import collections
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from membudget import (
+    KeptCaptures,
+    Marks,
+    Measurement,
+    MembudgetError,
+    MemoryLimitExceeded,
+    Result,
+    Run,
+    Settings,
+    Verdict,
+    enforcement_is_on,
+    report_failure,
+    report_json,
+    report_text,
+)
+
+from .warming_up import is_silenced
+
+SECTION = "memray-max-memory"
+LEAK_SECTION = "memray-leaked-memory"
+OBJECT_SECTION = "memray-tracked-objects"
+_RESULT_ATTRIBUTE = "membudget_result"
+_WAIVER_ATTRIBUTE = "membudget_waiver"
+_KEPT_OUT_ATTRIBUTE = "membudget_kept_out"
+_NOT_MEASURABLE_ATTRIBUTE = "membudget_not_measurable"
+_EXCEEDED_ATTRIBUTE = "membudget_exceeded"
+_PHASED_ATTRIBUTE = "membudget_phased"
+_WORKER_RESULTS = "membudget_results"
+_WORKER_PREFIX = "membudget_bin_prefix"
+_MARKUP: dict[str, dict[str, bool]] = {
+    "": {},
+    "over": {"red": True, "bold": True},
+    "near": {"yellow": True, "bold": True},
+    "failed": {"red": True},
+    "waived": {"cyan": True},
+}
+
+
+class Details(NamedTuple):
+    """How much a failure says; see ``report_failure.exceeded_section``."""
+
+    n_frames: int
+    n_allocations: int | None
+
+    @classmethod
+    def of(cls, config: pytest.Config, settings: Settings) -> Details:
+        """Return what ``--stacks`` says, and ``-q``, ``-v`` or ``verbosity_memray``."""
+        verbosity = config.get_verbosity("memray")
+        most = None if verbosity > 1 else 0 if verbosity < 0 else report_failure.N_ALLOCATIONS
+        return cls(settings.stacks, most)
+
+
+def tell_marks(report: pytest.TestReport, marks: Marks, *, is_phased: bool) -> None:
+    """Put into the report of a call what is written at its test."""
+    if marks.waiver is not None and marks.budget is None:
+        setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
+    if not marks.measured:
+        setattr(report, _KEPT_OUT_ATTRIBUTE, True)
+    if is_phased:
+        setattr(report, _PHASED_ATTRIBUTE, True)
+
+
+def tell_result(
+    report: pytest.TestReport, result: Result | None, raised: BaseException | None, details: Details
+) -> None:
+    """Put into a report what was measured, and what the budget says to it."""
+    if isinstance(raised, MembudgetError) and not isinstance(raised, MemoryLimitExceeded):
+        setattr(report, _NOT_MEASURABLE_ATTRIBUTE, True)
+    if result is None:
+        return
+    setattr(report, _RESULT_ATTRIBUTE, report_json.result_to_json(result))
+    if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
+        return
+    setattr(report, _EXCEEDED_ATTRIBUTE, True)
+    if raised.verdict == result.verdict:
+        # The test's own budget: its one line and its section say all there is to say.
+        # A block inside the test keeps its traceback, which shows which one it was.
+        report.longrepr = report_failure.exceeded_line("Test", result.verdict)
+        section = report_failure.exceeded_section(
+            "Test",
+            raised.measurement,
+            raised.verdict,
+            n_frames=details.n_frames,
+            n_allocations=details.n_allocations,
+        )
+        leaked = LEAK_SECTION if result.verdict.leaks else OBJECT_SECTION
+        title = SECTION if result.verdict.excesses else leaked
+        report.sections.append((title, section))
+
+
+def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict) -> None:
+    """Give the test the properties of its measurement, for JUnit XML; those of the last rerun."""
+    figures = {
+        f"memray_{figure}": getattr(measurement, figure)
+        for figure in ("peak_bytes", "total_bytes", "n_allocations", "retained_bytes")
+    }
+    limits = {f"memray_limit_{limit.figure}": limit.maximum for limit in verdict.budget.limits}
+    if verdict.budget.leaks is not None:
+        limits["memray_limit_leaks"] = verdict.budget.leaks.maximum
+    if verdict.budget.objects is not None:
+        limits["memray_leaked_objects"] = sum(one.n_objects for one in verdict.leaked_objects)
+    others = [one for one in item.user_properties if not one[0].startswith("memray_")]
+    item.user_properties[:] = [*others, *figures.items(), *limits.items()]
+
+
+def kept_captures(config: pytest.Config, settings: Settings) -> KeptCaptures | None:
+    """Return where to keep captures; a worker of pytest-xdist has the prefix of its run."""
+    if not (settings.memray and settings.memray_bin_path):
+        return None
+    workerinput: dict[str, Any] = getattr(config, "workerinput", {})
+    prefix = workerinput.get(_WORKER_PREFIX, settings.memray_bin_prefix)
+    return KeptCaptures(settings.memray_bin_path, prefix)
+
+
+def _write_json(path: str, results: list[Result]) -> str:
+    """Write a JSON file, if there is a path for one; return what went wrong."""
+    if path:
+        try:
+            Path(path).write_text(report_json.results_to_text(results), encoding="utf-8")
+        except OSError as error:
+            return f"--memray-json: cannot write to {path!r}: {error}"
+    return ""
+
+
+class NotMeasuringPlugin:
+    """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._json = "" if hasattr(config, "workeroutput") else settings.memray_json
+
+    def pytest_sessionfinish(self) -> None:
+        # Nobody shall take the results of an earlier run for those of this one.
+        problem = _write_json(self._json, [])
+        if problem:
+            raise pytest.UsageError(problem)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_line("")
+        terminalreporter.write_sep("=", report_text.TITLE)
+        reason = "memray does not run here"
+        if not enforcement_is_on():
+            reason = "MEMBUDGET=off in the environment"
+        terminalreporter.write_line(f"Nothing was measured: {reason}")
+
+
+class ReportingPlugin:
+    """Registered when measuring is on: collects what reports carry, and shows it at the end.
+
+    Args:
+        config: pytest's.
+        settings: what is shown and kept.
+        run: has what is measured in this process.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
+        self._settings = settings
+        self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
+        self._run = run
+        self._results: list[Result] = []
+        self._waivers: dict[str, str] = {}
+        self._failed: set[str] = set()
+        self._unmeasured: dict[str, str] = {}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        if self._run.captures is not None:
+            node.workerinput[_WORKER_PREFIX] = self._run.captures.prefix
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        self._results = self._run.end()
+        problem = None
+        if self._workeroutput is not None:
+            # What was read only now travels to the reporting process on its own.
+            self._workeroutput[_WORKER_RESULTS] = [
+                report_json.result_to_json(result)
+                for result in self._results
+                if result.measurement.allocations
+            ]
+        else:
+            problem = _write_json(self._settings.memray_json, self._results)
+        finished = yield
+        if problem:
+            # Not before: the failures of the run are printed meanwhile, and no error may hide them.
+            raise pytest.UsageError(problem)
+        return finished
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
+            self._run.add_result(report_json.result_from_json(data))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, str] | None:
+        if is_silenced(report):
+            return "", "", ""
+        if report.failed and getattr(report, _EXCEEDED_ATTRIBUTE, False):
+            return "failed", "M", "MEMORY PROBLEMS"
+        return None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if is_silenced(report):
+            return
+        name = report.nodeid
+        if hasattr(report, _WAIVER_ATTRIBUTE):
+            self._waivers[name] = getattr(report, _WAIVER_ATTRIBUTE)
+        data: dict[str, Any] | None = getattr(report, _RESULT_ATTRIBUTE, None)
+        if report.when == "call":
+            self._failed.discard(name)
+            if report.failed and not hasattr(report, _EXCEEDED_ATTRIBUTE):
+                self._failed.add(name)
+        reason = _why_not_measured(report, data is not None)
+        if reason:
+            self._unmeasured[name] = reason
+        elif data is not None:
+            self._unmeasured.pop(name, None)
+        # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
+        if data is not None and (hasattr(report, "node") or name not in self._run):
+            self._run.add_result(report_json.result_from_json(data))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._settings.hide_memray_summary or not self._settings.memray:
+            return
+        terminalreporter.write_line("")
+        terminalreporter.write_sep("=", report_text.TITLE)
+        terminal = terminalreporter.config.get_terminal_writer()
+        for line in report_text.report_lines(
+            self._results,
+            most_allocations=self._settings.most_allocations,
+            symbols=report_text.can_show_symbols(sys.stdout),
+            failed=self._failed,
+            waivers=self._waivers,
+            width=terminal.fullwidth if sys.stdout.isatty() else 0,
+        ):
+            terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        if self._settings.memray_margins:
+            for line in report_text.margin_lines(self._results):
+                terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        for text in report_text.summary_lines(
+            len(self._results),
+            self._settings.most_allocations,
+            waivers=self._waivers,
+            unmeasured=collections.Counter(self._unmeasured.values()),
+            captures=self._run.captures.pattern if self._run.captures is not None else "",
+        ):
+            terminalreporter.write_line(text)
+
+
+def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
+    """Say why a report has no measurement; empty where it has one, or another report will tell."""
+    if measured or report.when == "teardown":
+        return ""
+    if hasattr(report, _KEPT_OUT_ATTRIBUTE):
+        return "no_memray"
+    if hasattr(report, _NOT_MEASURABLE_ATTRIBUTE):
+        return "could not be measured"
+    if report.when in ("setup", "call"):  # setUp of a TestCase is in its call
+        if report.skipped:
+            return "skipped"
+        if report.failed:
+            return "failed in setup"
+        # A block over several phases tells with the report of its last one.
+        is_told = report.when == "setup" or hasattr(report, _PHASED_ATTRIBUTE)
+        return "" if is_told else "run by another plugin"
+    return "lost with a crashed worker"  # pytest-xdist reports these in no phase
