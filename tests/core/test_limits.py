@@ -793,6 +793,7 @@ def test_the_first_call_of_stable_functions() -> None:
     os.environ["MEMBUDGET"] = "off"
     enforcement_is_on.cache_clear()
     assert asyncio.run(run(6)) == 4
+    assert limit_memory("1 KB", include="setup")(len)("not a test") == 10
 
 
 def test_phases_are_those_of_a_test() -> None:

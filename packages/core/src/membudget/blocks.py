@@ -360,9 +360,10 @@ class Block(MarkedBlock):
 
     def _for_calls(self, name: str) -> Iterator[Block]:
         """Yield the blocks in which a decorated function is called: once in each."""
-        self._refuse_phases()
-        if self.budget.scope.stable and not self._is_an_adapters and measuring_is_on():
-            yield warm_up_block(self._trace)
+        if measuring_is_on():
+            self._refuse_phases()
+            if self.budget.scope.stable and not self._is_an_adapters:
+                yield warm_up_block(self._trace)
         yield self._for_call(name)
 
     def _for_call(self, name: str) -> Block:
