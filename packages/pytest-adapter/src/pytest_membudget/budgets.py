@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -119,12 +120,17 @@ def _written(mark: pytest.Mark) -> str:
     return f"@pytest.mark.{mark.name}({', '.join(arguments)})"
 
 
-def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
+@functools.cache
+def _signature(take: Callable[..., object]) -> inspect.Signature:
+    """Return the arguments of a marker: where it is written is none of them."""
     signature = inspect.signature(take)
-    # Where a marker is written is no argument of it.
     own = [one for one in signature.parameters.values() if one.name != "where"]
+    return signature.replace(parameters=own)
+
+
+def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
     try:
-        signature.replace(parameters=own).bind(*mark.args, **mark.kwargs)
+        _signature(take).bind(*mark.args, **mark.kwargs)
         return take(*mark.args, **mark.kwargs, where=_written(mark))
     except TypeError as error:
         raise BadMarkerError(f"{_written(mark)}: {error}") from error
