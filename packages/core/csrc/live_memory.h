@@ -12,8 +12,8 @@
 
 /* Where memory comes from.
  *
- * epoch: how often a block had begun, been suspended or gone on by then; thread: the number of the thread; index: that of
- * its record. */
+ * epoch: how often a block had begun, been suspended or gone on by then; thread: the number of the
+ * thread; index: that of its record. */
 typedef struct {
     uint64_t index;
     uint32_t epoch;

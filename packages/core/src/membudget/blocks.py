@@ -351,7 +351,7 @@ class Block(MarkedBlock):
             _refuse_work_to_come(name, result)
 
     def _refuse_phases(self) -> None:
-        if not self._is_an_adapters and self.budget.scope.include not in ((), ("call",)):
+        if not self._is_an_adapters and self.budget.scope.phases != ("call",):
             raise MisuseError(
                 f"include={','.join(self.budget.scope.include)!r} is for tests, and nothing here "
                 f"knows of their phases. With pytest: --memray, and the marker limit_memory. With "

@@ -168,6 +168,11 @@ class Scope:
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of a test that count, where nobody else says."""
+        return self.include or ("call",)
+
+    @property
     def filters_stacks(self) -> bool:
         """Whether it depends on its stack whether an allocation counts."""
         return bool(self.only or self.ignore)

@@ -44,7 +44,7 @@ class PhasedBlock:
     def __init__(self, block: Block) -> None:
         self.measured: Final[dict[Phase, Measurement]] = {}
         self._block = block
-        self._include = block.budget.scope.include or ("call",)
+        self._include = block.budget.scope.phases
         self._n_begun = 0
         self._open: list[Block] = []  # the block, and that of the phase at hand
         self._counts = False

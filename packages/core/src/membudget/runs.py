@@ -9,11 +9,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from .blocks import measuring_is_on
 from .kept_captures import KeptCaptures
 from .model import Allocation, Measurement, Result, Verdict
-from .options import enforcement_is_on
 from .phases import Phase
-from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
 
 
@@ -49,7 +48,7 @@ class Run:
 
     def begin(self) -> None:
         """Begin the run: the recording goes on between blocks from here on."""
-        if enforcement_is_on() and platform_is_supported():
+        if measuring_is_on():
             from .recording.recorder import get_recorder
 
             get_recorder().begin_run()

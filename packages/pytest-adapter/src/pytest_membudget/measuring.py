@@ -156,7 +156,7 @@ class MeasuringPlugin:
         if plan.keeps_out:
             self._run.stop_recording()
         self._abandon_phases()  # of an earlier run of this test
-        if self._warming_up or not plan.measures or plan.budget.scope.include == ("call",):
+        if self._warming_up or not plan.measures or plan.budget.scope.phases == ("call",):
             return (yield)
         self._phased, self._phased_marks = PhasedBlock(self._block(item, plan)), plan.marks
         if _is_test_case(item):  # its setUp and tearDown are in pytest's call
@@ -188,7 +188,7 @@ class MeasuringPlugin:
         __tracebackhide__ = True
         if self._phased is None or _is_test_case(item):
             return (yield)
-        if "teardown" not in self._plan(item).budget.scope.include:
+        if "teardown" not in self._plan(item).budget.scope.phases:
             self._abandon_phases()  # where its setup failed
             return (yield)
         with self._phased.phase("teardown"):
@@ -299,7 +299,7 @@ def _check_enforced(item: pytest.Item, plan: _Plan, phased: PhasedBlock | None) 
             "known already: add it in a fixture, or write 'with limit_memory(...)'"
         )
     if phased is not None:
-        is_measured = "call" not in plan.budget.scope.include or "call" in phased.measured
+        is_measured = "call" not in plan.budget.scope.phases or "call" in phased.measured
     else:
         is_measured = _RESULT_KEY in item.stash
     if plan.budget.limits_anything and not is_measured:

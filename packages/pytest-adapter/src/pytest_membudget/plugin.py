@@ -13,8 +13,7 @@ from membudget import (
     InvalidOptionError,
     Option,
     Run,
-    enforcement_is_on,
-    platform_is_supported,
+    measuring_is_on,
     resolve,
 )
 
@@ -74,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
             command_line={option.name: config.getoption(option.name) for option in OPTIONS},
             config_name=_file_name(config),
         )
-        measures = enforcement_is_on() and platform_is_supported()
+        measures = measuring_is_on()
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)

@@ -98,7 +98,7 @@ class _Measuring:
         scope = self._budget.scope
         if scope.stable and measuring_is_on():
             warm_up(self._test, self._trace)
-        if scope.include in ((), ("call",)):
+        if scope.phases == ("call",):
             set_up()
             return
         self._phased = PhasedBlock(self._block())
@@ -115,9 +115,9 @@ class _Measuring:
         block = self._block()
         if not self._listeners and not block.budget.limits_anything:
             return function  # a class that only has the assertion
-        if block.budget.scope.include not in ((), ("call",)):
+        if block.budget.scope.phases != ("call",):
             raise MisuseError(
-                f"the budget of this test includes its {', '.join(block.budget.scope.include)}, "
+                f"the budget of this test includes its {', '.join(block.budget.scope.phases)}, "
                 f"and {type(self._test).__qualname__} is not set up as unittest does it"
             )
         return block(function)
