@@ -18,8 +18,8 @@ ADAPTERS = {
 
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
-    {"errors"},
-    {"sizes", "phases"},
+    {"errors", "system"},
+    {"sizes", "phases", "whole_files"},
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
     {"recording", "testing", "garbage", "calls"},

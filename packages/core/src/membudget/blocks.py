@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from sys import _getframe, is_finalizing
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
@@ -29,6 +28,7 @@ from .model import Budget, Measurement, Scope, TraceSettings, Verdict
 from .options import enforcement_is_on
 from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
+from .recording import get_recorder
 from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
@@ -156,8 +156,6 @@ class Block(MarkedBlock):
                 f"that nests or runs at the same time"
             )
         self._refuse_phases()
-        from .recording.recorder import get_recorder
-
         self._measurement = None
         self._n_paused = 0
         scope = self.budget.scope
@@ -203,7 +201,7 @@ class Block(MarkedBlock):
 
     def _n_outer(self) -> int:
         """Count the frames around the block, for its capture."""
-        frame: FrameType | None = sys._getframe(2)  # what has the with statement
+        frame: FrameType | None = _getframe(2)  # what has the with statement
         n_frames = 0
         while frame is not None:
             n_frames += 1
@@ -231,8 +229,10 @@ class Block(MarkedBlock):
 
     def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
-        if block.pid != os.getpid():
-            # A forked child leaves a block of its parent, which measures and judges it.
+        if block.is_parents or is_finalizing():
+            # A forked child leaves a block of its parent, which measures and judges it. And when
+            # Python has begun to take itself down, such as below a generator that was never
+            # finished, nothing can be read any more.
             return
         try:
             if self._n_paused:
@@ -278,12 +278,12 @@ class Block(MarkedBlock):
 
     def suspend(self) -> None:
         """Let the block count nothing until :meth:`go_on`, if it is open: see :meth:`paused`."""
-        if self._open is not None and self._open.pid == os.getpid():
+        if self._open is not None and not self._open.is_parents:
             self._open.suspend()
 
     def go_on(self) -> None:
         """End what :meth:`suspend` began."""
-        if self._open is not None and self._open.pid == os.getpid():
+        if self._open is not None and not self._open.is_parents:
             self._open.go_on()
 
     def __call__(self, func: F) -> F:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import warnings
 from pathlib import Path
+from sys import _getframe
+from typing import Final
+from warnings import warn
 
 from ..errors import NotEnforcedWarning
+
+# As they are, whatever a test puts in their place: the answer holds for the process.
+_PLATFORM: Final = str(sys.platform)
+_IMPLEMENTATION: Final = sys.implementation.name
 
 _OWN_FILES = f"{Path(__file__).parents[1]}{os.sep}"
 
@@ -18,9 +24,9 @@ def platform_is_supported() -> bool:
     """Whether memray runs here: CPython, and not Windows. Warns once where it does not."""
     if runs_here():
         return True
-    warnings.warn(
-        f"memory budgets are not enforced: memray does not run with {sys.implementation.name} on "
-        f"{sys.platform}",
+    warn(
+        f"memory budgets are not enforced: memray does not run with {_IMPLEMENTATION} on "
+        f"{_PLATFORM}",
         NotEnforcedWarning,
         stacklevel=_levels_to_the_user(),
     )
@@ -29,14 +35,12 @@ def platform_is_supported() -> bool:
 
 def runs_here() -> bool:
     """Whether memray runs here; the same, and no warning."""
-    # Not compared directly: a type checker would take the rest for unreachable.
-    platform, implementation = str(sys.platform), sys.implementation.name
-    return platform != "win32" and implementation == "cpython"
+    return _PLATFORM != "win32" and _IMPLEMENTATION == "cpython"
 
 
 def _levels_to_the_user() -> int:
     """Count the frames of membudget, for a warning that is to point at the user's line."""
-    frame, n_levels = sys._getframe(1), 1
+    frame, n_levels = _getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
         frame, n_levels = frame.f_back, n_levels + 1
     return n_levels
