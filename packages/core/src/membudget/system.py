@@ -13,6 +13,7 @@ what it says. There are three ways to keep out of it:
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
 import gc
@@ -101,7 +102,7 @@ _NEEDED: Final[tuple[tuple[Any, str], ...]] = (
     (
         os,
         "access close fsdecode fsencode fspath fstat getcwd getenv getpid getuid listdir lstat "
-        "mkdir open path readlink scandir stat uname unlink urandom",
+        "mkdir open path readlink scandir stat uname unlink urandom write",
     ),
     (pathlib, "Path PosixPath PurePath PurePosixPath"),
     (pathlib.Path, "__init__ __new__ exists is_file open samefile stat"),
@@ -148,6 +149,17 @@ def _put(owner: Any, name: str, value: Any) -> None:
         setattr(owner, name, value)
 
 
+def _functions_of(module: ModuleType) -> Iterator[str]:
+    for name, value in vars(module).items():
+        # Hooks are there to be replaced.
+        if callable(value) and not name.startswith("_") and not name.endswith("hook"):
+            yield name
+
+
+# What runs when modules are imported may call anything.
+_kept_for_imports: Final = [
+    _Names(module, _functions_of(module)) for module in (atexit, os, sys, threading, time, warnings)
+]
 _kept: Final = [_Names(owner, names.split()) for owner, names in _NEEDED]
 _modules: Final[dict[str, ModuleType]] = {}
 
@@ -159,12 +171,16 @@ def keep_module(module: ModuleType, *names: str) -> None:
 
 
 @contextlib.contextmanager
-def real_functions() -> Iterator[None]:
+def real_functions(*, for_imports: bool = False) -> Iterator[None]:
     """Put the functions back that somebody has replaced, for others that work for us meanwhile.
 
     For a moment, other threads find them there as well. At most one thread may be in here.
+
+    Args:
+        for_imports: whether modules are imported meanwhile.
     """
-    replaced = [change for names in _kept for change in names.replaced()]
+    kept = [*_kept, *_kept_for_imports] if for_imports else _kept
+    replaced = [change for names in kept for change in names.replaced()]
     modules = {name: sys.modules.get(name, _MISSING) for name in _modules}
     for owner, name, real, _ in replaced:
         _put(owner, name, real)
@@ -177,5 +193,5 @@ def real_functions() -> Iterator[None]:
                 del sys.modules[name]
             elif module is not _modules[name]:
                 sys.modules[name] = module  # type: ignore[assignment]
-        for owner, name, _, replacement in replaced:
+        for owner, name, _, replacement in reversed(replaced):
             _put(owner, name, replacement)

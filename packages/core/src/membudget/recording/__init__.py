@@ -56,6 +56,6 @@ def get_recorder() -> Recorder:
 
 @functools.cache
 def _recorder_module() -> ModuleType:
-    with real_functions():
+    with real_functions(for_imports=True):
         from . import recorder
     return recorder

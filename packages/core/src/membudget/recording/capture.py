@@ -66,7 +66,7 @@ def import_memray() -> ModuleType:
         RecordingError: memray cannot be imported.
     """
     try:
-        with real_functions():
+        with real_functions(for_imports=True):
             import memray
             import memray.reporters.module_tools
     except ImportError as error:
