@@ -63,6 +63,7 @@ class Real:
     set_inheritable: Final = staticmethod(os.set_inheritable)
     truncate: Final = staticmethod(os.ftruncate)
     listdir: Final = staticmethod(os.listdir)
+    readlink: Final[Any] = staticmethod(_of(os, "readlink"))
     unlink: Final = staticmethod(os.unlink)
     replace: Final = staticmethod(os.replace)
     fchmod: Final = staticmethod(_of(os, "fchmod"))
@@ -161,7 +162,11 @@ _kept_for_imports: Final = [
     _Names(module, _functions_of(module)) for module in (atexit, os, sys, threading, time, warnings)
 ]
 _kept: Final = [_Names(owner, names.split()) for owner, names in _NEEDED]
-_modules: Final[dict[str, ModuleType]] = {}
+# A fake file system has modules of its own for those who import some of these.
+_modules: Final[dict[str, ModuleType]] = {
+    module.__name__: module for module, _ in _NEEDED if isinstance(module, ModuleType)
+}
+_modules["os.path"] = os.path
 
 
 def keep_module(module: ModuleType, *names: str) -> None:

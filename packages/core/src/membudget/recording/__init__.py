@@ -32,13 +32,18 @@ from __future__ import annotations
 
 import functools
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ..errors import RecordingError
 from ..system import real_functions
+from .platform import is_main_interpreter
 
-# Now, before a test replaces what they import by name; these modules do without memray.
-from . import reader_process as reader_process
-from . import segment as segment
+_IS_MAIN: Final = is_main_interpreter()
+
+if _IS_MAIN:
+    # Now, before a test replaces what they import by name; these modules do without memray.
+    from . import reader_process as reader_process
+    from . import segment as segment
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -48,7 +53,7 @@ def get_recorder() -> Recorder:
     """Return the recorder of this process.
 
     Raises:
-        RecordingError: memray cannot be imported.
+        RecordingError: memray cannot be imported, or this is a sub-interpreter.
     """
     recorder: Recorder = _recorder_module().get_recorder()
     return recorder
@@ -56,6 +61,11 @@ def get_recorder() -> Recorder:
 
 @functools.cache
 def _recorder_module() -> ModuleType:
+    if not _IS_MAIN:
+        raise RecordingError(
+            "memory cannot be measured in a sub-interpreter: memray runs in the main one only. Put "
+            "the block around what the main interpreter does"
+        )
     with real_functions(for_imports=True):
         from . import recorder
     return recorder

@@ -9,19 +9,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import sys
 from collections.abc import Iterator
 from sys import getprofile, setprofile
 from threading import get_ident
 from threading import getprofile as get_thread_profile
 from threading import setprofile as set_thread_profile
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
 from ..system import keep_module, real_functions
 from .files import temporary_file
-from .memrays_file import MemraysFile
+from .memrays_files import MemraysFiles
 from .tracemalloc_guard import TracemallocGuard
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 # What sys.setprofile takes; or the object of a C profiler.
 ProfileFunction: TypeAlias = Any
+
+NOT_UTF_8: Final = (
+    "memray cannot record functions of a file whose path is not UTF-8: rename the file, or the "
+    "directory that it is in"
+)
 
 # memray samples the resident set size that often. Nothing here needs the samples, so: once an hour.
 _SAMPLE_INTERVAL_MS = 3_600_000
@@ -54,6 +60,26 @@ def _set_profile_function(profile: ProfileFunction | None) -> None:
         setprofile(None)
         with contextlib.suppress(AttributeError):
             profile.enable()
+
+
+@contextlib.contextmanager
+def _written_as_text() -> Iterator[None]:
+    """Let memray find arguments and search paths that it can write: text, and in UTF-8."""
+    found = {"argv": getattr(sys, "argv", ()), "path": sys.path}
+    written = {name: list(map(_text, entries)) for name, entries in found.items()}
+    for name, entries in found.items():
+        if written[name] != entries:
+            setattr(sys, name, written[name])
+    try:
+        yield
+    finally:
+        for name, entries in found.items():
+            if written[name] != entries:
+                setattr(sys, name, entries)
+
+
+def _text(entry: object) -> str:
+    return str(entry).encode(errors="backslashreplace").decode()
 
 
 @functools.cache
@@ -104,7 +130,7 @@ class Capture:
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
         self._guard: TracemallocGuard | None = None
-        self._memrays_file: MemraysFile | None = None
+        self._memrays_files = MemraysFiles(self._file)
         self.resting = False
 
     @property
@@ -153,19 +179,20 @@ class Capture:
         memray.set_log_level(logging.ERROR)
         try:
             # Kept before it starts: an interruption in between must not lose a running tracker.
-            self._tracker = memray.Tracker(
-                destination=destination,
-                memory_interval_ms=_SAMPLE_INTERVAL_MS,
-                native_traces=self._trace.native_traces,
-                trace_python_allocators=self._trace.trace_python_allocators,
-                **objects,
-            )
-            self._memrays_file = MemraysFile(self._file)
+            with _written_as_text():
+                self._tracker = memray.Tracker(
+                    destination=destination,
+                    memory_interval_ms=_SAMPLE_INTERVAL_MS,
+                    native_traces=self._trace.native_traces,
+                    trace_python_allocators=self._trace.trace_python_allocators,
+                    **objects,
+                )
             if objects:
                 self._guard = TracemallocGuard()
             self._profile_thread = get_ident()
             self._program_profile = _take_profile_function()
             self._tracker.__enter__()
+            self._memrays_files.find()
         except RuntimeError as error:
             self._tracker = None  # stopping this one would stop the other one
             if "Tracker" not in str(error):
@@ -176,6 +203,10 @@ class Capture:
                 "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
                 "that uses memray itself is marked with no_memray"
             ) from error
+        except SystemError as error:
+            # The tracker runs, and memray could not write down the functions that run already.
+            self._stop_tracker()
+            raise RecordingError(NOT_UTF_8) from error
         except OSError as error:
             self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
@@ -216,7 +247,7 @@ class Capture:
         tracker = self._tracker
         if tracker is None:
             return
-        with self._keeping_profile_functions(), self._keeping_the_programs_file():
+        with self._keeping_profile_functions(), self._memrays_files.closed_by_memray():
             try:
                 tracker.__exit__(None, None, None)
             except BaseException:
@@ -244,7 +275,7 @@ class Capture:
         """
         tracker, self._tracker = self._tracker, None
         if tracker is not None:
-            with self._keeping_profile_functions(), self._keeping_the_programs_file():
+            with self._keeping_profile_functions(), self._memrays_files.closed_by_memray():
                 tracker.__exit__(None, None, None)
         self._file.close()
 
@@ -267,10 +298,6 @@ class Capture:
             _set_profile_function(profile)
             if thread_profile is not memray.start_thread_trace:
                 set_thread_profile(thread_profile)
-
-    def _keeping_the_programs_file(self) -> contextlib.AbstractContextManager[None]:
-        file = self._memrays_file
-        return contextlib.nullcontext() if file is None else file.closed_by_memray()
 
     def _trim(self) -> None:
         """Cut the zero bytes at the end: memray grows the file in advance.

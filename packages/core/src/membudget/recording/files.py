@@ -32,14 +32,17 @@ class OwnFile:
     Args:
         fd: its number.
         name: its path, if it is one that is to be removed with it.
+
+    Attributes:
+        number: its number, which may stand for another file by now.
     """
 
-    __slots__ = ("_fd", "_identity", "_name")
+    __slots__ = ("_identity", "_name", "number")
 
     def __init__(self, fd: int, name: str = "") -> None:
         # No __del__ closes it: Python would lose a KeyboardInterrupt that happens to arrive there.
         try:
-            self._fd = fd
+            self.number = fd
             self._name = name
             self._identity = _identity(fd)
         except BaseException:
@@ -50,7 +53,7 @@ class OwnFile:
     def is_ours(self) -> bool:
         """Whether it is open, and its number stands for nothing else."""
         try:
-            return self._fd >= 0 and _identity(self._fd) == self._identity
+            return self.number >= 0 and _identity(self.number) == self._identity
         except OSError:
             return False
 
@@ -64,7 +67,7 @@ class OwnFile:
             raise OSError(
                 errno.EBADF, "the program closed a file of membudget's, as os.closerange() does"
             )
-        return self._fd
+        return self.number
 
     def finds(self, fd: int) -> bool:
         """Whether another number stands for this file as well."""
@@ -106,8 +109,8 @@ class OwnFile:
 
     def close(self) -> None:
         """Close it, if nobody has done so. Can be done again."""
-        is_ours, fd, name = self.is_ours, self._fd, self._name
-        self._fd, self._name = -1, ""
+        is_ours, fd, name = self.is_ours, self.number, self._name
+        self.number, self._name = -1, ""
         with contextlib.suppress(OSError):
             if is_ours:
                 Real.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,17 @@ def platform_is_supported() -> bool:
         stacklevel=_levels_to_the_user(),
     )
     return False
+
+
+def is_main_interpreter() -> bool:
+    """Whether this is not one of the interpreters that a process can have besides its main one."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # since Python 3.13, and before
+        try:
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True
 
 
 def runs_here() -> bool:

@@ -1,0 +1,70 @@
+"""The files that memray opens while it records: the capture, beside ours, and one of /proc.
+
+They stay open in a program that takes this one's place (``os.execv``), if nobody sees to it, and
+memray closes their numbers when its tracker stops, whatever these stand for by then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from ..system import Real
+from .files import OwnFile
+
+_NUMBERS: Final = "/dev/fd"
+
+
+class MemraysFiles:
+    """The numbers of memray's files.
+
+    Args:
+        capture: the capture, before memray opens it.
+    """
+
+    def __init__(self, capture: OwnFile) -> None:
+        self._capture = capture
+        self._before = _open_numbers()
+        self._files: list[OwnFile] = []
+
+    def find(self) -> None:
+        """Find them, now that the tracker runs, and keep other programs from getting them."""
+        for fd in _open_numbers() - self._before:
+            with contextlib.suppress(OSError):  # of another thread, and closed meanwhile
+                if self._capture.finds(fd) or _is_of_proc(fd):
+                    self._files.append(OwnFile(fd))
+                    Real.set_inheritable(fd, False)
+
+    @contextlib.contextmanager
+    def closed_by_memray(self) -> Iterator[None]:
+        """Let memray close its files while this lasts, and nothing of the program's.
+
+        A program that has closed all files it found may have some of its own under these numbers:
+        they are kept under others meanwhile.
+        """
+        kept = []
+        for file in self._files:
+            fd = file.number
+            with contextlib.suppress(OSError):  # nothing is open there
+                if not file.is_ours:
+                    kept.append((Real.dup(fd), fd, Real.get_inheritable(fd)))
+        try:
+            yield
+        finally:
+            for other, fd, inheritable in kept:
+                Real.dup2(other, fd, inheritable)
+                Real.close(other)
+
+
+def _open_numbers() -> set[int]:
+    try:
+        return set(map(int, Real.listdir(_NUMBERS)))
+    except OSError:
+        return set()
+
+
+def _is_of_proc(fd: int) -> bool:
+    """Whether a number stands for ``/proc/self/status``: memray reads resident memory there."""
+    path: str = Real.readlink(f"{_NUMBERS}/{fd}")
+    return path.startswith("/proc/") and path.endswith("/status")
