@@ -19,10 +19,10 @@ ADAPTERS = {
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
     {"errors"},
-    {"sizes", "phases"},
+    {"sizes", "phases", "origins"},
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
-    {"recording", "testing", "garbage", "calls"},
+    {"recording", "testing", "garbage", "calls", "noted_verdicts"},
     {"blocks", "config_file", "decorations"},
     {"limits", "phased", "runs", "kept_captures"},
     {"doctor"},

@@ -25,6 +25,7 @@ from .errors import (
     NotEnforcedWarning,
     NotKeptWarning,
     NotMeasuredError,
+    NotRaisedWarning,
     RecordingError,
     TrackerConflictError,
     UnsupportedLimitError,
@@ -58,6 +59,7 @@ from .model import (
     TraceSettings,
     Verdict,
 )
+from .noted_verdicts import delivering_verdicts
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
 from .phased import PhasedBlock
 from .phases import Phase
@@ -96,6 +98,7 @@ __all__ = [
     "NotEnforcedWarning",
     "NotKeptWarning",
     "NotMeasuredError",
+    "NotRaisedWarning",
     "ObjectLimit",
     "Option",
     "Phase",
@@ -111,6 +114,7 @@ __all__ = [
     "UnsupportedLimitError",
     "Verdict",
     "budget_of",
+    "delivering_verdicts",
     "enforcement_is_on",
     "find_settings",
     "format_size",

@@ -26,6 +26,7 @@ from .errors import (
 )
 from .garbage import SettledGarbage
 from .model import Budget, Measurement, Scope, TraceSettings, Verdict
+from .noted_verdicts import let_win
 from .options import enforcement_is_on
 from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
@@ -70,9 +71,8 @@ class Block(MarkedBlock):
 
     Raises:
         MemoryLimitExceeded: when the block ends and a limit is exceeded. If its body raises
-            something, that propagates and the message is added to it as a note.
-        RecordingError: when it begins or ends and cannot be measured. If its body raises
-            something, that propagates and the message is added to it as a note.
+            something, see :mod:`membudget.noted_verdicts`.
+        RecordingError: when it begins or ends and cannot be measured; likewise.
         MisuseError: when it is entered before it has been left, or when it asks for other
             ``trace`` settings than those of a block that is open.
     """
@@ -240,10 +240,10 @@ class Block(MarkedBlock):
             # What was raised holds the frames that it went through, and their objects.
             measurement, allocations = block.read(objects=raised is None)
         except MembudgetError as error:
-            if raised is not None:
-                raised.add_note(f"membudget: {error}")
-                return
-            raise
+            if raised is None:
+                raise
+            let_win(raised, error, says_it=self.budget.limits_anything)
+            return
         self._measurement = measurement
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
@@ -251,10 +251,10 @@ class Block(MarkedBlock):
         if verdict.within:
             return
         message = self._message(self._subject, measurement, verdict)
-        # A generator that is closed early raises nothing that anybody would see a note on.
-        if raised is None or isinstance(raised, GeneratorExit):
-            raise MemoryLimitExceeded(message, measurement, verdict)
-        raised.add_note(message)
+        exceeded = MemoryLimitExceeded(message, measurement, verdict)
+        if raised is None:
+            raise exceeded
+        let_win(raised, exceeded)
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
         """Leave a stretch of this block out: nothing that is allocated meanwhile counts in it.

@@ -91,5 +91,12 @@ class NotKeptWarning(UserWarning):
     """The capture of a block was to be kept and could not be; its figures are not affected."""
 
 
+class NotRaisedWarning(UserWarning):
+    """A budget was exceeded, and what the body of the block raised was raised in its place."""
+
+
 class NotEnforcedWarning(UserWarning):
-    """Budgets are not enforced here, because memray does not run on this platform."""
+    """A limit is not enforced.
+
+    memray does not run on this platform, or the limit was written and never used.
+    """
