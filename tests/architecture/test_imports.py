@@ -18,11 +18,11 @@ ADAPTERS = {
 
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
-    {"errors"},
+    {"errors", "loaded_classes"},
     {"sizes", "phases", "origins"},
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
-    {"recording", "testing", "garbage", "calls", "noted_verdicts"},
+    {"recording", "testing", "garbage", "calls", "noted_verdicts", "lazy_work"},
     {"blocks", "config_file", "decorations"},
     {"limits", "phased", "runs", "kept_captures"},
     {"doctor"},

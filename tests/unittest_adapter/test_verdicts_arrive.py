@@ -44,3 +44,22 @@ def test_a_test_that_handles_the_exception_fails(tmp_path: Path, module: str) ->
     assert "FAILED (failures=4, errors=1)" in done.stderr, done.stderr
     assert done.stderr.count("MemoryLimitExceeded: load() was limited to 1.0KiB") == 4
     assert "ValueError\nload() was limited" in done.stderr
+
+
+def test_a_limit_on_a_coroutine_that_is_never_awaited(tmp_path: Path) -> None:
+    """It says so, rather than leave it to Python's warning."""
+    (tmp_path / "test_it.py").write_text("""
+import unittest
+from unittest_membudget import MemoryTestCase, MemoryTestMixin
+async def load():
+    return bytearray(5000)
+class Sync(MemoryTestCase):
+    def test_forgets(self):
+        self.assertMemoryLimit("1 KB", load)
+class Async(MemoryTestMixin, unittest.IsolatedAsyncioTestCase):
+    async def test_awaits(self):
+        await self.assertMemoryLimit("1 MB", load)
+""")
+    done = run_python_in(tmp_path, "-m", "unittest", "test_it")
+    assert "FAILED (errors=1)" in done.stderr, done.stderr
+    assert "MisuseError: assertMemoryLimit() measured nothing: its callable" in done.stderr

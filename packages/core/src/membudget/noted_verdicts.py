@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from .errors import MembudgetError, NotRaisedWarning
+from .loaded_classes import loaded_class
 from .origins import levels_to_the_user, origin_of_error
 
 # unittest leaves out the frames of modules with this name from tracebacks.
@@ -142,7 +143,7 @@ def _carries(raised: BaseException | None, note: str) -> bool:
 def _steers(raised: BaseException) -> bool:
     """Whether an exception says where to go on, and not what went wrong."""
     if isinstance(raised, Exception):
-        skips: Any = _class_of("unittest.case", "SkipTest")
+        skips: Any = loaded_class("unittest.case", "SkipTest")
         return isinstance(raised, (StopIteration, StopAsyncIteration, skips))
     return not (_stops_the_run(raised) or isinstance(raised, _failures()))
 
@@ -151,14 +152,9 @@ def _stops_the_run(raised: BaseException) -> bool:
     """Whether an exception ends all that runs, and that must not be kept from it."""
     if isinstance(raised, BaseExceptionGroup):
         return raised.subgroup(KeyboardInterrupt) is not None
-    return isinstance(raised, (KeyboardInterrupt, _class_of("_pytest.outcomes", "Exit")))
+    return isinstance(raised, (KeyboardInterrupt, loaded_class("_pytest.outcomes", "Exit")))
 
 
 def _failures() -> Any:
     """Return the class of what pytest.fail() and pytest.xfail() raise, which is no Exception."""
-    return _class_of("_pytest.outcomes", "Failed")
-
-
-def _class_of(module: str, name: str) -> Any:
-    """Return a class of a test framework; an empty tuple, for ``isinstance``, if it is not loaded."""
-    return getattr(sys.modules.get(module), name, ())
+    return loaded_class("_pytest.outcomes", "Failed")

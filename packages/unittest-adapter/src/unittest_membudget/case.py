@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import unittest
 from collections.abc import Callable, Iterable
+from types import CoroutineType
 from typing import Any, TypeVar, overload
 
 from membudget import (
@@ -109,8 +111,9 @@ class MemoryTestMixin:
             limit: the largest peak allowed, such as ``"10 MB"``. With the context manager, also
                 ``total=``, ``allocations=``, ``retained=``, ``only=``, ``ignore=`` and ``stable=``,
                 as ``membudget.limit_memory`` has them.
-            callable: what to call, with ``args`` and ``kwargs``; without it, a context manager is
-                returned, and a test that never enters it ends with a MisuseError.
+            callable: what to call, with ``args`` and ``kwargs``; await the result of an ``async
+                def``. Without it, a context manager is returned. A test that never awaits the one
+                or never enters the other ends with a MisuseError.
             current_thread_only: with the context manager: count only what this thread allocates.
             msg: with the context manager: added to the message of a failure, as with the other
                 assertions of unittest.
@@ -134,7 +137,10 @@ class MemoryTestMixin:
         assert isinstance(self, unittest.TestCase)
         if callable is not None:
             block = AssertedLimit(memory_budget(limit, where="assertMemoryLimit"))
-            return block(_function_of(callable))(*args, **kwargs)
+            returned = block(_function_of(callable))(*args, **kwargs)
+            if inspect.iscoroutine(returned):
+                self.addCleanup(_check_awaited, returned)
+            return returned
         return self._asserted_limit(limit, **kwargs)
 
     def _asserted_limit(
@@ -178,6 +184,15 @@ def _function_of(callable: Callable[..., Any]) -> Callable[..., Any]:  # noqa: A
         return callable(*args, **kwargs)
 
     return make
+
+
+def _check_awaited(coroutine: CoroutineType[Any, Any, Any]) -> None:
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        coroutine.close()
+        raise MisuseError(
+            "assertMemoryLimit() measured nothing: its callable is an async def, so await it, in "
+            "an IsolatedAsyncioTestCase"
+        )
 
 
 def _check_entered(block: AssertedLimit) -> None:
