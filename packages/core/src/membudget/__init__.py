@@ -61,6 +61,7 @@ from .model import (
 )
 from .noted_verdicts import delivering_verdicts
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
+from .origins import origin_at, origin_of, shown_path
 from .phased import PhasedBlock
 from .phases import Phase
 from .plugins import marks_of, plugin_manager
@@ -130,6 +131,8 @@ __all__ = [
     "measuring_is_on",
     "memory_budget",
     "object_budget",
+    "origin_at",
+    "origin_of",
     "parse_size",
     "platform_is_supported",
     "plugin_manager",
@@ -137,5 +140,6 @@ __all__ = [
     "report_json",
     "report_text",
     "resolve",
+    "shown_path",
     "warm_up_block",
 ]

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias, cast
 from .blocks import Block
 from .errors import InvalidLimitError, UnsupportedLimitError
 from .model import Budget, Figure, LeakLimit, Limit, ObjectLimit, Scope, Stack
+from .origins import origin_of
 from .patterns import check_patterns
 from .phases import parse_phases
 from .recording.platform import runs_here
@@ -129,6 +130,7 @@ class limit_memory(Block):  # noqa: N801
                 ignore=ignore,
                 include=include,
                 stable=stable,
+                origin=origin_of(sys._getframe(1)),
             )
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
@@ -171,7 +173,10 @@ class limit_leaks(Block):  # noqa: N801
     ) -> None:
         try:
             budget = leak_budget(
-                location_limit, filter_fn=filter_fn, current_thread_only=current_thread_only
+                location_limit,
+                filter_fn=filter_fn,
+                current_thread_only=current_thread_only,
+                origin=origin_of(sys._getframe(1)),
             )
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
@@ -204,20 +209,24 @@ class limit_leaked_objects(Block):  # noqa: N801
 
     def __init__(self, *, filter_fn: Callable[[object], object] | None = None) -> None:
         try:
-            budget = object_budget(filter_fn=filter_fn)
+            budget = object_budget(filter_fn=filter_fn, origin=origin_of(sys._getframe(1)))
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
 
 
 def object_budget(
-    *, filter_fn: Callable[[object], object] | None = None, where: str = "limit_leaked_objects"
+    *,
+    filter_fn: Callable[[object], object] | None = None,
+    where: str = "limit_leaked_objects",
+    origin: str = "",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_leaked_objects`` stand for.
 
     Args:
         filter_fn: see :class:`limit_leaked_objects`.
-        where: where the limit was written; it begins the message of the error.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
 
     Raises:
         InvalidLimitError: for a filter that cannot be called, or where objects cannot be tracked.
@@ -234,7 +243,7 @@ def object_budget(
     problem = scanner_problem() if runs_here() else None
     if problem is not None:
         raise UnsupportedLimitError(f"{where}: objects are read in C, and {problem}")
-    return Budget(objects=ObjectLimit(filter_fn))
+    return Budget(objects=ObjectLimit(filter_fn, origin))
 
 
 def leak_budget(
@@ -243,19 +252,21 @@ def leak_budget(
     filter_fn: Callable[[Stack], object] | None = None,
     current_thread_only: bool = False,
     where: str = "limit_leaks",
+    origin: str = "",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_leaks`` stand for.
 
     Args:
         location_limit, filter_fn, current_thread_only: see :class:`limit_leaks`.
-        where: where the limit was written; it begins the message of the error.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
 
     Raises:
         InvalidLimitError: for a limit that is no size, or a filter that cannot be called.
     """
     if filter_fn is not None and not callable(filter_fn):
         raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
-    leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn)
+    leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn, origin)
     return Budget((), _scope(where, current_thread_only=current_thread_only), leaks)
 
 
@@ -284,13 +295,15 @@ def memory_budget(
     include: str | None = None,
     stable: bool | None = None,
     where: str = "limit_memory",
+    origin: str = "",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_memory`` stand for.
 
     Args:
         limit, total, allocations, retained, current_thread_only, only, ignore, include, stable:
             see :class:`limit_memory`.
-        where: where the limit was written; it begins the message of the error.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
 
     Raises:
         InvalidLimitError: for a limit that is no size or no count, for no limit at all, or for a
@@ -303,13 +316,14 @@ def memory_budget(
         (", retained", "retained_bytes", retained),
     ):
         if size is not None:
-            limits.append(Limit(cast(Figure, figure), parse_size(size, where=f"{where}{name}")))
+            maximum = parse_size(size, where=f"{where}{name}")
+            limits.append(Limit(cast(Figure, figure), maximum, origin))
     if allocations is not None:
         if not isinstance(allocations, int) or isinstance(allocations, bool) or allocations < 0:
             raise InvalidLimitError(
                 f"{where}, allocations: {allocations!r} is not a count: write an int, 0 or more"
             )
-        limits.append(Limit("n_allocations", allocations))
+        limits.append(Limit("n_allocations", allocations, origin))
     if not limits:
         raise InvalidLimitError(
             f"{where}: say what is limited: a size for the peak, or total=, allocations= or "

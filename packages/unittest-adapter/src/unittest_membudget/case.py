@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import unittest
 from collections.abc import Callable, Iterable
 from types import CoroutineType
@@ -15,6 +16,7 @@ from membudget import (
     MisuseError,
     Verdict,
     memory_budget,
+    origin_of,
     report_failure,
 )
 
@@ -135,19 +137,21 @@ class MemoryTestMixin:
             100000
         """
         assert isinstance(self, unittest.TestCase)
+        origin = origin_of(sys._getframe(1))
         if callable is not None:
-            block = AssertedLimit(memory_budget(limit, where="assertMemoryLimit"))
+            budget = memory_budget(limit, where="assertMemoryLimit", origin=origin)
+            block = AssertedLimit(budget)
             returned = block(_function_of(callable))(*args, **kwargs)
             if inspect.iscoroutine(returned):
                 self.addCleanup(_check_awaited, returned)
             return returned
-        return self._asserted_limit(limit, **kwargs)
+        return self._asserted_limit(limit, origin, **kwargs)
 
     def _asserted_limit(
-        self, limit: str | int | None, *, msg: object = None, **limits: Any
+        self, limit: str | int | None, origin: str, *, msg: object = None, **limits: Any
     ) -> AssertedLimit:
         assert isinstance(self, unittest.TestCase)
-        budget = memory_budget(limit, **limits, where="assertMemoryLimit")
+        budget = memory_budget(limit, **limits, where="assertMemoryLimit", origin=origin)
         block = AssertedLimit(budget, message=functools.partial(_message, self, msg))
         self.addCleanup(_check_entered, block)
         return block

@@ -131,6 +131,7 @@ def _details(
     figures = [excess.limit.figure for excess in verdict.excesses]
     for excess in verdict.excesses:
         yield _exactly(excess)
+    yield from _origin(verdict)
     if n_allocations == 0:
         return
     if verdict.leaks:
@@ -146,6 +147,19 @@ def _details(
     if "retained_bytes" in figures:
         yield "Still alive at the end: "
         yield from _listed(measurement.retained, n_frames, n_allocations)
+
+
+def _origin(verdict: Verdict) -> Iterator[str]:
+    """Yield a line that says where the limits are written that were exceeded, if that is known."""
+    budget = verdict.budget
+    origins = [excess.limit.origin for excess in verdict.excesses]
+    if verdict.leaks and budget.leaks is not None:
+        origins.append(budget.leaks.origin)
+    if verdict.leaked_objects and budget.objects is not None:
+        origins.append(budget.objects.origin)
+    known = dict.fromkeys(filter(None, origins))
+    if known:
+        yield f"The limit is written in {' and in '.join(known)}"
 
 
 def _exactly(excess: Excess) -> str:
