@@ -23,7 +23,7 @@ LAYERS = [
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
     {"recording", "testing", "garbage", "calls", "noted_verdicts", "lazy_work"},
-    {"blocks", "config_file", "decorations"},
+    {"blocks", "config_file", "decorations", "unused_limits"},
     {"limits", "phased", "runs", "kept_captures"},
     {"doctor"},
     {"__main__"},

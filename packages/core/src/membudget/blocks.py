@@ -221,6 +221,8 @@ class Block(MarkedBlock):
         block = self._open
         if block is None:
             return
+        if sys.is_finalizing():  # of a generator, say; its limit was warned of at exit
+            return
         try:
             self._garbage.end()
             self._open = None

@@ -9,10 +9,10 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Iterable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Final, TypeAlias, cast
 
-from .blocks import Block
+from .blocks import Block, F
 from .errors import InvalidLimitError, UnsupportedLimitError
 from .model import Budget, Figure, LeakLimit, Limit, ObjectLimit, Scope, Stack
 from .origins import origin_of
@@ -21,6 +21,7 @@ from .phases import parse_phases
 from .recording.platform import runs_here
 from .recording.scanner import scanner_problem
 from .sizes import parse_size
+from .unused_limits import saw_enter, saw_use, watch
 
 Patterns: TypeAlias = str | Iterable[str] | None
 OLDEST_PYTHON_WITH_OBJECTS: Final = (3, 13, 3)
@@ -63,7 +64,36 @@ class measure_memory(Block):  # noqa: N801 - reads like the function that it is 
         super().__init__(Budget((), scope))
 
 
-class limit_memory(Block):  # noqa: N801
+class _WrittenLimit(Block):
+    """What the limits have in common that users write: somebody notices when one is never used."""
+
+    _adapters_may_take_over = True
+
+    def _enter(self) -> None:
+        try:
+            super()._enter()
+        except BaseException:
+            saw_use(self)
+            raise
+        saw_enter(self)
+
+    def _leave(
+        self,
+        exc_type: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        __tracebackhide__ = True
+        saw_use(self)
+        super()._leave(exc_type, raised, traceback)
+
+    def __call__(self, func: F) -> F:
+        """Decorate a function, see :class:`Block`."""
+        saw_use(self)
+        return super().__call__(func)
+
+
+class limit_memory(_WrittenLimit):  # noqa: N801
     """Limit the memory of a block, as a context manager or as a decorator.
 
     The block may use exactly the limit. What was allocated before the block does not count, in
@@ -104,8 +134,6 @@ class limit_memory(Block):  # noqa: N801
         100000
     """
 
-    _adapters_may_take_over = True
-
     def __init__(
         self,
         limit: str | int | None = None,
@@ -135,9 +163,10 @@ class limit_memory(Block):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+        watch(self, sys._getframe(1))
 
 
-class limit_leaks(Block):  # noqa: N801
+class limit_leaks(_WrittenLimit):  # noqa: N801
     """Limit what single call stacks leave behind, as a context manager or as a decorator.
 
     Python's own objects are traced for it, and garbage is collected when the block ends. What is
@@ -161,7 +190,6 @@ class limit_leaks(Block):  # noqa: N801
         ...     kept.append(bytearray(1000))
     """
 
-    _adapters_may_take_over = True
     _written_as = "limit_leaks"
 
     def __init__(
@@ -181,9 +209,10 @@ class limit_leaks(Block):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+        watch(self, sys._getframe(1))
 
 
-class limit_leaked_objects(Block):  # noqa: N801
+class limit_leaked_objects(_WrittenLimit):  # noqa: N801
     """Limit what objects a block leaves behind to none, as a context manager or as a decorator.
 
     Garbage is collected when the block ends. What is alive then of the objects that were made in
@@ -204,7 +233,6 @@ class limit_leaked_objects(Block):  # noqa: N801
         MisuseError: when the block ends, and another one is open around it.
     """
 
-    _adapters_may_take_over = True
     _written_as = "limit_leaked_objects"
 
     def __init__(self, *, filter_fn: Callable[[object], object] | None = None) -> None:
@@ -213,6 +241,7 @@ class limit_leaked_objects(Block):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+        watch(self, sys._getframe(1))
 
 
 def object_budget(

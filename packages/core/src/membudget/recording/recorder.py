@@ -24,6 +24,7 @@ import contextlib
 import gc
 import itertools
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -199,6 +200,8 @@ class Recorder:
 
     def abandon(self, serial: int) -> None:
         """Close a block without reading it, if it is open; its thread is at work no more."""
+        if sys.is_finalizing():
+            return  # the modules that this needs are gone; the system takes the file back
         with self._lock:
             self._close(serial)
         if self._open:
