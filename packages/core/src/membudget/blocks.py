@@ -34,7 +34,8 @@ from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
-from .report.failure import exceeded_message
+from .report.failure import exceeded_message, limits_of
+from .sizes import format_size
 
 if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
@@ -146,6 +147,21 @@ class Block(MarkedBlock):
         else:
             reason = "the block was not entered, or could not be read"
         raise NotMeasuredError(f"there are no figures: {reason}. See .measurement, which is None")
+
+    def __repr__(self) -> str:
+        """Show the limits, and the figures when the block has ended."""
+        limits = ", ".join(limits_of(self.budget)) or "no limit"
+        return f"<{type(self).__name__} {limits}: {self._state()}>"
+
+    def _state(self) -> str:
+        measured = self._measurement
+        if measured is None:
+            return "not ended" if self._open is not None else "not measured"
+        return (
+            f"peak {format_size(measured.peak_bytes)}, total {format_size(measured.total_bytes)}, "
+            f"{measured.n_allocations:,} allocations, "
+            f"retained {format_size(measured.retained_bytes)}"
+        )
 
     # __enter__ and __exit__ are MarkedBlock's: they make the marks, and call these two.
     def _enter(self) -> None:

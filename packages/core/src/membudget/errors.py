@@ -40,8 +40,11 @@ class MisuseError(MembudgetError, RuntimeError):
     """A block was used in a way that cannot be measured, such as entered while it is still open."""
 
 
-class NotMeasuredError(MembudgetError, RuntimeError):
-    """A figure was asked for that nobody measured: the block has not ended, or measuring is off."""
+class NotMeasuredError(MembudgetError, RuntimeError, AttributeError):
+    """A figure was asked for that was not measured: the block has not ended, or measuring is off.
+
+    An ``AttributeError``, so that ``hasattr(memory, "peak_bytes")`` is False then.
+    """
 
 
 class RecordingError(MembudgetError, RuntimeError):

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..model import Allocation, Excess, Figure, Frame, LeakedObjects, Measurement, Verdict
+from ..model import Allocation, Budget, Excess, Figure, Frame, LeakedObjects, Measurement, Verdict
 from ..sizes import format_size
 
 N_ALLOCATIONS: Final = 10
@@ -118,6 +118,24 @@ def _shown(figure: Figure, value: int) -> str:
 def amount(figure: Figure, value: int) -> str:
     """Return the value of a figure, as a size or a plain number."""
     return f"{value:,}" if figure == "n_allocations" else format_size(value)
+
+
+def limits_of(budget: Budget) -> Iterator[str]:
+    """Yield the limits of a budget, in a few words each.
+
+    Example:
+        >>> from membudget import Limit
+        >>> list(limits_of(Budget((Limit("peak_bytes", 1024), Limit("n_allocations", 5000)))))
+        ['peak 1.0KiB', '5,000 allocations']
+    """
+    for limit in budget.limits:
+        words = limit.figure.removesuffix("_bytes")
+        value = amount(limit.figure, limit.maximum)
+        yield f"{value} allocations" if words == "n_allocations" else f"{words} {value}"
+    if budget.leaks is not None:
+        yield f"leaks {format_size(budget.leaks.maximum)}"
+    if budget.objects is not None:
+        yield "no leaked objects"
 
 
 def _exact(figure: Figure, value: int) -> str:
