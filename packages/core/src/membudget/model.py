@@ -34,11 +34,16 @@ class Allocation:
         n_allocations: in how many allocations.
         stack: the Python stack trace, innermost frame first, beginning at the block. Empty where
             no Python code was running.
+        other_threads_bytes: how much of it other threads allocated than the one of the block.
+        other_tasks_bytes: how much of it something else allocated that ran in the event loop of the
+            block, as far as stacks show that.
     """
 
     size_bytes: int
     n_allocations: int
     stack: tuple[Frame, ...]
+    other_threads_bytes: int = 0
+    other_tasks_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

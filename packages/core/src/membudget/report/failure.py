@@ -150,6 +150,7 @@ def _details(
     for excess in verdict.excesses:
         yield _exactly(excess)
     yield from _origin(verdict)
+    yield from _others(measurement, verdict)
     if n_allocations == 0:
         return
     if verdict.leaks:
@@ -178,6 +179,27 @@ def _origin(verdict: Verdict) -> Iterator[str]:
     known = dict.fromkeys(filter(None, origins))
     if known:
         yield f"The limit is written in {' and in '.join(known)}"
+
+
+def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
+    """Yield who else allocated what was alive, if that is more than a hundredth of it."""
+    figures = [excess.limit.figure for excess in verdict.excesses]
+    alive = verdict.leaks or measurement.retained
+    if figures not in ([], ["retained_bytes"]):
+        alive = measurement.allocations
+    least = sum(one.size_bytes for one in alive) / 100
+    in_threads = sum(one.other_threads_bytes for one in alive)
+    in_tasks = sum(one.other_tasks_bytes for one in alive)
+    if in_threads > least:
+        yield (
+            f"Other threads allocated {format_size(in_threads)} of it: current_thread_only=True "
+            f"counts the thread of the block alone"
+        )
+    if in_tasks > least:
+        yield (
+            f"Other tasks or callbacks of the event loop allocated {format_size(in_tasks)} of it: "
+            f"they count as well, so run the block while no other task does"
+        )
 
 
 def _exactly(excess: Excess) -> str:

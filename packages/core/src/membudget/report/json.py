@@ -97,11 +97,7 @@ def measurement_from_json(data: dict[str, Any]) -> Measurement:
 
 def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, ...]:
     return tuple(
-        Allocation(
-            allocation["size_bytes"],
-            allocation["n_allocations"],
-            stack_from_json(allocation["stack"]),
-        )
+        Allocation(**{**allocation, "stack": stack_from_json(allocation["stack"])})
         for allocation in data
     )
 
