@@ -36,6 +36,7 @@ from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
 from .report.failure import exceeded_message, limits_of
 from .sizes import format_size
+from .unused_limits import Watched
 
 if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
@@ -109,6 +110,7 @@ class Block(MarkedBlock):
         self._garbage = SettledGarbage()
         self._n_paused = 0
         self._measurement: Measurement | None = None
+        self._watched: Watched | None = None  # of a limit that has not held for anything yet
 
     @property
     def measurement(self) -> Measurement | None:
@@ -203,7 +205,16 @@ class Block(MarkedBlock):
             block, self._open = self._open, None
             if block is not None:
                 block.leave()
+            self._counts_as_used()
             raise
+        if self._watched is not None:
+            self._watched.was_entered = True
+
+    def _counts_as_used(self) -> None:
+        """Let no warning say that this limit was never used."""
+        if self._watched is not None:
+            self._watched.forget()
+            self._watched = None
 
     def _traced(self) -> TraceSettings | None:
         """Say what the recording has to trace, for the user and for the budget."""
@@ -239,6 +250,8 @@ class Block(MarkedBlock):
             return
         if sys.is_finalizing():  # of a generator, say; its limit was warned of at exit
             return
+        if self._watched is not None:
+            self._counts_as_used()
         try:
             self._garbage.end()
             self._open = None
@@ -378,6 +391,7 @@ class Block(MarkedBlock):
 
     def _refuse_phases(self) -> None:
         if not self._is_an_adapters and self.budget.scope.phases != ("call",):
+            self._counts_as_used()
             raise MisuseError(
                 f"include={','.join(self.budget.scope.include)!r} is for tests, and nothing here "
                 f"knows of their phases. With pytest: --memray, and the marker limit_memory. With "

@@ -29,7 +29,7 @@ def run_in(
             called, whose last result is returned. None for a plain call.
         func: a ``def``, an ``async def``, or an object that can be called like one.
         check: called when a context has ended: with whether its call was awaited, and with the
-            result.
+            result, if that is not None.
     """
     if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004 - an object whose call is async
@@ -46,7 +46,8 @@ def run_in(
                 result = None  # what an earlier call returned is let go of before the next one
                 with context:
                     result = await func(*args, **kwargs)
-                check(True, result)
+                if result is not None:
+                    check(True, result)
             return result
 
         return run_async
@@ -62,7 +63,8 @@ def run_in(
             result = None
             with context:
                 result = func(*args, **kwargs)
-            check(False, result)
+            if result is not None:
+                check(False, result)
         return result
 
     return run

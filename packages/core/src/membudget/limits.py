@@ -9,7 +9,7 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Iterable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Final, TypeAlias, cast
 
 from .blocks import Block, F
@@ -21,7 +21,7 @@ from .phases import parse_phases
 from .recording.platform import runs_here
 from .recording.scanner import scanner_problem
 from .sizes import parse_size
-from .unused_limits import saw_enter, saw_use, watch
+from .unused_limits import watch
 
 Patterns: TypeAlias = str | Iterable[str] | None
 OLDEST_PYTHON_WITH_OBJECTS: Final = (3, 13, 3)
@@ -69,27 +69,9 @@ class _WrittenLimit(Block):
 
     _adapters_may_take_over = True
 
-    def _enter(self) -> None:
-        try:
-            super()._enter()
-        except BaseException:
-            saw_use(self)
-            raise
-        saw_enter(self)
-
-    def _leave(
-        self,
-        exc_type: type[BaseException] | None,
-        raised: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        __tracebackhide__ = True
-        saw_use(self)
-        super()._leave(exc_type, raised, traceback)
-
     def __call__(self, func: F) -> F:
         """Decorate a function, see :class:`Block`."""
-        saw_use(self)
+        self._counts_as_used()
         return super().__call__(func)
 
 
@@ -163,7 +145,7 @@ class limit_memory(_WrittenLimit):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
-        watch(self, sys._getframe(1))
+        self._watched = watch(self, sys._getframe(1))
 
 
 class limit_leaks(_WrittenLimit):  # noqa: N801
@@ -209,7 +191,7 @@ class limit_leaks(_WrittenLimit):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
-        watch(self, sys._getframe(1))
+        self._watched = watch(self, sys._getframe(1))
 
 
 class limit_leaked_objects(_WrittenLimit):  # noqa: N801
@@ -241,7 +223,7 @@ class limit_leaked_objects(_WrittenLimit):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
-        watch(self, sys._getframe(1))
+        self._watched = watch(self, sys._getframe(1))
 
 
 def object_budget(

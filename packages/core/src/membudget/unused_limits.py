@@ -28,8 +28,12 @@ _NEVER_LEFT: Final = (
 )
 
 
-class _Watched(weakref.ref[Any]):
-    """A limit that has not held for anything yet, and where it is written."""
+class Watched(weakref.ref[Any]):
+    """A limit that has not held for anything yet, and where it is written.
+
+    Attributes:
+        was_entered: whether its block has begun; the limit has held when that has ended.
+    """
 
     __slots__ = ("key", "name", "place", "was_entered")
     key: int
@@ -37,46 +41,39 @@ class _Watched(weakref.ref[Any]):
     place: tuple[str, int]
     was_entered: bool
 
+    def forget(self) -> None:
+        """Watch the limit no longer: its block has ended, or it decorates something."""
+        _watched.pop(self.key, None)
+
 
 # By the identity of the limit. Not a __del__: Python would run it for every limit, and lose a
 # KeyboardInterrupt that happens to arrive in it.
-_watched: Final[dict[int, _Watched]] = {}
+_watched: Final[dict[int, Watched]] = {}
 _warned: Final[dict[Any, Any]] = {}  # what Python keeps to warn once for each line
 
 
-def watch(limit: object, frame: FrameType) -> None:
+def watch(limit: object, frame: FrameType) -> Watched:
     """Warn if a limit is lost before it was used.
 
     Args:
         limit: the object.
         frame: where it is written.
     """
-    watched = _Watched(limit, _lost)
+    watched = Watched(limit, _lost)
     watched.key = id(limit)
     watched.name = type(limit).__name__
     watched.place = frame.f_code.co_filename, frame.f_lineno
     watched.was_entered = False
     _watched[watched.key] = watched
+    return watched
 
 
-def saw_enter(limit: object) -> None:
-    """Take note that the block of a limit has begun: it counts as used when it ends."""
-    watched = _watched.get(id(limit))
-    if watched is not None:
-        watched.was_entered = True
-
-
-def saw_use(limit: object) -> None:
-    """Watch a limit no longer: its block has ended, or it decorates something."""
-    _watched.pop(id(limit), None)
-
-
-def _lost(watched: _Watched) -> None:
+def _lost(watched: Watched) -> None:
     if _watched.pop(watched.key, None) is not None and not sys.is_finalizing():
         _warn(watched)
 
 
-def _warn(watched: _Watched) -> None:
+def _warn(watched: Watched) -> None:
     if not (enforcement_is_on() and runs_here()):
         return
     text = _NEVER_LEFT if watched.was_entered else _NEVER_USED.format(name=watched.name)
@@ -90,7 +87,7 @@ def _warn_of_open_blocks() -> None:
     """Warn of blocks that are open when the program ends; limits that were only made are fine."""
     for watched in list(_watched.values()):
         if watched.was_entered:
-            saw_use(watched())
+            watched.forget()
             _warn(watched)
 
 
