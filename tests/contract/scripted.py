@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import warnings
 from typing import Any
 
 import membudget
 import workloads
-from membudget import Block, MemoryLimitExceeded, report_json
+from membudget import Block, MemoryLimitExceeded, NotRaisedWarning, report_json
 
 
 def main() -> None:
+    # Where the body of a block raises as well, its user hears of the budget from a note.
+    warnings.simplefilter("ignore", NotRaisedWarning)
     run = {"with": run_with, "decorator": run_decorated}[sys.argv[1]]
     outcomes = {one["name"]: outcome_of(run, one) for one in json.load(sys.stdin)}
     print(json.dumps(outcomes))
