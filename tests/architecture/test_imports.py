@@ -18,8 +18,8 @@ ADAPTERS = {
 
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
-    {"errors", "loaded_classes"},
-    {"sizes", "phases", "origins"},
+    {"errors", "loaded_classes", "system"},
+    {"sizes", "phases", "origins", "whole_files"},
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
     {"recording", "testing", "garbage", "calls", "noted_verdicts", "lazy_work"},

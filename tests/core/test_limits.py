@@ -388,15 +388,14 @@ def test_without_memray_one_warning_says_that_nothing_is_enforced() -> None:
 
     sys.modules["memray"] = None  # type: ignore[assignment]
     from membudget import NotEnforcedWarning, limit_memory
+    from membudget.recording import platform
 
-    linux = sys.platform
+    platform._PLATFORM = "win32"  # type: ignore[misc]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        sys.platform = "win32"
         for _ in range(3):
             with limit_memory("1 KB"):
                 bytearray(100_000)
-        sys.platform = linux
     assert [warning.category for warning in caught] == [NotEnforcedWarning]
     assert caught[0].filename == __file__
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from sys import _getframe, is_finalizing
 from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
@@ -31,6 +30,7 @@ from .noted_verdicts import let_win
 from .options import enforcement_is_on
 from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
+from .recording import get_recorder
 from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
@@ -175,8 +175,6 @@ class Block(MarkedBlock):
                 f"that nests or runs at the same time"
             )
         self._refuse_phases()
-        from .recording.recorder import get_recorder
-
         self._measurement = None
         self._n_paused = 0
         scope = self.budget.scope
@@ -231,7 +229,7 @@ class Block(MarkedBlock):
 
     def _n_outer(self) -> int:
         """Count the frames around the block, for its capture."""
-        frame: FrameType | None = sys._getframe(2)  # what has the with statement
+        frame: FrameType | None = _getframe(2)  # what has the with statement
         n_frames = 0
         while frame is not None:
             n_frames += 1
@@ -248,7 +246,9 @@ class Block(MarkedBlock):
         block = self._open
         if block is None:
             return
-        if sys.is_finalizing():  # of a generator, say; its limit was warned of at exit
+        if is_finalizing():
+            # Of a generator that was never finished, say: nothing can be read any more, and the
+            # limit was warned of at exit.
             return
         if self._watched is not None:
             self._counts_as_used()
@@ -263,7 +263,7 @@ class Block(MarkedBlock):
 
     def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
-        if block.pid != os.getpid():
+        if block.is_parents:
             # A forked child leaves a block of its parent, which measures and judges it.
             return
         try:
@@ -310,12 +310,12 @@ class Block(MarkedBlock):
 
     def suspend(self) -> None:
         """Let the block count nothing until :meth:`go_on`, if it is open: see :meth:`paused`."""
-        if self._open is not None and self._open.pid == os.getpid():
+        if self._open is not None and not self._open.is_parents:
             self._open.suspend()
 
     def go_on(self) -> None:
         """End what :meth:`suspend` began."""
-        if self._open is not None and self._open.pid == os.getpid():
+        if self._open is not None and not self._open.is_parents:
             self._open.go_on()
 
     def __call__(self, func: F) -> F:

@@ -12,6 +12,7 @@ from importlib import metadata
 from .errors import MembudgetError, UnsupportedLimitError
 from .limits import measure_memory, object_budget
 from .options import ENFORCEMENT_VARIABLE, enforcement_is_on
+from .recording import get_recorder
 from .recording.marks import MARKS_ARE_MADE_IN_C
 from .recording.platform import platform_is_supported
 from .recording.scanner import scanner_problem
@@ -83,8 +84,6 @@ def _engine() -> Iterator[tuple[str, str]]:
 
 def _scanner_knows_captures() -> bool:
     with measure_memory():
-        from .recording.recorder import get_recorder
-
         return get_recorder().scans
 
 

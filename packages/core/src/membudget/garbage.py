@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
+from gc import collect, freeze, get_freeze_count, unfreeze
 from typing import Final
 
 _PYTHONS_OWN: Final = 1000 if sys.version_info[:2] == (3, 12) else 0
@@ -26,14 +26,14 @@ class SettledGarbage:
 
     def begin(self) -> None:
         """Collect garbage, and set aside what is left."""
-        gc.collect()
+        collect()
         # Whoever has set objects aside already wants them to stay there.
-        if gc.get_freeze_count() <= _PYTHONS_OWN:
+        if get_freeze_count() <= _PYTHONS_OWN:
             self._froze = True
-            gc.freeze()
+            freeze()
 
     def end(self) -> None:
         """Put back what was set aside. Can be done again."""
         if self._froze:
             self._froze = False
-            gc.unfreeze()
+            unfreeze()

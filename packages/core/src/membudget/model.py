@@ -80,6 +80,8 @@ class Measurement:
             limit on ``retained_bytes``, and for one whose budget limits leaks.
         leaked_objects: the objects that the block made and that are alive, most first; of a block
             whose budget limits them, and those that its filter lets through.
+        stacks_problem: why ``allocations`` and ``retained`` are not there although they should be;
+            empty where nothing is missing.
     """
 
     peak_bytes: int
@@ -90,6 +92,7 @@ class Measurement:
     allocations: tuple[Allocation, ...] = ()
     retained: tuple[Allocation, ...] = ()
     leaked_objects: tuple[LeakedObjects, ...] = ()
+    stacks_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any, Final
+from warnings import warn
 
 from .errors import MembudgetError, NotRaisedWarning
 from .loaded_classes import loaded_class
@@ -101,7 +101,7 @@ def let_win(raised: BaseException, error: MembudgetError, *, says_it: bool = Tru
         return
     message = f"{_first_line(error)}; the body raised {what}, and a note on that has the details"
     try:
-        warnings.warn(message, NotRaisedWarning, stacklevel=levels_to_the_user())
+        warn(message, NotRaisedWarning, stacklevel=levels_to_the_user())
     except NotRaisedWarning:
         raise error from raised
 

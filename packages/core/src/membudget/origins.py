@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
+from sys import _getframe
 from types import FrameType, TracebackType
 from typing import Final
 
@@ -60,7 +60,7 @@ def origin_of_error(traceback: TracebackType | None) -> str:
 
 def levels_to_the_user() -> int:
     """Count the frames of membudget, for a warning that is to point at the user's line."""
-    frame, n_levels = sys._getframe(1), 1
+    frame, n_levels = _getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame, n_levels = frame.f_back, n_levels + 1
     return n_levels

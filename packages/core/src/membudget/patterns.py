@@ -23,6 +23,7 @@ from typing import Final
 
 from .errors import FilterError, InvalidLimitError
 from .model import Frame, Scope, Stack
+from .system import real_functions
 
 KeepAllocation = Callable[[Stack], bool]
 
@@ -68,6 +69,7 @@ class StackFilter:
         self._ignore = [_Pattern(text) for text in scope.ignore]
         self._keep = keep
 
+    @real_functions()
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
         """Say of each stack whether it counts.
 
@@ -104,6 +106,7 @@ class StackFilter:
                 f"a stack that ends in {stack[0] if stack else 'no Python code'}"
             ) from error
 
+    @real_functions()
     def check_all_match(self) -> None:
         """Refuse patterns that nothing can match, now that the block has ended.
 

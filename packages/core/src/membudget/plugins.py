@@ -8,6 +8,7 @@ import pluggy
 
 from . import hookspecs
 from .model import Marks, Stack
+from .system import real_functions
 
 
 @functools.cache
@@ -24,7 +25,8 @@ def plugin_manager() -> pluggy.PluginManager:
     """
     manager = pluggy.PluginManager("membudget")
     manager.add_hookspecs(hookspecs)
-    manager.load_setuptools_entrypoints("membudget")
+    with real_functions(for_imports=True):
+        manager.load_setuptools_entrypoints("membudget")
     return manager
 
 

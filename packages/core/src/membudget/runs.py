@@ -13,6 +13,7 @@ from .blocks import measuring_is_on
 from .kept_captures import KeptCaptures
 from .model import Allocation, Measurement, Result, Verdict
 from .phases import Phase
+from .recording import get_recorder
 from .recording.query import LateAllocations
 
 
@@ -49,8 +50,6 @@ class Run:
     def begin(self) -> None:
         """Begin the run: the recording goes on between blocks from here on."""
         if measuring_is_on():
-            from .recording.recorder import get_recorder
-
             get_recorder().begin_run()
             self._recording = True
 
@@ -86,11 +85,22 @@ class Run:
         self._results[result.name] = result
         self._late.pop(result.name, None)
 
-    def add_allocations(self, name: str, allocations: tuple[Allocation, ...]) -> None:
-        """Complete a result with its allocations at the peak, if it is there."""
+    def add_allocations(
+        self, name: str, allocations: tuple[Allocation, ...], problem: str = ""
+    ) -> None:
+        """Complete a result with its allocations at the peak, if it is there.
+
+        Args:
+            name: its name.
+            allocations: what was alive at the peak.
+            problem: why that could not be read.
+        """
         result = self._results.get(name)
         if result is not None:
-            measurement = replace(result.measurement, allocations=allocations)
+            problem = problem or result.measurement.stacks_problem
+            measurement = replace(
+                result.measurement, allocations=allocations, stacks_problem=problem
+            )
             self._results[name] = replace(result, measurement=measurement)
 
     @contextlib.contextmanager
@@ -102,16 +112,12 @@ class Run:
         if not self._recording:
             yield
             return
-        from .recording.recorder import get_recorder
-
         with get_recorder().at_work():
             yield
 
     def stop_recording(self) -> None:
         """Stop the recording until the next block, for what cannot run beside memray's tracker."""
         if self._recording:
-            from .recording.recorder import get_recorder
-
             get_recorder().settle()
 
     def __contains__(self, name: str) -> bool:
@@ -129,14 +135,12 @@ class Run:
         Those with the largest peaks have their allocations.
         """
         if self._recording:
-            from .recording.recorder import get_recorder
-
             self._recording = False
             recorder = get_recorder()
             self._late = {name: self._late[name] for name in self._largest(self._late)}
             recorder.end_run()
             for name, late in self._late.items():
-                self.add_allocations(name, recorder.read_late(late))
+                self.add_allocations(name, recorder.read_late(late), late.problem)
         return self.results
 
     def _largest(self, names: dict[str, LateAllocations]) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
-import warnings
 import weakref
+from sys import is_finalizing
 from types import FrameType
 from typing import Any, Final
+from warnings import warn_explicit
 
 from .errors import NotEnforcedWarning
 from .options import enforcement_is_on
@@ -69,7 +69,7 @@ def watch(limit: object, frame: FrameType) -> Watched:
 
 
 def _lost(watched: Watched) -> None:
-    if _watched.pop(watched.key, None) is not None and not sys.is_finalizing():
+    if _watched.pop(watched.key, None) is not None and not is_finalizing():
         _warn(watched)
 
 
@@ -78,7 +78,7 @@ def _warn(watched: Watched) -> None:
         return
     text = _NEVER_LEFT if watched.was_entered else _NEVER_USED.format(name=watched.name)
     filename, lineno = watched.place
-    warnings.warn_explicit(
+    warn_explicit(
         text, NotEnforcedWarning, filename, lineno, registry=_warned.setdefault(filename, {})
     )
 

@@ -28,5 +28,34 @@ This is the only package of membudget that imports memray, and it does so when t
 opens.
 """
 
-# Early, before a test puts something else in the place of the functions that it needs.
-from . import files as files
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from ..system import real_functions
+
+# Now, before a test replaces what they import by name; these modules do without memray.
+from . import reader_process as reader_process
+from . import segment as segment
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+def get_recorder() -> Recorder:
+    """Return the recorder of this process.
+
+    Raises:
+        RecordingError: memray cannot be imported.
+    """
+    recorder: Recorder = _recorder_module().get_recorder()
+    return recorder
+
+
+@functools.cache
+def _recorder_module() -> ModuleType:
+    with real_functions(for_imports=True):
+        from . import recorder
+    return recorder

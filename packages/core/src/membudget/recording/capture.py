@@ -7,16 +7,21 @@ the process ends.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-import sys
-import threading
 from collections.abc import Iterator
+from sys import getprofile, setprofile
+from threading import get_ident
+from threading import getprofile as get_thread_profile
+from threading import setprofile as set_thread_profile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
-from .files import path_of, temporary_file, truncate, written_length
+from ..system import keep_module, real_functions
+from .files import temporary_file
+from .memrays_file import MemraysFile
 from .tracemalloc_guard import TracemallocGuard
 
 if TYPE_CHECKING:
@@ -35,35 +40,45 @@ def _take_profile_function() -> ProfileFunction | None:
     A C profiler, such as cProfile before Python 3.12, is switched off as well: there Python only
     knows the profiler's object, which memray would put back as if it were a function.
     """
-    profile: ProfileFunction | None = sys.getprofile()
+    profile: ProfileFunction | None = getprofile()
     if profile is not None and not callable(profile):
-        sys.setprofile(None)
+        setprofile(None)
     return profile
 
 
 def _set_profile_function(profile: ProfileFunction | None) -> None:
     """Set the profile function of this thread; a C profiler is switched on."""
     if profile is None or callable(profile):
-        sys.setprofile(profile)
+        setprofile(profile)
     else:
-        sys.setprofile(None)
+        setprofile(None)
         with contextlib.suppress(AttributeError):
             profile.enable()
 
 
+@functools.cache
 def import_memray() -> ModuleType:
     """Import memray, which takes a while: only when the first block opens.
+
+    Once: a test may have replaced what imports do, or the program may be about to end.
 
     Raises:
         RecordingError: memray cannot be imported.
     """
     try:
-        import memray
+        with real_functions(for_imports=True):
+            import memray
+            import memray.reporters.module_tools
     except ImportError as error:
         raise RecordingError(
             f"memray, which measures for membudget, cannot be imported: {error}. "
             f"Install it with: pip install memray"
         ) from error
+    # Fake file systems replace what the names of modules stand for.
+    keep_module(memray)
+    keep_module(memray._memray, "open", "os", "pathlib", "platform", "sys", "threading")
+    keep_module(memray.reporters)
+    keep_module(memray.reporters.module_tools, "Path", "site", "sys", "sysconfig")
     return memray
 
 
@@ -89,12 +104,28 @@ class Capture:
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
         self._guard: TracemallocGuard | None = None
+        self._memrays_file: MemraysFile | None = None
         self.resting = False
 
     @property
     def fd(self) -> int:
-        """The file, open for reading."""
-        return self._file.fileno()
+        """The file, open for reading.
+
+        Raises:
+            CaptureError: the program has closed it.
+        """
+        try:
+            return self._file.fileno()
+        except OSError as error:
+            raise CaptureError(f"the capture of this block is lost: {error}") from error
+
+    def check(self) -> None:
+        """Make sure that the file is still there.
+
+        Raises:
+            CaptureError: the program has closed it.
+        """
+        self.fd  # noqa: B018
 
     @property
     def recording(self) -> bool:
@@ -103,8 +134,10 @@ class Capture:
 
     def path(self, pid: int | None = None) -> str:
         """Return a path that opens the file in process ``pid``'s view, by default in this one's."""
-        return path_of(self._file, pid)
+        self.check()
+        return self._file.path(pid)
 
+    @real_functions()
     def start(self) -> None:
         """Start recording.
 
@@ -127,9 +160,10 @@ class Capture:
                 trace_python_allocators=self._trace.trace_python_allocators,
                 **objects,
             )
+            self._memrays_file = MemraysFile(self._file)
             if objects:
                 self._guard = TracemallocGuard()
-            self._profile_thread = threading.get_ident()
+            self._profile_thread = get_ident()
             self._program_profile = _take_profile_function()
             self._tracker.__enter__()
         except RuntimeError as error:
@@ -150,15 +184,19 @@ class Capture:
 
     def rest(self) -> None:
         """Give the calling thread its own profile function back, until :meth:`wake`."""
-        if sys.getprofile() is None:  # else the program has set one of its own meanwhile
-            own = self._profile_thread == threading.get_ident()
+        if getprofile() is None:  # else the program has set one of its own meanwhile
+            own = self._profile_thread == get_ident()
             _set_profile_function(self._program_profile if own else None)
-        self._profile_thread = threading.get_ident()
+        self._profile_thread = get_ident()
         self.resting = True
 
     def wake(self) -> bool:
-        """End :meth:`rest`. False, and nothing is done, in a thread other than the resting one."""
-        if self._profile_thread != threading.get_ident():
+        """End :meth:`rest`.
+
+        False, and nothing is done, in a thread other than the resting one, and when the program has
+        closed the file meanwhile.
+        """
+        if self._profile_thread != get_ident() or not self._file.is_ours:
             return False
         self._program_profile = _take_profile_function()
         # Called by hand, as threading calls it for a new thread: sets memray's profile function for
@@ -173,11 +211,12 @@ class Capture:
             self._stop_tracker()
             self._trim()
 
+    @real_functions()
     def _stop_tracker(self) -> None:
         tracker = self._tracker
         if tracker is None:
             return
-        with self._keeping_profile_functions():
+        with self._keeping_profile_functions(), self._keeping_the_programs_file():
             try:
                 tracker.__exit__(None, None, None)
             except BaseException:
@@ -196,6 +235,7 @@ class Capture:
         survivors, self._survivors = self._survivors, ()
         return survivors
 
+    @real_functions()
     def forget_in_child(self) -> None:
         """Take off, in a forked child, what the parent's tracker has put on the interpreter.
 
@@ -204,7 +244,7 @@ class Capture:
         """
         tracker, self._tracker = self._tracker, None
         if tracker is not None:
-            with self._keeping_profile_functions():
+            with self._keeping_profile_functions(), self._keeping_the_programs_file():
                 tracker.__exit__(None, None, None)
         self._file.close()
 
@@ -217,16 +257,20 @@ class Capture:
         """
         memray = import_memray()
         profile = _take_profile_function()
-        thread_profile = threading.getprofile()
+        thread_profile = get_thread_profile()
         try:
             yield
         finally:
-            replaced = self._profile_thread == threading.get_ident() and not self.resting
+            replaced = self._profile_thread == get_ident() and not self.resting
             if profile is None and replaced:
                 profile = self._program_profile
             _set_profile_function(profile)
             if thread_profile is not memray.start_thread_trace:
-                threading.setprofile(thread_profile)
+                set_thread_profile(thread_profile)
+
+    def _keeping_the_programs_file(self) -> contextlib.AbstractContextManager[None]:
+        file = self._memrays_file
+        return contextlib.nullcontext() if file is None else file.closed_by_memray()
 
     def _trim(self) -> None:
         """Cut the zero bytes at the end: memray grows the file in advance.
@@ -234,9 +278,8 @@ class Capture:
         Its reader looks for the end backwards, byte by byte.
         """
         try:
-            truncate(self._file, written_length(self._file))
+            self._file.truncate(self._file.written_length())
         except OSError as error:
-            # Such as a program that closes all files that it does not know.
             raise CaptureError(f"the capture cannot be read: {error}") from error
 
     def close(self) -> None:
@@ -245,5 +288,4 @@ class Capture:
             self._stop_tracker()
         finally:
             self._survivors = ()
-            with contextlib.suppress(OSError):  # somebody closed it already
-                self._file.close()
+            self._file.close()

@@ -1,129 +1,176 @@
-"""Temporary files without a name, where the system can open such a file a second time (Linux).
+"""Files of membudget's own: temporary ones, without a name where the system can do that (Linux).
 
-Nobody else can remove or change one, and it is gone when the process is, however that ends.
-
-The functions of the system are taken when this module is imported, and kept where nobody replaces
-them: tests mock ``open`` and ``os``, or put a fake file system in their place, whose file numbers
-belong to other files of the process.
+Nobody else can remove or change a file without a name, and it is gone when the process is, however
+that ends. But a program may close all files that it finds, as ``os.closerange`` does, and the
+number of one of ours then stands for a file of the program: :class:`OwnFile` looks before it does
+anything.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import io
 import os
-import stat
 import sys
-import tempfile
-from collections.abc import Callable
-from typing import IO, Any, Final, cast
+from typing import Final, Self
+
+from ..system import Real, real_functions
 
 # Through /proc.
 _UNNAMED_FILES = sys.platform == "linux"
 
-
-class _Real:
-    """The functions of the system, in a class: out of reach for what mocks modules."""
-
-    open: Final = staticmethod(os.open)
-    truncate: Final = staticmethod(os.ftruncate)
-    file: Final = io.FileIO
-    named: Final[Any] = staticmethod(tempfile.NamedTemporaryFile)
-    nameless: Final[Any] = staticmethod(tempfile.TemporaryFile)
-    flags: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_EXCL
-    made_flags: Final = os.O_CREAT | os.O_RDWR | os.O_EXCL
-    write_flags: Final = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
-    stat: Final = staticmethod(os.stat)
-    read_flags: Final = os.O_RDONLY
-    end: Final = os.SEEK_END
-    unlink: Final = staticmethod(os.unlink)
-    directory: Final[Callable[[], str]] = staticmethod(tempfile.gettempdir)
-    unsupported: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+_CLOSED_AT_EXEC: Final = getattr(os, "O_CLOEXEC", 0)
+_UNNAMED: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_EXCL | _CLOSED_AT_EXEC
+_NEW: Final = os.O_CREAT | os.O_RDWR | os.O_EXCL | _CLOSED_AT_EXEC
+_READ: Final = os.O_RDONLY | _CLOSED_AT_EXEC
+_NO_UNNAMED: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
-def temporary_file() -> IO[bytes]:
+class OwnFile:
+    """A file that membudget has opened, as long as its number stands for this file.
+
+    Args:
+        fd: its number.
+        name: its path, if it is one that is to be removed with it.
+    """
+
+    __slots__ = ("_fd", "_identity", "_name")
+
+    def __init__(self, fd: int, name: str = "") -> None:
+        # No __del__ closes it: Python would lose a KeyboardInterrupt that happens to arrive there.
+        try:
+            self._fd = fd
+            self._name = name
+            self._identity = _identity(fd)
+        except BaseException:
+            Real.close(fd)
+            raise
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is open, and its number stands for nothing else."""
+        try:
+            return self._fd >= 0 and _identity(self._fd) == self._identity
+        except OSError:
+            return False
+
+    def fileno(self) -> int:
+        """Return its number.
+
+        Raises:
+            OSError: it was closed.
+        """
+        if not self.is_ours:
+            raise OSError(
+                errno.EBADF, "the program closed a file of membudget's, as os.closerange() does"
+            )
+        return self._fd
+
+    def finds(self, fd: int) -> bool:
+        """Whether another number stands for this file as well."""
+        try:
+            return _identity(fd) == self._identity
+        except OSError:
+            return False
+
+    def path(self, pid: int | None = None) -> str:
+        """Return a path that opens it in process ``pid``'s view, by default in this one's."""
+        if _UNNAMED_FILES:
+            return f"/proc/{pid or 'self'}/fd/{self.fileno()}"
+        return self._name
+
+    def written_length(self) -> int:
+        """Return its length without the zero bytes at its end.
+
+        Raises:
+            OSError: it was closed, or cannot be read.
+        """
+        fd = self.fileno()
+        step = 1 << 16
+        end = Real.fstat(fd).st_size
+        while end > 0:
+            begin = max(0, end - step)
+            written = Real.pread(fd, end - begin, begin).rstrip(b"\0")
+            if written:
+                return begin + len(written)
+            end = begin
+        return 0
+
+    def truncate(self, length: int) -> None:
+        """Cut it to ``length`` bytes.
+
+        Raises:
+            OSError: it was closed.
+        """
+        Real.truncate(self.fileno(), length)
+
+    def close(self) -> None:
+        """Close it, if nobody has done so. Can be done again."""
+        is_ours, fd, name = self.is_ours, self._fd, self._name
+        self._fd, self._name = -1, ""
+        with contextlib.suppress(OSError):
+            if is_ours:
+                Real.close(fd)
+        with contextlib.suppress(OSError):
+            if name:
+                Real.unlink(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = Real.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def temporary_file() -> OwnFile:
     """Return a new temporary file, removed when it is closed.
 
     Raises:
         OSError: the temporary directory cannot be written.
     """
     if _UNNAMED_FILES:
-        return cast(IO[bytes], _Real.file(_open_unnamed(), "r+b"))
-    return cast(IO[bytes], _Real.named(prefix="membudget-"))
+        return private_file()
+    path, fd = _new_file()
+    return OwnFile(fd, path)
 
 
-def private_file() -> IO[bytes]:
-    """Return a new temporary file that has no name anywhere, and cannot be opened by one.
+def private_file() -> OwnFile:
+    """Return a new temporary file that has no name anywhere.
 
     Raises:
         OSError: the temporary directory cannot be written.
     """
-    return temporary_file() if _UNNAMED_FILES else cast(IO[bytes], _Real.nameless())
+    if _UNNAMED_FILES:
+        try:
+            return OwnFile(Real.open(_directory(), _UNNAMED, 0o600))
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+    # Where there are no files without a name: this one loses its name at once.
+    path, fd = _new_file()
+    Real.unlink(path)
+    return OwnFile(fd)
 
 
-def _open_unnamed() -> int:
-    directory = _Real.directory()
-    try:
-        return _Real.open(directory, _Real.flags, 0o600)
-    except OSError as error:
-        if error.errno not in _Real.unsupported:
-            raise
-    # A file system that knows no files without a name: this one loses its name at once.
-    path = f"{directory}/membudget-{next(tempfile._get_candidate_names())}"  # type: ignore[attr-defined]
-    descriptor = _Real.open(path, _Real.made_flags, 0o600)
-    _Real.unlink(path)
-    return descriptor
+def _new_file() -> tuple[str, int]:
+    path = f"{_directory()}/membudget-{Real.random(8).hex()}"
+    return path, Real.open(path, _NEW, 0o600)
 
 
-def open_to_read(path: str) -> IO[bytes]:
+def _directory() -> str:
+    with real_functions():
+        return Real.directory()
+
+
+def open_to_read(path: str) -> OwnFile:
     """Return the file at ``path``, open for reading.
 
     Raises:
         OSError: it cannot be read.
     """
-    return cast(IO[bytes], _Real.file(_Real.open(path, _Real.read_flags), "rb"))
-
-
-def open_to_write(path: str) -> IO[bytes]:
-    """Return the file at ``path``, made or emptied, open for writing.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    return cast(IO[bytes], _Real.file(_Real.open(path, _Real.write_flags, 0o666), "wb"))
-
-
-def remove(path: str) -> None:
-    """Take away a file that was being written, if it is one that can be."""
-    if stat.S_ISREG(_Real.stat(path).st_mode):
-        _Real.unlink(path)
-
-
-def path_of(file: IO[bytes], pid: int | None = None) -> str:
-    """Return a path that opens ``file`` in process ``pid``'s view, by default in this one's."""
-    if _UNNAMED_FILES:
-        return f"/proc/{pid or 'self'}/fd/{file.fileno()}"
-    return file.name
-
-
-def truncate(file: IO[bytes], length: int) -> None:
-    """Cut ``file`` to ``length`` bytes.
-
-    Raises:
-        OSError: it was closed.
-    """
-    _Real.truncate(file.fileno(), length)
-
-
-def written_length(file: IO[Any]) -> int:
-    """Return the length of ``file`` without the zero bytes at its end."""
-    step = 1 << 16
-    end = file.seek(0, _Real.end)
-    while end > 0:
-        begin = max(0, end - step)
-        file.seek(begin)
-        written = file.read(end - begin).rstrip(b"\0")
-        if written:
-            return begin + len(written)
-        end = begin
-    return 0
+    return OwnFile(Real.open(path, _READ))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import CaptureError
-from .files import open_to_write, remove
+from ..whole_files import whole_file
 from .marks import Alphabet
 from .query import BlockQuery
 from .scanner import Scanner, scanner_problem
@@ -19,7 +19,7 @@ def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
 
     Raises:
         CaptureError: there is no scanner, which alone can do this.
-        OSError: the file cannot be written; what was written of it is taken away again.
+        OSError: the file cannot be written; what was there before stays.
     """
     if scanner_problem() is not None:
         raise CaptureError(f"the reader in C is missing: {scanner_problem()}")
@@ -27,9 +27,5 @@ def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
         scanner = Scanner(capture, alphabet)
     except ValueError as error:
         raise CaptureError(f"this version of memray writes it in another way: {error}") from error
-    with open_to_write(query.keep_as) as file:
-        try:
-            scanner.write_block(query, file.fileno())
-        except BaseException:
-            remove(query.keep_as)
-            raise
+    with whole_file(query.keep_as) as fd:
+        scanner.write_block(query, fd)

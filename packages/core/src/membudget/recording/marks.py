@@ -24,11 +24,11 @@ in any thread; such stretches can overlap, and both of these marks resume their 
 from __future__ import annotations
 
 import enum
-import gc
-import random
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from gc import collect
+from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias
 
@@ -115,7 +115,7 @@ class Alphabet:
     def draw(cls) -> Alphabet:
         """Draw a new random signature for this process."""
         # Not from random's shared generator: a program that seeded it must not see a difference.
-        digits = random.SystemRandom().sample(range(N_DIGITS), 3)
+        digits = SystemRandom().sample(range(N_DIGITS), 3)
         return cls((SMALLEST + digits[0], SMALLEST + digits[1], SMALLEST + digits[2]))
 
     def spell(self, kind: Kind, serial: int = 0) -> Lengths:
@@ -181,7 +181,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             self._enter()
             if self._marks is not None:
                 if self._collects[0]:
-                    gc.collect()
+                    collect()
                 make_mark(self._marks[0])
             return self
 
@@ -195,7 +195,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             __tracebackhide__ = True
             if self._marks is not None:
                 if self._collects[1]:
-                    gc.collect()
+                    collect()
                 make_mark(self._marks[1])
                 self._marks = None
             self._leave(exc_type, raised, traceback)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..errors import FilterError
 from ..model import Frame, LeakedObjects, ObjectLimit
+from .capture import import_memray
 from .stack_traces import StackTraces
 
 _EXAMPLE_LENGTH: Final = 100
@@ -66,8 +67,7 @@ def _stacks(
     path: str, objects: list[object], start_index: int, traces_of: Callable[[Any], StackTraces]
 ) -> dict[int, tuple[Frame, ...] | None]:
     """Return by address what stack made each of the objects; None for membudget's own."""
-    import memray
-
+    memray = import_memray()
     with contextlib.closing(memray.FileReader(path)) as reader:
         mark = next(islice(reader.get_allocation_records(), start_index, None), None)
         if mark is None:
@@ -75,7 +75,7 @@ def _stacks(
         traces = traces_of(mark)
     # memray's type hints call it get_tracked_objects, which is not there.
     with contextlib.closing(memray.FileReader(path)) as reader:
-        events = reader.get_object_lifetime_events(included_objects=objects)  # type: ignore[attr-defined]
+        events = reader.get_object_lifetime_events(included_objects=objects)
         # An address is given out again: the last event is that of the object that is alive.
         return {
             event.address: None if traces.is_own(event) else traces.of(event)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 import sys
-import warnings
+from typing import Final
+from warnings import warn
 
 from ..errors import NotEnforcedWarning
 from ..origins import levels_to_the_user
+
+# As they are, whatever a test puts in their place: the answer holds for the process.
+_PLATFORM: Final = str(sys.platform)
+_IMPLEMENTATION: Final = sys.implementation.name
 
 
 @functools.cache
@@ -15,9 +20,9 @@ def platform_is_supported() -> bool:
     """Whether memray runs here: CPython, and not Windows. Warns once where it does not."""
     if runs_here():
         return True
-    warnings.warn(
-        f"memory budgets are not enforced: memray does not run with {sys.implementation.name} on "
-        f"{sys.platform}",
+    warn(
+        f"memory budgets are not enforced: memray does not run with {_IMPLEMENTATION} on "
+        f"{_PLATFORM}",
         NotEnforcedWarning,
         stacklevel=levels_to_the_user(),
     )
@@ -26,6 +31,4 @@ def platform_is_supported() -> bool:
 
 def runs_here() -> bool:
     """Whether memray runs here; the same, and no warning."""
-    # Not compared directly: a type checker would take the rest for unreachable.
-    platform, implementation = str(sys.platform), sys.implementation.name
-    return platform != "win32" and implementation == "cpython"
+    return _PLATFORM != "win32" and _IMPLEMENTATION == "cpython"

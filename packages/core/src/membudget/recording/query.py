@@ -43,7 +43,9 @@ class LateAllocations:
     Attributes:
         query: the block.
         allocations: None until they are read.
+        problem: why they could not be read.
     """
 
     query: BlockQuery
     allocations: tuple[Allocation, ...] | None = None
+    problem: str = ""

@@ -9,15 +9,15 @@ which stacks count, patterns and plugins of this process say.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import json
-import subprocess
+import errno
+import os
+import signal
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import IO, Any
+from json import dumps, loads
+from typing import Any, Final
 
 from ..errors import CaptureError
 from ..model import Budget, Frame, Measurement
@@ -30,38 +30,56 @@ from ..report.json import (
     stack_from_json,
     stack_to_json,
 )
-from .files import private_file, written_length
+from ..system import Real
+from .files import OwnFile, open_to_read, private_file, temporary_file
 from .marks import Alphabet
 from .query import BlockQuery
 from .reading import read_block
 
-_MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
+# Its input, where it answers, and for its last words. What else it prints goes to the latter.
+_INPUT, _OUTPUT, _ERRORS = 0, 3, 2
+# It forks first, and is then no child of the program, which may wait for all of its children; it
+# has no files of the program, and Ctrl-C in a terminal, which goes to a whole process group, does
+# not reach it: it ends with its input.
+_MAIN: Final = (
+    "import os, sys; os.fork() and os._exit(0); os.setsid(); os.closerange(4, 1 << 16); "
+    "import json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
+)
+_SIGN_OF_LIFE: Final = b"\0"
+_SIGN_EVERY_SECONDS: Final = 1
+SILENCE_SECONDS: Final = 30
+"""How long the process may say nothing, neither an answer nor a sign of life."""
 
 
 class ReaderProcess:
-    """The reading process, seen from the recording one."""
+    """The reading process, seen from the recording one.
+
+    All that it needs is done with functions of the system that nobody can have replaced.
+
+    Raises:
+        CaptureError: it cannot be started.
+    """
 
     def __init__(self) -> None:
-        if not sys.executable:
+        if not Real.executable or Real.spawn is None:
             raise CaptureError(
                 "a block that ends inside another one is read by a second Python process, and "
                 "sys.executable does not say how to start one"
             )
-        self._errors = private_file()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN.format(module=__name__), json.dumps(sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                # Ctrl-C in a terminal goes to the whole process group; this ends with its input.
-                start_new_session=True,
-            )
-        except BaseException:
-            self._close_errors()
-            raise
         self._busy = False
-        atexit.register(self.close)
+        with contextlib.ExitStack() as opened:
+            try:
+                self._errors = opened.enter_context(private_file())
+                its_input, self._input = map(opened.enter_context, _pipe())
+                self._output, its_output = map(opened.enter_context, _pipe())
+                with its_input, its_output:
+                    _start(its_input.fileno(), its_output.fileno(), self._errors.fileno())
+                Real.set_blocking(self._input.fileno(), False)
+            except OSError as error:
+                raise CaptureError(
+                    f"the process that reads captures cannot be started: {error}"
+                ) from error
+            self._close = opened.pop_all().close
 
     def read_block(self, path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
         """Read a block that has ended from the capture at ``path``; see ``reading.read_block``."""
@@ -81,8 +99,6 @@ class ReaderProcess:
                 answer = self._ask({"kept": kept})
         except BaseException as error:
             # Also for KeyboardInterrupt: the answer still to come would be taken for the next one.
-            self._close_pipes()
-            self._process.wait()
             last_words = self._last_words()
             self.close()
             if not isinstance(error, (OSError, ValueError)):
@@ -97,12 +113,19 @@ class ReaderProcess:
         return measurement_from_json(answer["measurement"])
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question).encode() + b"\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        left = memoryview(dumps(question).encode() + b"\n")
+        while left:
+            _wait(self._input, Real.poll_out)
+            left = left[Real.write(self._input.fileno(), left) :]
+        answer = b""
+        while not answer.endswith(b"\n"):
+            _wait(self._output, Real.poll_in)
+            said = Real.read(self._output.fileno(), 1 << 20)
+            if not said:
+                raise BrokenPipeError(errno.EPIPE, "it is gone")
+            answer += said.replace(_SIGN_OF_LIFE, b"")
+        read: dict[str, Any] = loads(answer)
+        return read
 
     @property
     def usable(self) -> bool:
@@ -111,46 +134,85 @@ class ReaderProcess:
         The latter happens to a signal handler or a finalizer that interrupts the reading of one
         block and ends another.
         """
-        return not self._busy and self._process.poll() is None
+        if self._busy:
+            return False
+        with contextlib.suppress(OSError):
+            if not _events(self._output, Real.poll_in, 0) & Real.poll_gone:
+                return True
+        self.close()
+        return False
 
     def close(self) -> None:
-        """End the process and wait for it."""
-        atexit.unregister(self.close)
-        self._close_pipes()
-        self._process.wait()
-        self._close_errors()
-
-    def forget(self) -> None:
-        """Let go of the process in a fork of the process that started it."""
-        atexit.unregister(self.close)
-        self._close_pipes()
-        self._close_errors()
-        # Not ours to wait for; this keeps Popen from warning that it still runs.
-        self._process.returncode = 0
-
-    def _close_pipes(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-    def _close_errors(self) -> None:
-        with contextlib.suppress(OSError):  # a program may have closed all files that it found
-            self._errors.close()
+        """Let go of the process: without input, it ends. Can be done again."""
+        self._close()
 
     def _last_words(self) -> str:
         try:
-            self._errors.seek(0)
-            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+            length = self._errors.written_length()
+            said = Real.pread(self._errors.fileno(), length, 0)
         except OSError:
             return ""
+        lines = said.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+
+def _pipe() -> Iterable[OwnFile]:
+    """Return both ends of a pipe. Neither has a number that the new process will need."""
+    ends = Real.pipe()
+    for fd in ends:
+        low = []
+        while fd <= _OUTPUT:
+            low.append(fd)
+            fd = Real.dup(fd)
+        for number in low:
+            Real.close(number)
+        yield OwnFile(fd)
+
+
+def _start(its_input: int, its_output: int, its_errors: int) -> None:
+    # Entries that are no text are none for Python either.
+    path = [entry for entry in (*Real.path, *sys.path) if isinstance(entry, str)]
+    command = [
+        Real.executable,
+        "-P",
+        "-c",
+        _MAIN.format(module=__name__),
+        dumps(list(dict.fromkeys(path))),
+    ]
+    moved = ((its_errors, 1), (its_errors, _ERRORS), (its_input, _INPUT), (its_output, _OUTPUT))
+    parent = Real.spawn(
+        Real.executable,
+        command,
+        Real.environment,
+        file_actions=[(Real.spawn_dup2, fd, number) for fd, number in moved],
+        setpgroup=0,
+        setsigmask=(),
+    )
+    with contextlib.suppress(ChildProcessError):  # somebody who waits for all has seen it end
+        Real.waitpid(parent, 0)
+
+
+def _wait(file: OwnFile, event: int) -> None:
+    events = _events(file, event, SILENCE_SECONDS)
+    if not events:
+        raise TimeoutError(errno.ETIMEDOUT, f"it said nothing for {SILENCE_SECONDS} seconds")
+    if not events & event:  # writing now would raise SIGPIPE, which ends some programs
+        raise BrokenPipeError(errno.EPIPE, "it is gone")
+
+
+def _events(file: OwnFile, event: int, seconds: float) -> int:
+    """Wait for an event; return what has happened, 0 for nothing."""
+    poll = Real.poll()
+    poll.register(file.fileno(), event)
+    return sum(events for _, events in poll.poll(seconds * 1000))
 
 
 def main() -> None:
     """Answer requests until the input ends."""
+    signal.signal(signal.SIGALRM, lambda *_: os.write(_OUTPUT, _SIGN_OF_LIFE))
+    signal.setitimer(signal.ITIMER_REAL, _SIGN_EVERY_SECONDS, _SIGN_EVERY_SECONDS)
     for line in sys.stdin:
-        request = json.loads(line)
+        request = loads(line)
         try:
             measurement = _read(request)
         except CaptureError as error:
@@ -160,8 +222,9 @@ def main() -> None:
 
 
 def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(f"{json.dumps(answer)}\n")
-    sys.stdout.flush()
+    left = dumps(answer).encode() + b"\n"
+    while left:
+        left = left[os.write(_OUTPUT, left) :]
 
 
 class _AskingFilter(StackFilter):
@@ -170,7 +233,7 @@ class _AskingFilter(StackFilter):
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
         """Ask about all of them at once."""
         _say({"stacks": [stack_to_json(stack) for stack in stacks]})
-        kept: list[bool] = json.loads(sys.stdin.readline())["kept"]
+        kept: list[bool] = loads(sys.stdin.readline())["kept"]
         return kept
 
 
@@ -183,23 +246,20 @@ def _read(request: dict[str, Any]) -> Measurement:
     query = BlockQuery(
         **{**asked, "budget": budget, "outer_files": outer_files, "stack_filter": stack_filter}
     )
-    with tempfile.NamedTemporaryFile(prefix="membudget-") as copy:
-        try:
-            _copy_written(request["path"], copy)
-        except OSError as error:
-            raise CaptureError(f"cannot copy the capture of an open block: {error}") from error
-        return read_block(copy.name, alphabet, query)
+    try:
+        with temporary_file() as copy:
+            with open_to_read(request["path"]) as capture:
+                _copy_written(capture, copy.fileno())
+            return read_block(copy.path(), alphabet, query)
+    except OSError as error:
+        raise CaptureError(f"cannot copy the capture of an open block: {error}") from error
 
 
-def _copy_written(path: str, copy: IO[bytes]) -> None:
+def _copy_written(capture: OwnFile, copy: int) -> None:
     """Copy what has been written so far, without the zero bytes that memray keeps behind it."""
-    with open(path, "rb") as capture:
-        remaining = written_length(capture)
-        capture.seek(0)
-        while remaining:
-            chunk = capture.read(min(remaining, 1 << 20))
-            if not chunk:
-                break
-            copy.write(chunk)
-            remaining -= len(chunk)
-    copy.flush()
+    length, done = capture.written_length(), 0
+    while done < length:
+        chunk = os.pread(capture.fileno(), min(length - done, 1 << 20), done)
+        if not chunk:
+            break
+        done += os.pwrite(copy, chunk, done)

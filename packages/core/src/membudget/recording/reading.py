@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..checks import holds, may_leak
 from ..errors import CaptureError, FilterError
 from ..model import Allocation, Measurement
+from ..system import real_functions
 from .accounting import Account
 from .files import open_to_read
 from .marks import Alphabet
@@ -22,6 +23,7 @@ from .scanner import Scanner, scanner_problem
 from .stacks import Peak, read_allocations
 
 
+@real_functions()
 def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
     """Read the figures of a block from the capture at ``path``.
 
@@ -46,6 +48,7 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
         raise CaptureError(f"the capture of this block cannot be read: {error}") from error
 
 
+@real_functions()
 def read_peaks(
     path: str, alphabet: Alphabet, blocks: Sequence[tuple[BlockQuery, Account]]
 ) -> list[tuple[Allocation, ...]]:

@@ -21,16 +21,17 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
 import itertools
 import os
-import sys
-import threading
-import warnings
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from gc import disable, enable, isenabled
+from os import getpid
+from sys import is_finalizing
+from threading import RLock
 from typing import Final
+from warnings import warn
 
 from ..checks import holds, judge
 from ..errors import CaptureError, MisuseError, NotKeptWarning
@@ -56,7 +57,7 @@ class OpenBlock:
     between two steps, is abandoned, so that the tracker does not run on for it.
 
     Attributes:
-        pid: the process that opened it.
+        is_parents: whether it was opened by the process that this one is a fork of.
         start_mark, end_mark: the marks between which it lies. From the end mark until
             :meth:`leave`, its thread is at work for membudget.
     """
@@ -68,7 +69,7 @@ class OpenBlock:
         "_recorder",
         "_suspend_mark",
         "end_mark",
-        "pid",
+        "is_parents",
         "start_mark",
     )
 
@@ -79,7 +80,7 @@ class OpenBlock:
         self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, query.serial)
         self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, query.serial)
         self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, query.serial)
-        self.pid: Final = os.getpid()
+        self.is_parents = False
 
     def suspend(self) -> None:
         """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
@@ -113,7 +114,7 @@ class Recorder:
     """Records blocks; one for a process, see :func:`get_recorder`."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._alphabet = Alphabet.draw()
         self._pause_mark = self._alphabet.spell(Kind.PAUSE)
         self._resume_mark = self._alphabet.spell(Kind.RESUME)
@@ -202,7 +203,7 @@ class Recorder:
 
     def abandon(self, serial: int) -> None:
         """Close a block without reading it, if it is open; its thread is at work no more."""
-        if sys.is_finalizing():
+        if is_finalizing():
             return  # the modules that this needs are gone; the system takes the file back
         with self._lock:
             self._close(serial)
@@ -255,17 +256,17 @@ class Recorder:
         """Return a measurement with its stacks; without them where the figures alone decide."""
         try:
             return self._read_in_full(segment, query)
-        except Exception:  # such as in a test that mocks open(), which memray's reader calls
+        except Exception as error:
             if judge(measurement, query.budget).within:
                 raise
-            return measurement
+            return replace(measurement, stacks_problem=str(error))
 
     def _keep(self, segment: Segment, query: BlockQuery) -> None:
         try:
             segment.keep_block(query)
         except (CaptureError, OSError) as error:
             message = f"{query.keep_as} was not kept: {error}"
-            warnings.warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
+            warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
 
     def _read_in_full(self, segment: Segment, query: BlockQuery) -> Measurement:
         if self._open.keys() <= {query.serial}:
@@ -273,8 +274,11 @@ class Recorder:
         else:
             if self._reader is None or not self._reader.usable:
                 self._reader = ReaderProcess()
-            path = segment.path(os.getpid())
-            measurement = self._reader.read_block(path, self._alphabet, query)
+            path = segment.path(getpid())
+            reader = self._reader
+            measurement = reader.read_block(path, self._alphabet, query)
+            if reader is not self._reader:  # a signal handler has needed another one meanwhile
+                reader.close()
         if query.stack_filter is not None:
             query.stack_filter.check_all_match()
         return measurement
@@ -358,10 +362,14 @@ class Recorder:
 
     def forget_in_child(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
-        self._lock = threading.RLock()  # a thread that is not in the child may have held it
+        self._lock = RLock()  # a thread that is not in the child may have held it
+        for reference in self._open.values():
+            block = reference()
+            if block is not None:
+                block.is_parents = True
         self._open.clear()
         if self._reader is not None:
-            self._reader.forget()
+            self._reader.close()
         if self._segment is not None:
             self._segment.forget_in_child()
 
@@ -382,16 +390,16 @@ class _GarbageStays:
     __slots__ = ("_collecting",)
 
     def __enter__(self) -> None:
-        self._collecting = gc.isenabled()
+        self._collecting = isenabled()
         try:
-            gc.disable()
+            disable()
         except BaseException:  # KeyboardInterrupt, just when it was done
             self.__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
         if self._collecting:
-            gc.enable()
+            enable()
 
 
 def get_recorder() -> Recorder:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import CaptureError
 from ..patterns import StackFilter
 from .accounting import Account, BlockMarks, account, alive_at, locate
+from .capture import import_memray
 from .marks import NO_ALLOCATION, Alphabet, find_marks
 from .query import BlockQuery
 from .stack_traces import StackTraces
@@ -85,8 +86,7 @@ class Replay:
 
     @contextlib.contextmanager
     def _records(self) -> Iterator[Iterator[AllocationRecord]]:
-        import memray
-
+        memray = import_memray()
         with contextlib.closing(memray.FileReader(self._path)) as reader:
             yield iter(reader.get_allocation_records())
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 from collections.abc import Iterator
+from os import environ
 from types import ModuleType
 
 from ..errors import CaptureError, InvalidOptionError
@@ -21,6 +21,11 @@ from ..model import Measurement
 from .accounting import Account
 from .marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
 from .query import BlockQuery
+
+try:
+    _c_module: ModuleType | str = importlib.import_module("membudget.recording._scanner")
+except ImportError as error:
+    _c_module = str(error)
 
 READER_VARIABLE = "MEMBUDGET_READER"
 """Environment variable: ``replay`` keeps the scanner out, ``auto`` (the default) does not."""
@@ -38,7 +43,7 @@ class Scanner:
     """
 
     def __init__(self, fd: int, alphabet: Alphabet) -> None:
-        self._scanner = _import_scanner().Scanner(
+        self._scanner = _in_c().Scanner(
             fd, alphabet.signature, SMALLEST, N_DIGITS, (LEAST_OVERHEAD, MOST_OVERHEAD)
         )
 
@@ -134,11 +139,12 @@ def write_peak(capture: int, peak: int, start_index: int, alive: PackedAlive) ->
     Raises:
         OSError: writing failed.
     """
-    return bool(_import_scanner().write_peak(capture, peak, start_index, alive.packed))
+    return bool(_in_c().write_peak(capture, peak, start_index, alive.packed))
 
 
-def _import_scanner() -> ModuleType:
-    return importlib.import_module("membudget.recording._scanner")
+def _in_c() -> ModuleType:
+    assert isinstance(_c_module, ModuleType), _c_module
+    return _c_module
 
 
 @functools.cache
@@ -148,16 +154,14 @@ def scanner_problem() -> str | None:
     Raises:
         InvalidOptionError: ``MEMBUDGET_READER`` is neither ``auto`` nor ``replay``.
     """
-    choice = os.environ.get(READER_VARIABLE, "auto")
+    choice = environ.get(READER_VARIABLE, "auto")
     if choice == "replay":
         return f"{READER_VARIABLE}=replay in the environment"
     if choice not in ("", "auto"):
         raise InvalidOptionError(f"{READER_VARIABLE}: {choice!r} is neither 'auto' nor 'replay'")
-    try:
-        _import_scanner()
-    except ImportError as error:
+    if isinstance(_c_module, str):
         return (
-            f"its C extension is not there ({error}); to build it, have a C compiler when you "
+            f"its C extension is not there ({_c_module}); to build it, have a C compiler when you "
             f"install membudget"
         )
     return None

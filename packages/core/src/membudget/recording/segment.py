@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 import weakref
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Final
 
 from ..errors import CaptureError
@@ -42,9 +42,9 @@ class Segment:
 
     def start(self) -> None:
         """Start the tracker; see :meth:`Capture.start`."""
-        begin = time.perf_counter()
+        begin = perf_counter()
         self._capture.start()
-        self.start_seconds = time.perf_counter() - begin
+        self.start_seconds = perf_counter() - begin
         if scanner_problem() is None:
             with contextlib.suppress(ValueError):  # a version that the scanner does not know
                 self._scanner = Scanner(self._capture.fd, self._alphabet)
@@ -64,7 +64,11 @@ class Segment:
         if self._scanner is None or query.stack_filter is not None:
             return None
         try:
+            self._capture.check()
             return self._scanner.close_block(query.serial)
+        except CaptureError:
+            self._scanner = None
+            raise
         except ValueError:
             self._scanner = None
             return None
@@ -157,13 +161,13 @@ class Segment:
         Returns:
             How many seconds the tracker took to start and to stop.
         """
-        begin = time.perf_counter()
+        begin = perf_counter()
         stop_seconds = 0.0
         try:
             # For a report: what cannot be read is missing there, and fails no block.
             with contextlib.suppress(Exception):
                 self._capture.stop()
-                stop_seconds = time.perf_counter() - begin
+                stop_seconds = perf_counter() - begin
                 wanted = list(self._wanted())
                 if wanted:
                     self._read_later(wanted)
@@ -184,6 +188,11 @@ class Segment:
 
     def _read_later(self, wanted: list[tuple[LateAllocations, Account]]) -> None:
         blocks = [(late.query, account) for late, account in wanted]
-        found = read_peaks(self._capture.path(), self._alphabet, blocks)
+        try:
+            found = read_peaks(self._capture.path(), self._alphabet, blocks)
+        except Exception as error:
+            for late, _ in wanted:
+                late.problem = str(error)
+            raise
         for (late, _), allocations in zip(wanted, found, strict=True):
             late.allocations = allocations

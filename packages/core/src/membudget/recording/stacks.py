@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..model import Allocation, Frame
-from .files import open_to_read, path_of, temporary_file
+from .capture import import_memray
+from .files import open_to_read, temporary_file
 from .query import BlockQuery
 from .scanner import PackedAlive, write_peak
 from .stack_traces import Allocator, StackTraces
@@ -44,14 +45,13 @@ def read_allocations(path: str, peaks: Iterable[Peak]) -> list[tuple[Allocation,
 
 def _read_reduced(path: str, peak: Peak) -> tuple[Allocation, ...] | None:
     """Read a peak from a capture of just what was alive; None where there is no way to make one."""
-    import memray
-
+    memray = import_memray()
     if not isinstance(peak.alive, PackedAlive):
         return None
     with open_to_read(path) as capture, temporary_file() as reduced:
         if not write_peak(capture.fileno(), reduced.fileno(), peak.start_index, peak.alive):
             return None
-        with contextlib.closing(memray.FileReader(path_of(reduced))) as reader:
+        with contextlib.closing(memray.FileReader(reduced.path())) as reader:
             mark = next(iter(reader.get_allocation_records()))
             sizes = [
                 (record.size, record.n_allocations, record)
@@ -62,8 +62,7 @@ def _read_reduced(path: str, peak: Peak) -> tuple[Allocation, ...] | None:
 
 def _read_whole(path: str, peak: Peak) -> tuple[Allocation, ...]:
     """Read a peak from the whole capture, record by record."""
-    import memray
-
+    memray = import_memray()
     by_id: dict[tuple[int, int], tuple[int, int, AllocationRecord]] = {}
     with contextlib.closing(memray.FileReader(path)) as reader:
         records = reader.get_allocation_records()

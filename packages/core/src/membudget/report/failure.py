@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from ..model import Allocation, Budget, Excess, Figure, Frame, LeakedObjects, Measurement, Verdict
 from ..sizes import format_size
+from .printable import printable
 
 N_ALLOCATIONS: Final = 10
 """How many allocations a failure lists."""
@@ -42,7 +43,7 @@ def exceeded_line(subject: str, verdict: Verdict) -> str:
         verdict: a verdict with at least one exceeded limit.
     """
     parts = [*map(_exceeded, verdict.excesses), *leaks_of(verdict)]
-    return f"{subject} was {'; '.join(parts)}"
+    return f"{printable(subject)} was {'; '.join(parts)}"
 
 
 def leaks_of(verdict: Verdict) -> Iterator[str]:
@@ -85,12 +86,12 @@ def exceeded_section(
         n_allocations: how many allocations to list; None for all, 0 for no list.
     """
     first = (
-        f"{subject} is using {measured}{words.what} out of limit of {limit}{words.of}"
+        f"{printable(subject)} is using {measured}{words.what} out of limit of {limit}{words.of}"
         for excess in verdict.excesses
         for words in [FIGURE_WORDS[excess.limit.figure]]
         for limit, measured in [_told_apart(excess)]
     )
-    leaked = (f"{subject} was {line}" for line in leaks_of(verdict))
+    leaked = (f"{printable(subject)} was {line}" for line in leaks_of(verdict))
     return "\n".join([*first, *leaked, *_details(measurement, verdict, n_frames, n_allocations)])
 
 
@@ -152,6 +153,9 @@ def _details(
     yield from _origin(verdict)
     yield from _others(measurement, verdict)
     if n_allocations == 0:
+        return
+    if measurement.stacks_problem:
+        yield no_stacks(measurement)
         return
     if verdict.leaks:
         yield "List of leaked allocations: "
@@ -234,7 +238,8 @@ def _listed_objects(
 ) -> Iterator[str]:
     shown = objects[:n_allocations]
     for one in shown:
-        yield f"\t- {one.n_objects:,} {one.type_name}, such as {one.example}"
+        kind, example = printable(one.type_name), printable(one.example)
+        yield f"\t- {one.n_objects:,} {kind}, such as {example}"
         for verb, frame in zip(_made_and_called(), one.stack[:n_frames], strict=False):
             yield f"\t    {verb} by {_place(frame)}"
     if len(objects) > len(shown):
@@ -252,5 +257,10 @@ def site_of(allocation: Allocation) -> str:
     return _place(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
 
 
+def no_stacks(measurement: Measurement) -> str:
+    """Return a line that says why there are no stack traces of a measurement."""
+    return f"The stack traces could not be read: {printable(measurement.stacks_problem)}"
+
+
 def _place(frame: Frame) -> str:
-    return f"{frame.function}:{frame.filename}:{frame.lineno}"
+    return printable(f"{frame.function}:{frame.filename}:{frame.lineno}")

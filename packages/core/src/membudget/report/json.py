@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from json import dumps
 from typing import Any, Final
 
 from ..errors import MembudgetError
@@ -25,6 +25,7 @@ from ..model import (
     Scope,
     Verdict,
 )
+from ..whole_files import write_whole
 
 FORMAT: Final = 1
 
@@ -45,7 +46,16 @@ def result_to_json(result: Result) -> dict[str, Any]:
 def results_to_text(results: Iterable[Result]) -> str:
     """Return the text of a JSON file with results; docs/json.md describes it."""
     data = {"format": FORMAT, "results": [result_to_json(result) for result in results]}
-    return json.dumps(data, indent=1) + "\n"
+    return dumps(data, indent=1) + "\n"
+
+
+def write_results(path: str, results: Iterable[Result]) -> None:
+    """Write a JSON file with results, as a whole; see :func:`membudget.whole_files.write_whole`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(path, results_to_text(results).encode())
 
 
 def result_from_json(data: dict[str, Any]) -> Result:

@@ -11,7 +11,8 @@ from typing import Final, Literal, NamedTuple, TextIO
 
 from ..model import Allocation, Figure, Limit, Result
 from ..sizes import format_size
-from .failure import FIGURE_WORDS, amount, leaks_of, site_of
+from .failure import FIGURE_WORDS, amount, leaks_of, no_stacks, site_of
+from .printable import printable
 
 TITLE: Final = "MEMRAY REPORT"
 N_FUNCTIONS: Final = 5
@@ -86,9 +87,9 @@ def summary_lines(
         captures: where captures were kept, see ``KeptCaptures.pattern``; empty for nowhere.
     """
     for name, reason in sorted((waivers or {}).items()):
-        yield f"Limit waived: {name}{f' ({reason})' if reason else ''}"
+        yield printable(f"Limit waived: {name}{f' ({reason})' if reason else ''}")
     if captures:
-        yield f"Captures for memray flamegraph, stats and tree: {captures}"
+        yield f"Captures for memray flamegraph, stats and tree: {printable(captures)}"
     line = f"Measured {n_measured} {'test' if n_measured == 1 else 'tests'}"
     if 0 < most_allocations < n_measured:
         line += f", shown {most_allocations}: --most-allocations=0 shows all"
@@ -106,7 +107,7 @@ def _result_lines(
     def label(symbol: str, text: str) -> str:
         return f"\t {symbol} {text}" if symbols else f"\t {text}"
 
-    yield Line(f"Allocations results for {result.name}")
+    yield Line(f"Allocations results for {printable(result.name)}")
     yield Line("")
     if failed:
         yield Line(label("❌", "The test failed"), "failed")
@@ -126,6 +127,8 @@ def _result_lines(
         yield Line(label("💧", f"It was {leaked}"), "over")
     bars = _histogram(measurement.size_histogram, _BARS if symbols else _PLAIN_BARS)
     yield Line(label("📊", f"Histogram of allocation sizes: |{bars}|"))
+    if measurement.stacks_problem:
+        yield Line(label("🥇", no_stacks(measurement)))
     functions = _by_function(measurement.allocations)
     if functions:
         yield Line(label("🥇", "Biggest allocating functions:"))
@@ -183,7 +186,7 @@ def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
         amounts = f"{amount(limit.figure, measured)} of {amount(limit.figure, limit.maximum)}"
         what = FIGURE_WORDS[limit.figure].exactly or "allocations"
         over, near = measured > limit.maximum, _is_near(limit, measured)
-        line = f"{share:>7}  {result.name}: {amounts} {what}"
+        line = f"{share:>7}  {printable(result.name)}: {amounts} {what}"
         yield Line(line, "over" if over else "near" if near else "")
 
 

@@ -1,0 +1,197 @@
+"""The functions of the system and of the standard library as they were when this was imported.
+
+Tests replace such functions: they mock ``os.close``, ``threading.Thread`` or ``open``, or put a
+fake file system in their place. Nothing of membudget may call what a test has put there, or believe
+what it says. There are three ways to keep out of it:
+
+* a function that has nothing to do with files is imported by its name: ``from time import
+  perf_counter``;
+* fake file systems look for functions of files in the names of every module. :class:`Real` keeps
+  those where they are not found;
+* what others call for us, memray above all, is called within :func:`real_functions`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import contextlib
+import gc
+import glob
+import importlib
+import io
+import os
+import pathlib
+import pkgutil
+import platform
+import posixpath
+import select
+import site
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from operator import is_
+from types import ModuleType
+from typing import Any, Final
+
+
+def _of(module: ModuleType, name: str) -> Any:
+    """Return a function of a module; None where this platform does not have it."""
+    return getattr(module, name, None)
+
+
+class Real:
+    """Functions and values of the system, out of reach for what replaces those in modules."""
+
+    # Files.
+    open: Final = staticmethod(os.open)
+    close: Final = staticmethod(os.close)
+    read: Final = staticmethod(os.read)
+    write: Final = staticmethod(os.write)
+    pread: Final = staticmethod(_of(os, "pread"))
+    pwrite: Final = staticmethod(_of(os, "pwrite"))
+    stat: Final[Any] = staticmethod(os.stat)
+    lstat: Final[Any] = staticmethod(os.lstat)
+    fstat: Final = staticmethod(os.fstat)
+    dup: Final = staticmethod(os.dup)
+    dup2: Final = staticmethod(os.dup2)
+    get_inheritable: Final = staticmethod(os.get_inheritable)
+    set_inheritable: Final = staticmethod(os.set_inheritable)
+    truncate: Final = staticmethod(os.ftruncate)
+    listdir: Final = staticmethod(os.listdir)
+    unlink: Final = staticmethod(os.unlink)
+    replace: Final = staticmethod(os.replace)
+    fchmod: Final = staticmethod(_of(os, "fchmod"))
+    fchown: Final = staticmethod(_of(os, "fchown"))
+    set_blocking: Final = staticmethod(_of(os, "set_blocking"))
+    realpath: Final[Any] = staticmethod(os.path.realpath)
+    dirname: Final[Any] = staticmethod(os.path.dirname)
+    join: Final = staticmethod(os.path.join)
+    directory: Final = staticmethod(tempfile.gettempdir)
+    random: Final = staticmethod(os.urandom)
+
+    # Processes.
+    pipe: Final = staticmethod(os.pipe)
+    spawn: Final = staticmethod(_of(os, "posix_spawn"))
+    waitpid: Final = staticmethod(os.waitpid)
+    getpid: Final = staticmethod(os.getpid)
+    spawn_dup2: Final[int] = getattr(os, "POSIX_SPAWN_DUP2", 0)
+    poll: Final = staticmethod(_of(select, "poll"))  # not on Windows
+    poll_in: Final[int] = getattr(select, "POLLIN", 0)
+    poll_out: Final[int] = getattr(select, "POLLOUT", 0)
+    poll_gone: Final[int] = getattr(select, "POLLHUP", 0)
+
+    executable: Final = sys.executable
+    path: Final = tuple(sys.path)
+    environment: Final = dict(os.environ)
+
+
+_MISSING: Final = object()
+# What memray, and Python's own modules that it needs, look up by name while they work for us; some
+# of it only with one version of Python or another.
+_NEEDED: Final[tuple[tuple[Any, str], ...]] = (
+    (builtins, "__import__ open"),
+    (gc, "disable enable isenabled"),
+    (glob, "glob iglob"),
+    (importlib, "import_module"),
+    (io, "FileIO TextIOWrapper open text_encoding"),
+    (
+        os,
+        "access close fsdecode fsencode fspath fstat getcwd getenv getpid getuid listdir lstat "
+        "mkdir open path readlink scandir stat uname unlink urandom write",
+    ),
+    (pathlib, "Path PosixPath PurePath PurePosixPath"),
+    (pathlib.Path, "__init__ __new__ exists is_file open samefile stat"),
+    (pkgutil, "iter_modules"),
+    (platform, "system uname"),
+    (
+        posixpath,
+        "abspath basename dirname exists expanduser isabs isdir isfile islink join lexists "
+        "normcase normpath realpath samefile split splitext",
+    ),
+    (site, "getsitepackages getuserbase getusersitepackages"),
+    (sys, "_getframe getprofile intern setprofile"),
+    (sysconfig, "get_config_var get_config_vars get_path get_paths"),
+    (threading, "Lock RLock Thread current_thread get_ident getprofile setprofile"),
+    (time, "monotonic perf_counter time"),
+    (warnings, "warn"),
+)
+
+
+class _Names:
+    """Names of a module, or of a class, and what they stood for."""
+
+    def __init__(self, owner: Any, names: Iterable[str]) -> None:
+        self._owner = owner
+        self._namespace = vars(owner)
+        self._names = tuple(names)
+        self._values = tuple(self._namespace.get(name, _MISSING) for name in self._names)
+
+    def replaced(self) -> list[tuple[Any, str, Any, Any]]:
+        """Return what stands for something else now, as (owner, name, then, now)."""
+        get = self._namespace.get
+        missing = (_MISSING,) * len(self._names)
+        if all(map(is_, map(get, self._names, missing), self._values)):
+            return []
+        now = [get(name, _MISSING) for name in self._names]
+        changes = zip(self._names, self._values, now, strict=True)
+        return [(self._owner, *change) for change in changes if change[1] is not change[2]]
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    if value is _MISSING:
+        delattr(owner, name)
+    else:
+        setattr(owner, name, value)
+
+
+def _functions_of(module: ModuleType) -> Iterator[str]:
+    for name, value in vars(module).items():
+        # Hooks are there to be replaced.
+        if callable(value) and not name.startswith("_") and not name.endswith("hook"):
+            yield name
+
+
+# What runs when modules are imported may call anything.
+_kept_for_imports: Final = [
+    _Names(module, _functions_of(module)) for module in (atexit, os, sys, threading, time, warnings)
+]
+_kept: Final = [_Names(owner, names.split()) for owner, names in _NEEDED]
+_modules: Final[dict[str, ModuleType]] = {}
+
+
+def keep_module(module: ModuleType, *names: str) -> None:
+    """Keep a module, and what some of its names stand for, for :func:`real_functions`."""
+    _modules[module.__name__] = module
+    _kept.append(_Names(module, [name for name in names if name in vars(module)]))
+
+
+@contextlib.contextmanager
+def real_functions(*, for_imports: bool = False) -> Iterator[None]:
+    """Put the functions back that somebody has replaced, for others that work for us meanwhile.
+
+    For a moment, other threads find them there as well. At most one thread may be in here.
+
+    Args:
+        for_imports: whether modules are imported meanwhile.
+    """
+    kept = [*_kept, *_kept_for_imports] if for_imports else _kept
+    replaced = [change for names in kept for change in names.replaced()]
+    modules = {name: sys.modules.get(name, _MISSING) for name in _modules}
+    for owner, name, real, _ in replaced:
+        _put(owner, name, real)
+    sys.modules.update(_modules)
+    try:
+        yield
+    finally:
+        for name, module in modules.items():
+            if module is _MISSING:
+                del sys.modules[name]
+            elif module is not _modules[name]:
+                sys.modules[name] = module  # type: ignore[assignment]
+        for owner, name, _, replacement in reversed(replaced):
+            _put(owner, name, replacement)

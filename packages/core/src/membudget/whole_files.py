@@ -1,0 +1,121 @@
+"""Files that are written as a whole: what was there before stays until all of the new one is.
+
+A full disk, or a process that is killed, leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final
+
+from .system import Real, real_functions
+
+_CLOSED_AT_EXEC: Final = getattr(os, "O_CLOEXEC", 0)
+_BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows
+_NEW: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CLOSED_AT_EXEC | _BINARY
+_THERE: Final = os.O_WRONLY | _CLOSED_AT_EXEC | _BINARY
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_CANNOT_BE_REPLACED: Final = (errno.EACCES, errno.EPERM, errno.EBUSY)
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file as a whole. A symbolic link stays, and what it leads to is written.
+
+    Devices and pipes are written to; a file in a directory that takes no new files is written where
+    it is.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with real_functions():
+        if _is_a_stream(path):
+            _write(path, _THERE | os.O_APPEND, data)
+            return
+        target = Real.realpath(path)
+        try:
+            with whole_file(target) as fd:
+                _write_all(fd, data)
+        except OSError as error:
+            if error.errno not in _CANNOT_BE_REPLACED:
+                raise
+            _write(target, _THERE | os.O_CREAT | os.O_TRUNC, data)
+
+
+def _is_a_stream(path: str) -> bool:
+    # /dev/stdout may be a file, to which others write as well.
+    if path.startswith(("/dev/", "/proc/")):
+        return True
+    try:
+        return not stat.S_ISREG(Real.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[int]:
+    """Yield the number of a new file, which takes the place of ``path`` when this ends well.
+
+    It takes the place of a symbolic link as well: none is followed. A device or a pipe is yielded
+    itself.
+
+    Raises:
+        OSError: it cannot be written. What was at ``path`` is still there.
+    """
+    there = _status(path)
+    if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)):
+        with _opened(path, _THERE | _NO_LINK) as fd:
+            yield fd
+        return
+    temporary = Real.join(Real.dirname(path), f".membudget-{Real.random(8).hex()}")
+    try:
+        with _opened(temporary, _NEW) as fd:
+            if there is not None and stat.S_ISREG(there.st_mode):
+                _look_like(there, fd)
+            yield fd
+        Real.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Real.unlink(temporary)
+        raise
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        status: os.stat_result = Real.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status
+
+
+def _look_like(there: os.stat_result, fd: int) -> None:
+    """Give a new file the owner and the permissions of the one that it will replace."""
+    if Real.fchmod is None:  # Windows
+        return
+    with contextlib.suppress(OSError):  # only an administrator can give files away
+        Real.fchown(fd, there.st_uid, there.st_gid)
+    with contextlib.suppress(OSError):
+        Real.fchmod(fd, stat.S_IMODE(there.st_mode))
+
+
+@contextlib.contextmanager
+def _opened(path: str, flags: int) -> Iterator[int]:
+    fd = Real.open(path, flags, 0o666)
+    try:
+        yield fd
+    finally:
+        Real.close(fd)
+
+
+def _write(path: str, flags: int, data: bytes) -> None:
+    with _opened(path, flags) as fd:
+        _write_all(fd, data)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[Real.write(fd, left) :]
