@@ -24,7 +24,7 @@ class RunPython(Protocol):
 
 
 def run_python_in(
-    directory: Path, *arguments: str, environment: dict[str, str] | None = None
+    directory: Path, *arguments: str, environment: dict[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -W error arguments`` in ``directory`` and return what came of it.
 
@@ -50,6 +50,7 @@ def run_python_in(
             "PYTEST_ADDOPTS": "-p membudget -p xdist -p anyio",
             **(environment or {}),
         },
+        input=stdin,
         capture_output=True,
         encoding="utf-8",
         timeout=120,

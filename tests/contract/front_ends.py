@@ -1,115 +1,116 @@
-"""One scenario through every front end: each writes a program, runs it, and says what came of it.
+"""Every scenario through every front end, and what a user of that front end gets.
 
-An outcome is what a user of that front end gets: passed, failed or error; the measurement; the
-text. All front ends must give the same.
+Each front end runs all scenarios of one environment in one process: as a test run does, and because
+a process for each would take minutes. All front ends must give the same.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from dataclasses import dataclass
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from conftest import run_python_in
+from scenarios import Environment, Scenario
 
 HERE = Path(__file__).parent
 
-PRELUDE = """
-import asyncio, json, unittest
-from membudget import *
-from workloads import *
-import workloads
-workload = workloads.{workload}
-make_headroom()
-try:
-    {warm_up}
-except (LookupError, MemoryLimitExceeded):
-    pass
-"""
-
-# A script: the block or the decorated function, and one line of JSON about what came of it.
-SCRIPT = """
-outcome = dict(result="passed", type="", text="", measurement=None)
-kept = []
-def keep(error):
-    outcome["type"] = type(error).__name__
-    outcome["result"] = "failed" if isinstance(error, MemoryLimitExceeded) else "error"
-    outcome["text"] = "\\n".join([str(error), *getattr(error, "__notes__", [])])
-try:
-    {body}
-except BaseException as error:
-    keep(error)
-if kept and kept[0].measurement:
-    outcome["measurement"] = report_json.measurement_to_json(kept[0].measurement)
-print(json.dumps(outcome))
-"""
-
-WITH = """block = limit_memory({limit})
-    kept.append(block)
-    {define} run():
-        with block:
-            {call}
-    run_async = run
-    {run}"""
-
-DECORATOR = """
-    class watched(limit_memory):
-        def _for_call(self, name):
-            block = super()._for_call(name)
-            kept.append(block)
-            return block
-    @watched({limit})
-    {define} run():
-        {call}
-    run_async = run
-    {run}"""
-
-PYTEST = """
+PYTEST: Final = """
 import pytest
+import workloads
+from membudget import *
+
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
 
+"""
+
+PYTEST_TEST: Final = """
+@pytest.fixture
+def prepared_{number}():
+    workloads.prepare({workload!r}, warm_up={warms_up})
+
 {anyio}
-@pytest.mark.limit_memory({limit})
-{define} test():
+@pytest.mark.{limiter}({limit})
+{define} test_{number}(prepared_{number}):
     {call}
 """
 
-PYTEST_CONFTEST = """
+PYTEST_CONFTEST: Final = """
 import json
-def pytest_runtest_logreport(report):
+from pathlib import Path
+
+import pytest
+
+outcomes = {}
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_teststatus(report):
+    status = yield
     if report.when == "call":
-        section = "".join(text for name, text in report.sections if name.startswith("memray-"))
-        print("\\nOUTCOME" + json.dumps(dict(
-            report=report.outcome,
-            exceeded=getattr(report, "membudget_exceeded", False),
-            result=getattr(report, "membudget_result", None),
-            text=str(report.longrepr or "") + "\\n" + section,
-        )))
+        sections = "".join(text for name, text in report.sections if name.startswith("memray-"))
+        text = str(report.longrepr or "") + "\\n" + sections
+        outcomes[report.nodeid] = dict(report=report.outcome, letter=status[1], text=text)
+    return status
+
+def pytest_unconfigure():
+    Path("outcomes.json").write_text(json.dumps(outcomes))
 """
 
-UNITTEST = """
+UNITTEST: Final = """
+import json
+import traceback
+import unittest
+from pathlib import Path
+import workloads
+from membudget import *
 from unittest_membudget import *
 
-class Case({base}):
-    {class_limit}
-    {method_limit}
-    {define} test(self):
-        {call}
+bad = {}
+"""
 
+UNITTEST_TEST: Final = """
+try:
+    {class_decorator}
+    class Case{number}({base}):
+        {class_limit}
+        def setUp(self):
+            workloads.prepare({workload!r}, warm_up={warms_up})
+        {method_decorator}
+        {define} test(self):
+            {call}
+except Exception as error:
+    bad["Case{number}"] = dict(type=type(error).__name__, text=str(error))
+"""
+
+UNITTEST_END: Final = """
 if __name__ == "__main__":
     runner = MemoryTestRunner(verbosity=0)
-    result = runner.run(unittest.defaultTestLoader.loadTestsFromTestCase(Case))
-    measured = [report_json.result_to_json(one) for one in result.memory_run.results]
-    print("OUTCOME" + json.dumps(dict(
-        failures=[text for _, text in result.failures],
-        errors=[text for _, text in result.errors],
-        result=measured[0] if measured else None,
-    )))
+    result = runner.run(unittest.defaultTestLoader.loadTestsFromModule(__import__("__main__")))
+    failures = {type(test).__name__: text for test, text in result.failures}
+    errors = {type(test).__name__: text for test, text in result.errors}
+    Path("outcomes.json").write_text(json.dumps([bad, failures, errors]))
 """
+
+
+# What messages about wrong arguments have in common.
+WRONG: Final = "|".join(
+    [
+        "say what is limited",
+        ", allocations: .* is no",
+        r"='\w+' matches no",
+        "is not a p",
+        "cannot be called",
+        "only CPython",
+        "are read in C",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -122,131 +123,169 @@ class Outcome:
     text: str
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """Work, a limit as it is written in Python, and what must come of it.
-
-    ``noise_bytes`` is what Python's own machinery for threads and event loops allocates besides,
-    which depends on timing and on the runner.
-    """
-
-    name: str
-    workload: str
-    limit: str
-    result: str
-    type: str = ""
-    peak_bytes: int | None = None
-    asynchronous: bool = False
-    noise_bytes: int = 0
-    environment: tuple[tuple[str, str], ...] = ()
-    attribute: bool = True  # whether the limit can be written as memory_limit
-    limiter: str = "limit_memory"
-    calls_twice: bool = False  # measures the second call: a block has one only
-
-    def fill(self, template: str, **more: str) -> str:
-        call = "await workload()" if self.asynchronous else "workload()"
-        warm_up = "asyncio.run(workload())" if self.asynchronous else "workload()"
-        values = {
-            "workload": self.workload,
-            "limit": self.limit,
-            "call": call,
-            "define": "async def" if self.asynchronous else "def",
-            "run": "asyncio.run(run_async())" if self.asynchronous else "run()",
-            "warm_up": warm_up if not self.calls_twice else "pass",
-            "anyio": "@pytest.mark.anyio" if self.asynchronous else "",
-            **more,
-        }
-        # Twice: a value may hold a placeholder.
-        for _ in range(2):
-            for written in ("limit_memory({limit})", "watched(limit_memory)"):
-                limiter = written.replace("limit_memory", self.limiter)
-                template = template.replace(written, limiter)
-            template = re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], m[0]), template)
-        return template
+Outcomes = dict[str, Outcome]
 
 
-def _run(scenario: Scenario, directory: Path, *arguments: str) -> Any:
-    environment = {"PYTHONPATH": str(HERE), **dict(scenario.environment)}
-    return run_python_in(directory, *arguments, environment=environment)
+def with_block(
+    scenarios: Iterable[Scenario], directory: Path, environment: Environment
+) -> Outcomes:
+    return _scripted("with", [one for one in scenarios if not one.calls_twice], environment)
 
 
-def _script(scenario: Scenario, directory: Path, body: str) -> Outcome:
-    program = scenario.fill(PRELUDE) + scenario.fill(SCRIPT, body=body)
-    done = _run(scenario, directory, "-c", program)
+def decorator(scenarios: Iterable[Scenario], directory: Path, environment: Environment) -> Outcomes:
+    return _scripted("decorator", scenarios, environment)
+
+
+def _scripted(how: str, scenarios: Iterable[Scenario], environment: Environment) -> Outcomes:
+    done = run_python_in(
+        HERE,
+        "scripted.py",
+        how,
+        environment=_environment(environment),
+        stdin=json.dumps([asdict(scenario) for scenario in scenarios]),
+    )
     assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout.splitlines()[-1])
-    return Outcome(
-        outcome["result"], outcome["type"], outcome["measurement"], normalized(outcome["text"])
+    outcomes = json.loads(done.stdout.splitlines()[-1])
+    return {
+        name: Outcome(one["result"], one["type"], one["measurement"], normalized(one["text"]))
+        for name, one in outcomes.items()
+    }
+
+
+def pytest_marker(
+    scenarios: Sequence[Scenario], directory: Path, environment: Environment
+) -> Outcomes:
+    """Run pytest twice: a bad marker is a usage error of the whole run, which lists all of them."""
+    good = [scenario for scenario in scenarios if not scenario.is_bad]
+    bad = [scenario for scenario in scenarios if scenario.is_bad]
+    outcomes = {}
+    if good:
+        done = _pytest(good, directory, environment)
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        reports = json.loads((directory / "outcomes.json").read_text())
+        measurements = _measurements(directory)
+        for number, scenario in enumerate(good):
+            name = f"test_it.py::test_{number}"
+            outcomes[scenario.name] = _outcome_of_report(reports[name], measurements.get(name))
+    if bad:
+        done = _pytest(bad, directory, environment)
+        assert done.returncode == 4, done.stdout + done.stderr
+        for number, scenario in enumerate(bad):
+            found = re.search(rf"^(?:ERROR: )?test_it.py::test_{number}: (.*)$", done.stderr, re.M)
+            assert found, done.stderr
+            outcomes[scenario.name] = Outcome("error", scenario.type, None, normalized(found[1]))
+    return outcomes
+
+
+def _pytest(
+    scenarios: Sequence[Scenario], directory: Path, environment: Environment
+) -> subprocess.CompletedProcess[str]:
+    tests = "".join(
+        PYTEST_TEST.format(
+            number=number,
+            anyio="@pytest.mark.anyio" if scenario.asynchronous else "",
+            limiter=scenario.limiter,
+            limit=scenario.limit,
+            **_code(scenario),
+        )
+        for number, scenario in enumerate(scenarios)
+    )
+    (directory / "conftest.py").write_text(PYTEST_CONFTEST)
+    (directory / "test_it.py").write_text(PYTEST + tests)
+    return run_python_in(
+        directory,
+        *("-m", "pytest", "--memray", "-p", "no:cacheprovider", "--memray-json=memory.json"),
+        environment=_environment(environment),
     )
 
 
-def with_block(scenario: Scenario, directory: Path) -> Outcome:
-    return _script(scenario, directory, WITH)
-
-
-def decorator(scenario: Scenario, directory: Path) -> Outcome:
-    return _script(scenario, directory, DECORATOR)
-
-
-def pytest_marker(scenario: Scenario, directory: Path) -> Outcome:
-    (directory / "conftest.py").write_text(PYTEST_CONFTEST)
-    (directory / "test_it.py").write_text(scenario.fill(PRELUDE) + scenario.fill(PYTEST))
-    done = _run(scenario, directory, "-m", "pytest", "--memray", "-s", "-p", "no:cacheprovider")
-    if done.returncode == 4:
-        kind = "InvalidSizeError" if "memory size" in done.stderr else "InvalidLimitError"
-        if re.search(r"only CPython|objects are read in C", done.stderr):
-            kind = "UnsupportedLimitError"
-        return Outcome("error", kind, None, normalized(done.stderr))
-    found = re.search(r"^OUTCOME(.*)$", done.stdout, re.M)
-    assert found, done.stdout + done.stderr
-    report = json.loads(found[1])
-    measurement = report["result"]["measurement"] if report["result"] else None
+def _outcome_of_report(report: dict[str, str], measurement: dict[str, Any] | None) -> Outcome:
     result, kind = "passed", ""
     if report["report"] == "failed":
+        exceeded = report["letter"] == "M"
         names = re.findall(r"^E   +(?:\w+\.)*(\w+Error|\w+Exceeded): ", report["text"], re.M)
-        kind = "MemoryLimitExceeded" if report["exceeded"] else names[0]
-        result = "failed" if report["exceeded"] else "error"
+        result, kind = ("failed", "MemoryLimitExceeded") if exceeded else ("error", names[0])
     return Outcome(result, kind, measurement, normalized(report["text"]))
 
 
-def _unittest(scenario: Scenario, directory: Path, **values: str) -> Outcome:
-    base = "unittest.IsolatedAsyncioTestCase" if scenario.asynchronous else "unittest.TestCase"
-    program = scenario.fill(PRELUDE) + scenario.fill(
-        UNITTEST, **{"base": base, "class_limit": "", "method_limit": "", **values}
-    )
-    if "decorate" in values:
-        program = program.replace("class Case", f"{scenario.fill(values['decorate'])}\nclass Case")
-    (directory / "it.py").write_text(program)
-    done = _run(scenario, directory, "it.py")
-    found = re.search(r"^OUTCOME(.*)$", done.stdout, re.M)
-    if not found:
-        assert done.returncode == 1, done.stderr
-        kind = re.findall(r"^(?:\w+\.)*(\w+Error): ", done.stderr, re.M)[-1]
-        return Outcome("error", kind, None, normalized(done.stderr))
-    report = json.loads(found[1])
-    text = "".join([*report["failures"], *report["errors"]])
-    kinds = re.findall(r"^(?:\w+\.)*(\w+Error|\w+Exceeded): ", text, re.M)
-    result = "failed" if report["failures"] else "error" if report["errors"] else "passed"
-    measurement = report["result"]["measurement"] if report["result"] else None
-    return Outcome(result, kinds[-1] if kinds else "", measurement, normalized(text))
+def unittest_method(
+    scenarios: Iterable[Scenario], directory: Path, environment: Environment
+) -> Outcomes:
+    return _unittest(scenarios, directory, environment, decorates="method")
 
 
-def unittest_method(scenario: Scenario, directory: Path) -> Outcome:
-    return _unittest(scenario, directory, method_limit="@limit_memory({limit})")
+def unittest_class(
+    scenarios: Iterable[Scenario], directory: Path, environment: Environment
+) -> Outcomes:
+    return _unittest(scenarios, directory, environment, decorates="class")
 
 
-def unittest_class(scenario: Scenario, directory: Path) -> Outcome:
-    return _unittest(scenario, directory, decorate="@limit_memory({limit})")
+def memory_test_case(
+    scenarios: Iterable[Scenario], directory: Path, environment: Environment
+) -> Outcomes:
+    writable = [scenario for scenario in scenarios if scenario.attribute]
+    return _unittest(writable, directory, environment, decorates="")
 
 
-def memory_test_case(scenario: Scenario, directory: Path) -> Outcome:
-    base = "MemoryTestMixin, unittest.IsolatedAsyncioTestCase"
-    return _unittest(
-        scenario,
-        directory,
-        base=base if scenario.asynchronous else "MemoryTestCase",
-        class_limit="memory_limit = {limit}",
-    )
+def _unittest(
+    scenarios: Iterable[Scenario], directory: Path, environment: Environment, *, decorates: str
+) -> Outcomes:
+    scenarios = list(scenarios)
+    tests = []
+    for number, scenario in enumerate(scenarios):
+        limiter = f"@{scenario.limiter}({scenario.limit})"
+        base = "unittest.IsolatedAsyncioTestCase" if scenario.asynchronous else "unittest.TestCase"
+        tests.append(
+            UNITTEST_TEST.format(
+                number=number,
+                base=base if decorates else f"MemoryTestMixin, {base}",
+                class_decorator=limiter if decorates == "class" else "",
+                class_limit="" if decorates else f"memory_limit = {scenario.limit}",
+                method_decorator=limiter if decorates == "method" else "",
+                **_code(scenario),
+            )
+        )
+    (directory / "it.py").write_text("".join([UNITTEST, *tests, UNITTEST_END]))
+    variables = {**_environment(environment), "MEMBUDGET_MEMRAY_JSON": "memory.json"}
+    done = run_python_in(directory, "it.py", environment=variables)
+    assert done.returncode == 0, done.stderr
+    bad, failures, errors = json.loads((directory / "outcomes.json").read_text())
+    measurements = _measurements(directory)
+    outcomes = {}
+    for number, scenario in enumerate(scenarios):
+        case = f"Case{number}"
+        if case in bad:
+            outcomes[scenario.name] = Outcome(
+                "error", bad[case]["type"], None, normalized(bad[case]["text"])
+            )
+            continue
+        text = failures.get(case, "") + errors.get(case, "")
+        kinds = re.findall(r"^(?:\w+\.)*(\w+Error|\w+Exceeded): ", text, re.M)
+        result = "failed" if case in failures else "error" if case in errors else "passed"
+        measurement = measurements.get(f"__main__.{case}.test")
+        kind = kinds[-1] if kinds else ""
+        outcomes[scenario.name] = Outcome(result, kind, measurement, normalized(text))
+    return outcomes
+
+
+def _code(scenario: Scenario) -> dict[str, Any]:
+    """Return the parts of a test that do a scenario's work."""
+    call = f"workloads.{scenario.workload}()"
+    return {
+        "workload": scenario.workload,
+        "warms_up": not scenario.calls_twice,
+        "define": "async def" if scenario.asynchronous else "def",
+        "call": f"await {call}" if scenario.asynchronous else call,
+    }
+
+
+def _environment(environment: Environment) -> dict[str, str]:
+    return {"PYTHONPATH": os.fspath(HERE), **dict(environment)}
+
+
+def _measurements(directory: Path) -> dict[str, Any]:
+    data = json.loads((directory / "memory.json").read_text())
+    return {one["name"]: one["measurement"] for one in data["results"]}
 
 
 def normalized(text: str) -> str:
@@ -256,11 +295,7 @@ def normalized(text: str) -> str:
         line = re.sub(r"^(E   +)?(\w+\.)*MemoryLimitExceeded: ", "", line.strip())
         line = re.sub(r"^E\s+", "", line)
         line = re.sub(r"^(Test|Block|run\(\)) (was (limited|allowed))", r"It \2", line)
-        line = re.sub(
-            r"^.*(say what is limited|, allocations: .* is no|='\w+' matches no|is not a p)\w*",
-            r"It was \1",
-            line,
-        )
+        line = re.sub(rf"^.*({WRONG})\w*", r"It was \1", line)
         line = re.sub(r"^- (\w+):.*/(\w+\.py:\d+)", r"- \1:\2", line)
         if re.match(r"It was|Exactly |List of|Alive at|Still alive|- ", line):
             lines.append(line)

@@ -8,11 +8,14 @@ for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import mmap
 import os
 import threading
 
 import elsewhere
+from membudget import MemoryLimitExceeded
 from memray._test import MemoryAllocator
 
 KIB = 1024
@@ -37,6 +40,21 @@ def make_headroom() -> None:
     """Make Python take arenas from the system, and empty them without giving them back."""
     filling = [bytes(400) for _ in range(20_000)]  # below 512 bytes with their headers
     _pins.extend(filling[::1000])
+
+
+def prepare(name: str, *, warm_up: bool) -> None:
+    """Get ready for one of the workloads, so that nothing but its own memory is measured.
+
+    Args:
+        name: the workload.
+        warm_up: whether to run it once, so that caches of Python and of this module are full.
+    """
+    if warm_up:
+        with contextlib.suppress(LookupError, MemoryLimitExceeded):
+            result = globals()[name]()
+            if inspect.iscoroutine(result):
+                asyncio.run(result)
+    make_headroom()
 
 
 def allocate(n_bytes: int) -> None:
@@ -115,16 +133,23 @@ def mixed() -> None:
     elsewhere.allocate(1000 * KIB)
 
 
-_cache: list[MemoryAllocator] = []
+_caches: dict[str, MemoryAllocator] = {}
+
+
+def _fill_cache(name: str) -> None:
+    """100 KiB each time, and 1000 KiB that stay the first time."""
+    if name not in _caches:
+        _caches[name] = MemoryAllocator()
+        _caches[name].malloc(1000 * KIB)
+    allocate(100 * KIB)
 
 
 def fills_a_cache() -> None:
-    """100 KiB each time, and 1000 KiB that stay the first time."""
-    if not _cache:
-        allocator = MemoryAllocator()
-        allocator.malloc(1000 * KIB)
-        _cache.append(allocator)
-    allocate(100 * KIB)
+    _fill_cache("a cache")
+
+
+def fills_another_cache() -> None:
+    _fill_cache("another cache")
 
 
 def pauses() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, in_subprocess, run_python_in
+from conftest import run_python_in
 
 BLOCKS = """
 import sys

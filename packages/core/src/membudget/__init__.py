@@ -28,6 +28,7 @@ from .errors import (
     NotEnforcedWarning,
     NotKeptWarning,
     NotMeasuredError,
+    NotRaisedWarning,
     RecordingError,
     TrackerConflictError,
     UnsupportedLimitError,
@@ -61,7 +62,9 @@ from .model import (
     TraceSettings,
     Verdict,
 )
+from .noted_verdicts import delivering_verdicts
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
+from .origins import origin_at, origin_of, shown_path
 from .phased import PhasedBlock
 from .phases import Phase
 from .plugins import marks_of, plugin_manager
@@ -99,6 +102,7 @@ __all__ = [
     "NotEnforcedWarning",
     "NotKeptWarning",
     "NotMeasuredError",
+    "NotRaisedWarning",
     "ObjectLimit",
     "Option",
     "Phase",
@@ -114,6 +118,7 @@ __all__ = [
     "UnsupportedLimitError",
     "Verdict",
     "budget_of",
+    "delivering_verdicts",
     "enforcement_is_on",
     "find_settings",
     "format_size",
@@ -129,6 +134,8 @@ __all__ = [
     "measuring_is_on",
     "memory_budget",
     "object_budget",
+    "origin_at",
+    "origin_of",
     "parse_size",
     "platform_is_supported",
     "plugin_manager",
@@ -136,5 +143,6 @@ __all__ = [
     "report_json",
     "report_text",
     "resolve",
+    "shown_path",
     "warm_up_block",
 ]

@@ -27,6 +27,7 @@ from membudget import (
     TraceSettings,
     Verdict,
     budget_of,
+    delivering_verdicts,
     measures,
     measuring_is_on,
     report_failure,
@@ -252,7 +253,8 @@ def _in_block(
         @functools.wraps(bare)
         async def run(*args: Any) -> Any:
             try:
-                return await measuring.call(bare)(*args)
+                with delivering_verdicts():
+                    return await measuring.call(bare)(*args)
             finally:
                 measuring.tell()
 
@@ -262,7 +264,8 @@ def _in_block(
         def run(*args: Any) -> Any:
             result = None
             try:
-                result = measuring.call(bare)(*args)
+                with delivering_verdicts():
+                    result = measuring.call(bare)(*args)
                 return result
             finally:
                 measuring.tell(result)

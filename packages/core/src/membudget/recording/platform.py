@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import sys
-from pathlib import Path
-from sys import _getframe
 from typing import Final
 from warnings import warn
 
 from ..errors import NotEnforcedWarning
+from ..origins import levels_to_the_user
 
 # As they are, whatever a test puts in their place: the answer holds for the process.
 _PLATFORM: Final = str(sys.platform)
 _IMPLEMENTATION: Final = sys.implementation.name
-
-_OWN_FILES = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 @functools.cache
@@ -29,7 +25,7 @@ def platform_is_supported() -> bool:
         f"memory budgets are not enforced: memray does not run with {_IMPLEMENTATION} on "
         f"{_PLATFORM}",
         NotEnforcedWarning,
-        stacklevel=_levels_to_the_user(),
+        stacklevel=levels_to_the_user(),
     )
     return False
 
@@ -48,11 +44,3 @@ def is_main_interpreter() -> bool:
 def runs_here() -> bool:
     """Whether memray runs here; the same, and no warning."""
     return _PLATFORM != "win32" and _IMPLEMENTATION == "cpython"
-
-
-def _levels_to_the_user() -> int:
-    """Count the frames of membudget, for a warning that is to point at the user's line."""
-    frame, n_levels = _getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
-        frame, n_levels = frame.f_back, n_levels + 1
-    return n_levels
