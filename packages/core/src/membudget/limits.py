@@ -9,6 +9,7 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Iterable
+from sys import _getframe
 from types import FrameType
 from typing import Final, TypeAlias, cast
 
@@ -140,12 +141,12 @@ class limit_memory(_WrittenLimit):  # noqa: N801
                 ignore=ignore,
                 include=include,
                 stable=stable,
-                origin=origin_of(sys._getframe(1)),
+                origin=origin_of(_getframe(1)),
             )
         except InvalidLimitError as error:
-            raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
+            raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
         super().__init__(budget)
-        self._watched = watch(self, sys._getframe(1))
+        self._watched = watch(self, _getframe(1))
 
 
 class limit_leaks(_WrittenLimit):  # noqa: N801
@@ -186,12 +187,12 @@ class limit_leaks(_WrittenLimit):  # noqa: N801
                 location_limit,
                 filter_fn=filter_fn,
                 current_thread_only=current_thread_only,
-                origin=origin_of(sys._getframe(1)),
+                origin=origin_of(_getframe(1)),
             )
         except InvalidLimitError as error:
-            raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
+            raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
         super().__init__(budget)
-        self._watched = watch(self, sys._getframe(1))
+        self._watched = watch(self, _getframe(1))
 
 
 class limit_leaked_objects(_WrittenLimit):  # noqa: N801
@@ -219,11 +220,11 @@ class limit_leaked_objects(_WrittenLimit):  # noqa: N801
 
     def __init__(self, *, filter_fn: Callable[[object], object] | None = None) -> None:
         try:
-            budget = object_budget(filter_fn=filter_fn, origin=origin_of(sys._getframe(1)))
+            budget = object_budget(filter_fn=filter_fn, origin=origin_of(_getframe(1)))
         except InvalidLimitError as error:
-            raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
+            raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
         super().__init__(budget)
-        self._watched = watch(self, sys._getframe(1))
+        self._watched = watch(self, _getframe(1))
 
 
 def object_budget(
