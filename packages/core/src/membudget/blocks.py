@@ -32,7 +32,7 @@ from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
 from .recording.marks import MarkedBlock
-from .recording.platform import platform_is_supported
+from .recording.platform import NOT_UTF_8, platform_is_supported
 from .recording.query import LateAllocations
 from .report.failure import exceeded_message, limits_of
 from .sizes import format_size
@@ -266,6 +266,8 @@ class Block(MarkedBlock):
         if block.is_parents:
             # A forked child leaves a block of its parent, which measures and judges it.
             return
+        if isinstance(raised, SystemError) and "legacy_event_handler" in str(raised):
+            raised.add_note(f"membudget: {NOT_UTF_8}")  # memray's doing, since Python 3.12
         try:
             if self._n_paused:
                 raise MisuseError("a stretch of paused() did not end before its block did")

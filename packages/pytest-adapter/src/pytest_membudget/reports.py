@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections
 import sys
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -130,7 +129,7 @@ def _write_json(path: str, results: list[Result]) -> str:
     """Write a JSON file, if there is a path for one; return what went wrong."""
     if path:
         try:
-            Path(path).write_text(report_json.results_to_text(results), encoding="utf-8")
+            report_json.write_results(path, results)
         except OSError as error:
             return f"--memray-json: cannot write to {path!r}: {error}"
     return ""

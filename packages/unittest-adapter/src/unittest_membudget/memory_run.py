@@ -190,7 +190,7 @@ class MemoryRun:
             )
         elif path:
             try:
-                Path(path).write_text(report_json.results_to_text(self.results), encoding="utf-8")
+                report_json.write_results(path, self.results)
             except OSError as error:
                 problem = f"--memray-json: cannot write to {path!r}: {error}"
                 raise InvalidOptionError(problem) from error

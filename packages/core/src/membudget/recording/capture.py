@@ -16,13 +16,14 @@ from threading import get_ident
 from threading import getprofile as get_thread_profile
 from threading import setprofile as set_thread_profile
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
 from ..system import keep_module, real_functions
 from .files import temporary_file
 from .memrays_files import MemraysFiles
+from .platform import NOT_UTF_8
 from .tracemalloc_guard import TracemallocGuard
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 
 # What sys.setprofile takes; or the object of a C profiler.
 ProfileFunction: TypeAlias = Any
-
-NOT_UTF_8: Final = (
-    "memray cannot record functions of a file whose path is not UTF-8: rename the file, or the "
-    "directory that it is in"
-)
 
 # memray samples the resident set size that often. Nothing here needs the samples, so: once an hour.
 _SAMPLE_INTERVAL_MS = 3_600_000

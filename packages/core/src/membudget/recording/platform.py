@@ -15,6 +15,11 @@ from ..origins import levels_to_the_user
 _PLATFORM: Final = str(sys.platform)
 _IMPLEMENTATION: Final = sys.implementation.name
 
+NOT_UTF_8: Final = (
+    "memray cannot record functions of a file whose path is not UTF-8: rename the file, or the "
+    "directory that it is in"
+)
+
 
 @functools.cache
 def platform_is_supported() -> bool:
