@@ -133,9 +133,11 @@ def _combined(noted: list[MembudgetError]) -> MembudgetError:
 
 def _carries(raised: BaseException | None, note: str) -> bool:
     """Whether an exception, or one that a traceback shows with it, has the note already."""
-    while raised is not None:
+    seen = set()
+    while raised is not None and id(raised) not in seen:
         if note in getattr(raised, "__notes__", ()):
             return True
+        seen.add(id(raised))
         raised = raised.__cause__ or raised.__context__
     return False
 
@@ -143,8 +145,11 @@ def _carries(raised: BaseException | None, note: str) -> bool:
 def _steers(raised: BaseException) -> bool:
     """Whether an exception says where to go on, and not what went wrong."""
     if isinstance(raised, Exception):
-        skips: Any = loaded_class("unittest.case", "SkipTest")
-        return isinstance(raised, (StopIteration, StopAsyncIteration, skips))
+        skips = (
+            loaded_class("unittest.case", "SkipTest"),
+            loaded_class("twisted.trial.unittest", "SkipTest"),
+        )
+        return isinstance(raised, (StopIteration, StopAsyncIteration, *skips))
     return not (_stops_the_run(raised) or isinstance(raised, _failures()))
 
 
