@@ -29,10 +29,12 @@ def test_exceptions_that_say_where_to_go_on_give_way() -> None:
     import unittest
 
     from membudget import MemoryLimitExceeded, limit_memory
+    from twisted.trial.unittest import SkipTest as TrialsSkipTest
 
     for raised in (
         *(SystemExit(0), SystemExit(3), StopIteration(), StopAsyncIteration()),
-        *(GeneratorExit(), asyncio.CancelledError(), unittest.SkipTest("skipped")),
+        *(GeneratorExit(), asyncio.CancelledError()),
+        *(unittest.SkipTest("skipped"), TrialsSkipTest("skipped")),
     ):
         try:
             with limit_memory("1 KB"):
