@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
-from .errors import MembudgetError, NotRaisedWarning
+from .errors import MembudgetError, MemoryLimitExceeded, NotRaisedWarning
 from .loaded_classes import loaded_class
 from .origins import levels_to_the_user, origin_of_error
 
@@ -88,7 +88,8 @@ def let_win(raised: BaseException, error: MembudgetError, *, says_it: bool = Tru
     if says_it and _steers(raised):
         raise error from raised
     _add_note(raised, error)
-    if not says_it:
+    # Whoever handles the verdict of a block inside this one expects a verdict.
+    if not says_it or isinstance(raised, MemoryLimitExceeded):
         return
     where = origin_of_error(raised.__traceback__)
     what = f"{type(raised).__name__}{f' ({where})' if where else ''}"
