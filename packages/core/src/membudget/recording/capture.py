@@ -67,6 +67,10 @@ def import_memray() -> ModuleType:
     return memray
 
 
+def _say_nothing() -> None:
+    """Stand in for what memray would print to stderr."""
+
+
 class Capture:
     """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`.
 
@@ -118,6 +122,8 @@ class Capture:
         objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
         # The first tracker of a process writes warnings to stderr, with Debian's Python.
         memray.set_log_level(logging.ERROR)
+        # So does the first one in a program with greenlets: that their support is experimental.
+        memray._memray.print_greenlet_warning = _say_nothing
         try:
             # Kept before it starts: an interruption in between must not lose a running tracker.
             self._tracker = memray.Tracker(

@@ -32,10 +32,11 @@ from dataclasses import replace
 from typing import Final
 
 from ..checks import holds, judge
-from ..errors import CaptureError, MisuseError, NotKeptWarning
+from ..errors import CaptureError, MisuseError, NotKeptWarning, RecordingError
 from ..model import Allocation, Budget, Measurement, TraceSettings
 from ..patterns import StackFilter
 from .capture import import_memray
+from .greenlets import GreenletWatch
 from .lingering import Lingering
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark
 from .query import BlockQuery, LateAllocations
@@ -62,6 +63,7 @@ class OpenBlock:
     __slots__ = (
         "__weakref__",
         "_continue_mark",
+        "_greenlets",
         "_query",
         "_recorder",
         "_suspend_mark",
@@ -78,6 +80,8 @@ class OpenBlock:
         self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, query.serial)
         self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, query.serial)
         self.pid: Final = os.getpid()
+        only_this_thread = query.budget.scope.current_thread_only
+        self._greenlets = GreenletWatch() if only_this_thread else None
 
     def suspend(self) -> None:
         """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
@@ -99,7 +103,14 @@ class OpenBlock:
 
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
+            RecordingError: only this thread counts, and it has run several greenlets.
         """
+        if self._greenlets is not None and self._greenlets.switched:
+            raise RecordingError(
+                "current_thread_only: this thread ran several greenlets in this block (gevent, "
+                "greenlet), and memray counts each of them as another thread. Leave "
+                "current_thread_only out"
+            )
         return self._recorder.read(self._query, objects=objects)
 
     def leave(self) -> None:
