@@ -75,6 +75,11 @@ class Measurement:
             limit on ``retained_bytes``, and for one whose budget limits leaks.
         leaked_objects: the objects that the block made and that are alive, most first; of a block
             whose budget limits them, and those that its filter lets through.
+        unmatched: the patterns of ``only`` and ``ignore`` that matched no stack, as
+            ``only='mypkg'``.
+        lost_stacks: whether memory has no stack because the program replaced Python's profile
+            function, through which memray follows stacks; known for what has its allocations here,
+            and for a block with patterns.
     """
 
     peak_bytes: int
@@ -85,6 +90,8 @@ class Measurement:
     allocations: tuple[Allocation, ...] = ()
     retained: tuple[Allocation, ...] = ()
     leaked_objects: tuple[LeakedObjects, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    lost_stacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

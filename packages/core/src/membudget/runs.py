@@ -86,11 +86,17 @@ class Run:
         self._results[result.name] = result
         self._late.pop(result.name, None)
 
-    def add_allocations(self, name: str, allocations: tuple[Allocation, ...]) -> None:
+    def add_allocations(
+        self, name: str, allocations: tuple[Allocation, ...], lost_stacks: bool = False
+    ) -> None:
         """Complete a result with its allocations at the peak, if it is there."""
         result = self._results.get(name)
         if result is not None:
-            measurement = replace(result.measurement, allocations=allocations)
+            measurement = replace(
+                result.measurement,
+                allocations=allocations,
+                lost_stacks=lost_stacks or result.measurement.lost_stacks,
+            )
             self._results[name] = replace(result, measurement=measurement)
 
     @contextlib.contextmanager
@@ -136,7 +142,7 @@ class Run:
             self._late = {name: self._late[name] for name in self._largest(self._late)}
             recorder.end_run()
             for name, late in self._late.items():
-                self.add_allocations(name, recorder.read_late(late))
+                self.add_allocations(name, recorder.read_late(late), late.lost_stacks)
         return self.results
 
     def _largest(self, names: dict[str, LateAllocations]) -> list[str]:

@@ -163,13 +163,19 @@ class Capture:
         self.resting = True
 
     def wake(self) -> bool:
-        """End :meth:`rest`. False, and nothing is done, in a thread other than the resting one."""
-        if self._profile_thread != threading.get_ident():
+        """End :meth:`rest`. False, and nothing is done, where the tracker has to start anew.
+
+        In a thread other than the resting one, and where threads that start would have no stacks,
+        because the program has called ``threading.setprofile``.
+        """
+        start_thread_trace = import_memray().start_thread_trace
+        follows_new_threads = threading.getprofile() is start_thread_trace
+        if self._profile_thread != threading.get_ident() or not follows_new_threads:
             return False
         self._program_profile = _take_profile_function()
         # Called by hand, as threading calls it for a new thread: sets memray's profile function for
         # this thread, and takes note of the frames that are on the stack.
-        import_memray().start_thread_trace(None, "call", None)
+        start_thread_trace(None, "call", None)
         self.resting = False
         return True
 

@@ -43,7 +43,9 @@ class LateAllocations:
     Attributes:
         query: the block.
         allocations: None until they are read.
+        lost_stacks: whether memray has lost the stacks of some of them.
     """
 
     query: BlockQuery
     allocations: tuple[Allocation, ...] | None = None
+    lost_stacks: bool = False

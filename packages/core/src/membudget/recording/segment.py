@@ -17,7 +17,7 @@ from .keeping import keep_block
 from .marks import Alphabet
 from .objects import summarized
 from .query import BlockQuery, LateAllocations
-from .reading import read_block, read_peaks
+from .reading import lost_stacks, read_block, read_peaks
 from .scanner import Scanner, scanner_problem
 from .stack_traces import StackTraces
 
@@ -184,6 +184,8 @@ class Segment:
 
     def _read_later(self, wanted: list[tuple[LateAllocations, Account]]) -> None:
         blocks = [(late.query, account) for late, account in wanted]
-        found = read_peaks(self._capture.path(), self._alphabet, blocks)
-        for (late, _), allocations in zip(wanted, found, strict=True):
+        path = self._capture.path()
+        found = read_peaks(path, self._alphabet, blocks)
+        for (late, account), allocations in zip(wanted, found, strict=True):
             late.allocations = allocations
+            late.lost_stacks = lost_stacks(path, late.query, account, allocations)
