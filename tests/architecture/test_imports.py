@@ -19,9 +19,10 @@ ADAPTERS = {
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
     {"errors"},
-    {"sizes", "phases"},
+    {"sizes", "phases", "module_names"},
     {"model"},
-    {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
+    {"patterns"},
+    {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing", "garbage", "calls"},
     {"blocks", "config_file", "decorations"},
     {"limits", "phased", "runs", "kept_captures"},

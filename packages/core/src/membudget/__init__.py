@@ -27,6 +27,7 @@ from .errors import (
     NotMeasuredError,
     RecordingError,
     TrackerConflictError,
+    UnmatchedPatternWarning,
     UnsupportedLimitError,
 )
 from .hookspecs import hookimpl
@@ -108,6 +109,7 @@ __all__ = [
     "Stack",
     "TraceSettings",
     "TrackerConflictError",
+    "UnmatchedPatternWarning",
     "UnsupportedLimitError",
     "Verdict",
     "budget_of",

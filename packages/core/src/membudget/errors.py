@@ -91,5 +91,9 @@ class NotKeptWarning(UserWarning):
     """The capture of a block was to be kept and could not be; its figures are not affected."""
 
 
+class UnmatchedPatternWarning(UserWarning):
+    """A pattern of ``only`` or ``ignore`` matches nothing that is loaded: its name may be wrong."""
+
+
 class NotEnforcedWarning(UserWarning):
     """Budgets are not enforced here, because memray does not run on this platform."""

@@ -280,8 +280,12 @@ class Recorder:
                 self._reader = ReaderProcess()
             path = segment.path(os.getpid())
             measurement = self._reader.read_block(path, self._alphabet, query)
+        if measurement.lost_stacks:
+            _refuse_lost_stacks(query, measurement)
         if query.stack_filter is not None:
-            query.stack_filter.check_all_match()
+            if query.budget.limits_anything:
+                query.stack_filter.check_only()
+            measurement = replace(measurement, unmatched=query.stack_filter.unmatched)
         return measurement
 
     def _close(self, serial: int) -> None:
@@ -369,6 +373,26 @@ class Recorder:
             self._reader.forget()
         if self._segment is not None:
             self._segment.forget_in_child()
+
+
+def _refuse_lost_stacks(query: BlockQuery, measurement: Measurement) -> None:
+    """Refuse to judge a block by stacks that memray has lost, if its verdict depends on them."""
+    scope, leaks = query.budget.scope, query.budget.leaks
+    depends_on = [name for name in ("only", "ignore") if getattr(scope, name)]
+    # Memory of many stacks looks like that of one, without a frame that a filter could see.
+    if leaks is not None and any(
+        not one.stack and one.size_bytes > leaks.maximum for one in measurement.retained
+    ):
+        depends_on.append("limit_leaks")
+    if not depends_on and query.stack_filter is not None and query.budget.limits_anything:
+        depends_on.append("a plugin's membudget_keep_allocation")
+    if depends_on:
+        raise CaptureError(
+            f"the code in this block replaced Python's profile function (sys.setprofile, "
+            f"threading.setprofile, or a profiler such as cProfile before Python 3.12), through "
+            f"which memray follows stacks. Memory without a stack cannot be judged by "
+            f"{' and '.join(depends_on)}: run that code without its profiler, or limit all memory"
+        )
 
 
 def _described(trace: TraceSettings) -> str:
