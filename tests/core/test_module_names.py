@@ -123,6 +123,16 @@ def test_a_module_that_exec_filled(place: Path) -> None:
     assert not counts(module.Item.__init__, "shop")
 
 
+def test_functions_that_come_later(place: Path) -> None:
+    """In a notebook, each cell is a file of its own."""
+    module = types.ModuleType("notebook")
+    sys.modules["notebook"] = module
+    for cell in ("/tmp/kernel/1.py", "/tmp/kernel/2.py"):
+        exec(compile("def load(): pass", cell, "exec"), module.__dict__)
+        assert frame_of(module.load).filename == cell
+        assert counts(module.load, "notebook")
+
+
 def test_what_a_decorator_made_is_the_decorators(place: Path) -> None:
     """functools.wraps gives it the name of the other module."""
     (place / "tools.py").write_text(

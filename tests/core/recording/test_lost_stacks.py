@@ -89,8 +89,14 @@ def test_only_never_passes_without_stacks(tmp_path: Path, name: str, call: str) 
 )
 def test_each_budget_that_depends_on_stacks(tmp_path: Path, block: str, names: str) -> None:
     said = outcome(tmp_path, "taken_off(); orders.load()", block)
-    assert f"{LOST}" in said
+    assert LOST in said
     assert f"cannot be judged by {names}: " in said
+
+
+def test_stacks_that_were_lost_before_the_block(tmp_path: Path) -> None:
+    """In one around it, of the same recording."""
+    body = "taken_off()\nwith limit_memory('1 MB', only='orders'):\n    orders.load()"
+    assert LOST in outcome(tmp_path, body, "limit_memory('60 MB')")
 
 
 def test_the_filter_of_leaks(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import os
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import FunctionType, ModuleType
 from typing import Any, Final
+
+_SUFFIXES_OF_C: Final = tuple(EXTENSION_SUFFIXES)
 
 
 class _Real:
@@ -74,7 +77,7 @@ class ModuleNames:
         names = dict.fromkeys((name, getattr(spec, "name", None) or name))
         for file in files:
             self._names.setdefault(file, {}).update(names)
-        if files or not getattr(spec, "_initializing", False):
+        if not _may_get_functions(namespace, spec):
             self._seen[name] = weakref.ref(module)
 
     @property
@@ -96,6 +99,13 @@ class ModuleNames:
 module_names: Final = ModuleNames()
 
 
+def _may_get_functions(namespace: Mapping[str, Any], spec: Any) -> bool:
+    """Whether the functions of a module say what its files are, so that it is looked at again."""
+    file = str(namespace.get("__file__"))
+    is_known = getattr(spec, "origin", None) in ("frozen", "built-in")
+    return not (is_known or file.endswith((".py", *_SUFFIXES_OF_C)))
+
+
 def _files_of(namespace: Mapping[str, Any], spec: Any) -> Iterator[str]:
     """Yield the file names that the code of a module can have."""
     file = namespace.get("__file__")
@@ -103,7 +113,7 @@ def _files_of(namespace: Mapping[str, Any], spec: Any) -> Iterator[str]:
         yield f"<frozen {spec.name}>"
     elif isinstance(file, str) and file.endswith(".py"):
         yield file
-    else:
+    elif _may_get_functions(namespace, spec):
         yield from _files_of_functions(namespace)
 
 
