@@ -27,6 +27,7 @@ def extension(name: str, *sources: str, headers: tuple[str, ...] = ()) -> Extens
 setup(
     ext_modules=[
         extension("_marks", "marksmodule.c"),
+        extension("_tracemalloc", "tracemallocmodule.c"),
         extension(
             "_scanner",
             "scannermodule.c",

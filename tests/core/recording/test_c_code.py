@@ -34,8 +34,8 @@ class SaysThatItIsABlock:
 
     __slots__ = ()
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return Block
 
     def _leave(self, *_: object) -> None:

@@ -190,8 +190,8 @@ class Capture:
                     trace_python_allocators=self._trace.trace_python_allocators,
                     **objects,
                 )
-            if objects:
-                self._guard = TracemallocGuard()
+            if objects or self._trace.trace_python_allocators:
+                self._guard = TracemallocGuard(bool(objects))
             self._profile_thread = get_ident()
             self._program_profile = _take_profile_function()
             self._tracker.__enter__()
@@ -214,6 +214,8 @@ class Capture:
             self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
         finally:
+            if self._tracker is None and self._guard is not None:
+                self._guard.end()
             memray.set_log_level(logging.WARNING)  # memray's own default
 
     def rest(self) -> None:
@@ -284,6 +286,8 @@ class Capture:
         if tracker is not None:
             with self._keeping_profile_functions(), self._memrays_files.closed_by_memray():
                 tracker.__exit__(None, None, None)
+        if self._guard is not None:
+            self._guard.end()
         self._file.close()
 
     @contextlib.contextmanager

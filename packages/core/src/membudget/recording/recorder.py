@@ -46,6 +46,7 @@ from .query import BlockQuery, LateAllocations
 from .reader_process import ReaderProcess
 from .reading import checked
 from .segment import Segment
+from .tracemalloc_guard import end_resting_with
 
 SEGMENT_BYTES: Final = 2_000_000
 """How large a capture may grow before the recording goes on in another one."""
@@ -460,4 +461,5 @@ import_memray()
 # finds no further thread to warn of.
 os.register_at_fork(before=_settle, after_in_child=_start_anew_in_child)
 atexit.register(_settle)
+end_resting_with(_settle)
 _recorder = Recorder()
