@@ -23,6 +23,7 @@ LAYERS = [
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
     {"recording", "testing", "garbage", "calls"},
+    {"unseen"},
     {"blocks", "config_file", "decorations"},
     {"limits", "phased", "runs", "kept_captures"},
     {"doctor"},

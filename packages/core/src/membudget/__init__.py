@@ -14,6 +14,8 @@ from .checks import judge
 from .config_file import find_settings
 from .decorations import budget_of, measures
 from .errors import (
+    BlindBudgetError,
+    BlindBudgetWarning,
     CaptureError,
     FilterError,
     InvalidLimitError,
@@ -56,6 +58,7 @@ from .model import (
     Scope,
     Stack,
     TraceSettings,
+    Unseen,
     Verdict,
 )
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
@@ -69,10 +72,13 @@ from .report import json as report_json
 from .report import text as report_text
 from .runs import Run
 from .sizes import format_size, parse_size
+from .unseen import own_allocators_seen
 
 __all__ = [
     "OPTIONS",
     "Allocation",
+    "BlindBudgetError",
+    "BlindBudgetWarning",
     "Block",
     "Budget",
     "CaptureError",
@@ -108,6 +114,7 @@ __all__ = [
     "Stack",
     "TraceSettings",
     "TrackerConflictError",
+    "Unseen",
     "UnsupportedLimitError",
     "Verdict",
     "budget_of",
@@ -126,6 +133,7 @@ __all__ = [
     "measuring_is_on",
     "memory_budget",
     "object_budget",
+    "own_allocators_seen",
     "parse_size",
     "platform_is_supported",
     "plugin_manager",

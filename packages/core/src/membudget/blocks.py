@@ -33,6 +33,7 @@ from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
 from .report.failure import exceeded_message
+from .unseen import UnseenMemory, tell_blindness
 
 if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
@@ -105,6 +106,9 @@ class Block(MarkedBlock):
         self._decorates = False
         self._open: OpenBlock | None = None
         self._garbage = SettledGarbage()
+        self._unseen = UnseenMemory(
+            budget, watches_growth=budget.limits_memory or always_allocations
+        )
         self._n_paused = 0
         self._measurement: Measurement | None = None
 
@@ -174,6 +178,7 @@ class Block(MarkedBlock):
                 n_outer=self._n_outer() if self._keep_capture else 0,
                 outer_files=self._outer_files,
             )
+            self._unseen.begin()
             self._set_marks(
                 self._open.start_mark,
                 self._open.end_mark,
@@ -182,6 +187,7 @@ class Block(MarkedBlock):
             )
         except BaseException:
             self._clear_marks()
+            self._unseen.end()
             self._garbage.end()
             block, self._open = self._open, None
             if block is not None:
@@ -221,10 +227,12 @@ class Block(MarkedBlock):
         if block is None:
             return
         try:
+            self._unseen.end()
             self._garbage.end()
             self._open = None
             self._close(block, raised)
         finally:
+            self._unseen.end()
             self._garbage.end()
             self._open = None
             block.leave()
@@ -244,11 +252,12 @@ class Block(MarkedBlock):
                 raised.add_note(f"membudget: {error}")
                 return
             raise
-        self._measurement = measurement
+        self._measurement = measurement = self._unseen.added_to(measurement)
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
             self._on_measured(measurement, verdict, allocations)
         if verdict.within:
+            tell_blindness(self._subject, measurement, self.budget, raised)
             return
         message = self._message(self._subject, measurement, verdict)
         # A generator that is closed early raises nothing that anybody would see a note on.
@@ -280,10 +289,12 @@ class Block(MarkedBlock):
         """Let the block count nothing until :meth:`go_on`, if it is open: see :meth:`paused`."""
         if self._open is not None and self._open.pid == os.getpid():
             self._open.suspend()
+            self._unseen.suspend()
 
     def go_on(self) -> None:
         """End what :meth:`suspend` began."""
         if self._open is not None and self._open.pid == os.getpid():
+            self._unseen.go_on()
             self._open.go_on()
 
     def __call__(self, func: F) -> F:

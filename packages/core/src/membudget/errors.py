@@ -58,6 +58,13 @@ class CaptureError(RecordingError):
     """The capture of a block could not be written, or not be read back in full."""
 
 
+class BlindBudgetError(RecordingError):
+    """A limit could not be checked in full: memory was taken that memray does not see.
+
+    With ``memray_blind = error``; a :class:`BlindBudgetWarning` otherwise.
+    """
+
+
 class MemoryLimitExceeded(MembudgetError, AssertionError):
     """A block used more memory than its budget allows.
 
@@ -93,3 +100,7 @@ class NotKeptWarning(UserWarning):
 
 class NotEnforcedWarning(UserWarning):
     """Budgets are not enforced here, because memray does not run on this platform."""
+
+
+class BlindBudgetWarning(UserWarning):
+    """A limit was kept as far as memray can see, and memory was taken that memray does not see."""

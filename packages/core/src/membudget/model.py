@@ -34,11 +34,14 @@ class Allocation:
         n_allocations: in how many allocations.
         stack: the Python stack trace, innermost frame first, beginning at the block. Empty where
             no Python code was running.
+        arena_bytes: how much of it is arenas: Python takes them for its small objects, when one
+            more does not fit into those that it has.
     """
 
     size_bytes: int
     n_allocations: int
     stack: tuple[Frame, ...]
+    arena_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,20 @@ class LeakedObjects:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """Memory that was taken during a block and that its figures do not count.
+
+    Attributes:
+        library: the library that took it from an allocator of its own; empty where all that is
+            known is that the process grew.
+        size_bytes: how much at most; None where nothing tells.
+    """
+
+    library: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What was observed in one block.
 
@@ -75,6 +92,8 @@ class Measurement:
             limit on ``retained_bytes``, and for one whose budget limits leaks.
         leaked_objects: the objects that the block made and that are alive, most first; of a block
             whose budget limits them, and those that its filter lets through.
+        unseen: memory that memray cannot see and that the figures do not count, as far as there
+            are signs of any.
     """
 
     peak_bytes: int
@@ -85,6 +104,7 @@ class Measurement:
     allocations: tuple[Allocation, ...] = ()
     retained: tuple[Allocation, ...] = ()
     leaked_objects: tuple[LeakedObjects, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

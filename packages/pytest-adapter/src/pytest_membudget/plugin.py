@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -13,7 +14,9 @@ from membudget import (
     InvalidOptionError,
     Option,
     Run,
+    Settings,
     measuring_is_on,
+    own_allocators_seen,
     resolve,
 )
 
@@ -64,6 +67,31 @@ def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:
     return importlib.util.find_spec("pytest_memray") is not None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    # Before a conftest.py imports a library that decides now where its memory comes from. What
+    # is wrong with the options is said when all plugins are there.
+    with contextlib.suppress(InvalidOptionError):
+        given = vars(early_config.known_args_namespace)
+        settings = resolve(
+            config={option.name: _from_file(early_config, option) for option in OPTIONS},
+            command_line={option.name: given.get(option.name) for option in OPTIONS},
+            config_name=_file_name(early_config),
+        )
+        if _enforces(settings):
+            _see_own_allocators(early_config, settings)
+
+
+def _enforces(settings: Settings) -> bool:
+    return settings.memray or settings.memray_enforce_markers == "always"
+
+
+def _see_own_allocators(config: pytest.Config, settings: Settings) -> None:
+    seen = contextlib.ExitStack()
+    seen.enter_context(own_allocators_seen(settings))
+    config.add_cleanup(seen.close)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
@@ -77,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
-    if not (settings.memray or settings.memray_enforce_markers == "always"):
+    if not _enforces(settings):
         _check_given_alone(config)
         return
     from .measuring import MeasuringPlugin
@@ -88,6 +116,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not measures:
         register(NotMeasuringPlugin(config, settings), "membudget-measuring")
         return
+    _see_own_allocators(config, settings)
     try:
         run = Run(settings.most_allocations, kept_captures(config, settings))
     except InvalidOptionError as error:

@@ -13,7 +13,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..model import Allocation, Frame
+from ..report.failure import ARENA_BYTES
 from .files import open_to_read, path_of, temporary_file
+from .marks import MMAP
 from .query import BlockQuery
 from .scanner import PackedAlive, write_peak
 from .stack_traces import StackTraces
@@ -64,7 +66,7 @@ def _read_whole(path: str, peak: Peak) -> tuple[Allocation, ...]:
     """Read a peak from the whole capture, record by record."""
     import memray
 
-    by_id: dict[int, tuple[int, int, AllocationRecord]] = {}
+    by_id: dict[tuple[int, int], tuple[int, int, AllocationRecord]] = {}
     with contextlib.closing(memray.FileReader(path)) as reader:
         records = reader.get_allocation_records()
         mark = next(islice(records, peak.start_index, None))
@@ -74,21 +76,30 @@ def _read_whole(path: str, peak: Peak) -> tuple[Allocation, ...]:
             if index >= position:
                 record = next(islice(records, index - position, None))
                 position = index + 1
-            n_bytes, count, first = by_id.get(record.stack_id, (0, 0, record))
-            by_id[record.stack_id] = (n_bytes + size, count + 1, first)
+            key = (record.stack_id, record.allocator)
+            n_bytes, count, first = by_id.get(key, (0, 0, record))
+            by_id[key] = (n_bytes + size, count + 1, first)
         return _by_stack(by_id.values(), StackTraces(peak.query, mark))
 
 
 def _by_stack(
     found: Iterable[tuple[int, int, AllocationRecord]], traces: StackTraces
 ) -> tuple[Allocation, ...]:
-    """Sum (bytes, allocations, a record) by the stack trace of the record, largest first."""
+    """Sum (bytes, allocations, a record) by the stack trace of the record, largest first.
+
+    The allocations of a record are all of one allocator.
+    """
     # One line of code has several records: memray tells instructions apart.
-    by_stack: dict[tuple[Frame, ...], tuple[int, int]] = {}
+    by_stack: dict[tuple[Frame, ...], tuple[int, int, int]] = {}
     for size, count, record in found:
         stack = traces.of(record)
-        n_bytes, n_allocations = by_stack.get(stack, (0, 0))
-        by_stack[stack] = (n_bytes + size, n_allocations + count)
-    allocations = [Allocation(size, count, stack) for stack, (size, count) in by_stack.items()]
+        is_arenas = record.allocator == MMAP and size == count * ARENA_BYTES
+        n_bytes, n_allocations, arena_bytes = by_stack.get(stack, (0, 0, 0))
+        arena_bytes += size if is_arenas else 0
+        by_stack[stack] = (n_bytes + size, n_allocations + count, arena_bytes)
+    allocations = [
+        Allocation(size, count, stack, arena_bytes)
+        for stack, (size, count, arena_bytes) in by_stack.items()
+    ]
     allocations.sort(key=lambda allocation: -allocation.size_bytes)
     return tuple(allocations)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
+from ..checks import is_blind
 from ..errors import MembudgetError
 from ..model import (
     Allocation,
@@ -23,6 +24,7 @@ from ..model import (
     ObjectLimit,
     Result,
     Scope,
+    Unseen,
     Verdict,
 )
 
@@ -38,6 +40,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "budget": budget_to_json(result.verdict.budget),
         "excesses": [asdict(excess) for excess in result.verdict.excesses],
         "leaks": [asdict(allocation) for allocation in result.verdict.leaks],
+        "blind": is_blind(result.measurement, result.verdict.budget),
         "phases": {phase: measurement_to_json(used) for phase, used in result.phases},
     }
 
@@ -91,6 +94,7 @@ def measurement_from_json(data: dict[str, Any]) -> Measurement:
                 LeakedObjects(**{**one, "stack": stack_from_json(one["stack"])})
                 for one in data["leaked_objects"]
             ),
+            "unseen": tuple(Unseen(**one) for one in data.get("unseen", ())),
         }
     )
 
@@ -101,6 +105,7 @@ def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, 
             allocation["size_bytes"],
             allocation["n_allocations"],
             stack_from_json(allocation["stack"]),
+            allocation.get("arena_bytes", 0),
         )
         for allocation in data
     )
