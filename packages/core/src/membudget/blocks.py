@@ -106,9 +106,7 @@ class Block(MarkedBlock):
         self._decorates = False
         self._open: OpenBlock | None = None
         self._garbage = SettledGarbage()
-        self._unseen = UnseenMemory(
-            budget, watches_growth=budget.limits_memory or always_allocations
-        )
+        self._unseen = UnseenMemory(budget, is_test=always_allocations)
         self._n_paused = 0
         self._measurement: Measurement | None = None
 

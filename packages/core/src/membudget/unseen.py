@@ -19,13 +19,12 @@ from .model import Budget, Measurement, Unseen
 from .options import Settings, enforcement_is_on, from_environment
 from .recording import own_allocators
 from .recording.platform import levels_to_the_user, runs_here
-from .recording.process_memory import ProcessMemory, process_memory
+from .recording.process_memory import ProcessMemory, most_memory, process_memory
 from .report.failure import unseen_words
 
 UNEXPLAINED_BYTES: Final = 32 * 1024 * 1024
-UNEXPLAINED_PART: Final = 0.5
-"""The growth of a process is a sign where it is larger than the figures by this many bytes, and by
-this part of them: docs/own-allocators.md says why."""
+"""The growth of a process is a sign where more than this, and more than half of it, is not in the
+figures: docs/own-allocators.md says why."""
 
 _settings_of_runs: Final[list[Settings]] = []
 
@@ -64,19 +63,21 @@ class UnseenMemory:
 
     Args:
         budget: of the block.
-        watches_growth: whether to look at the growth of the process, which takes some 20
-            microseconds.
+        is_test: whether it is the block of a test. The growth of the process is looked at closely
+            there, which takes some 20 microseconds; around any other block with a limit, in three.
     """
 
     __slots__ = (
         *("_before", "_found", "_grown_bytes", "_is_on", "_n_suspended", "_switched", "_taken"),
-        "_watches",
+        *("_is_test", "_watches"),
     )
 
-    def __init__(self, budget: Budget, *, watches_growth: bool) -> None:
+    def __init__(self, budget: Budget, *, is_test: bool) -> None:
         scope = budget.scope
         # Where the figures leave memory out, the process grows by more than they say.
-        self._watches = watches_growth and not (scope.current_thread_only or scope.filters_stacks)
+        leaves_out = scope.current_thread_only or scope.filters_stacks
+        self._watches = (is_test or budget.limits_memory) and not leaves_out
+        self._is_test = is_test
         self._is_on = False
         self._switched = False
         self._forget()
@@ -125,10 +126,10 @@ class UnseenMemory:
             if taken is not None:
                 self._taken[allocator.module] = taken
         if self._watches:
-            self._before = process_memory()
+            self._before = process_memory() if self._is_test else most_memory()
 
     def _compare(self) -> None:
-        if self._before is not None:
+        if self._before is not None and (self._is_test or most_memory() != self._before):
             after = process_memory()
             if after is not None:
                 self._grown_bytes += self._before.growth_until(after)
@@ -147,7 +148,7 @@ class UnseenMemory:
         explained = measurement.peak_bytes + sum(size or 0 for size in self._found.values())
         unexplained = self._grown_bytes - explained
         found = [Unseen(library, size) for library, size in self._found.items()]
-        if unexplained > max(UNEXPLAINED_BYTES, UNEXPLAINED_PART * explained):
+        if unexplained > max(UNEXPLAINED_BYTES, explained):
             found.append(Unseen("", unexplained))
         return replace(measurement, unseen=tuple(found)) if found else measurement
 

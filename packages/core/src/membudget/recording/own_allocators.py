@@ -97,12 +97,13 @@ def is_visible(allocator: OwnAllocator) -> bool:
     """Whether memray sees the memory of a loaded library, but for what its counters tell."""
     visible = _process.settled.get(allocator.module)
     if visible is None:
-        visible = bool(allocator.variable) and _is_set(allocator)
+        visible = bool(allocator.variable) and is_set(allocator)
         _process.settled[allocator.module] = visible
     return visible
 
 
-def _is_set(allocator: OwnAllocator) -> bool:
+def is_set(allocator: OwnAllocator) -> bool:
+    """Whether the environment says what makes a library's memory visible when it is loaded."""
     given = environ.get(allocator.variable, "").split(",")
     return set(allocator.value.split(",")) <= set(given)
 
@@ -134,7 +135,7 @@ def visible_from_the_start() -> Iterator[None]:
             if allocator.variable and allocator.variable not in environ:
                 environ[allocator.variable] = allocator.value
                 was_set.append(allocator)
-            _process.settled[allocator.module] = bool(allocator.variable) and _is_set(allocator)
+            _process.settled[allocator.module] = bool(allocator.variable) and is_set(allocator)
     switch_arrow()
     try:
         yield

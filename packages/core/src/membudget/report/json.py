@@ -40,7 +40,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "budget": budget_to_json(result.verdict.budget),
         "excesses": [asdict(excess) for excess in result.verdict.excesses],
         "leaks": [asdict(allocation) for allocation in result.verdict.leaks],
-        "blind": is_blind(result.measurement, result.verdict.budget),
+        "blind": result.verdict.within and is_blind(result.measurement, result.verdict.budget),
         "phases": {phase: measurement_to_json(used) for phase, used in result.phases},
     }
 

@@ -215,7 +215,11 @@ def what_figures_mean(results: Iterable[Result], *, counts_objects: bool) -> Ite
         counts_objects: whether the run counted Python's objects in place of arenas.
     """
     results = list(results)
-    blind = [one.name for one in results if is_blind(one.measurement, one.verdict.budget)]
+    blind = [
+        one.name
+        for one in results
+        if one.verdict.within and is_blind(one.measurement, one.verdict.budget)
+    ]
     if blind:
         names = ", ".join(blind[:_N_BLIND]) + (", ..." if len(blind) > _N_BLIND else "")
         limits = "Limits of 1 test" if len(blind) == 1 else f"Limits of {len(blind)} tests"
