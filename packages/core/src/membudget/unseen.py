@@ -92,7 +92,7 @@ class UnseenMemory:
     def begin(self) -> None:
         """Begin, just before the block."""
         self._forget()
-        if _value_of("memray_own_allocators") == "visible":
+        if own_allocators.arrow_is_loaded() and _value_of("memray_own_allocators") == "visible":
             self._switched = True
             own_allocators.switch_arrow()
         self._is_on = True

@@ -10,6 +10,7 @@ the library is loaded. Arrow can also be switched later.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,11 @@ from types import ModuleType
 from typing import Any, Final
 
 _JEMALLOC: Final = "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"
+# What polars writes to its variable when it is loaded. Processes that are started then inherit it,
+# and nobody has chosen it.
+_POLARS_OWN: Final = re.compile(
+    r"(,?dirty_decay_ms:500,muzzy_decay_ms:(1000|-1)(,thp:always,metadata_thp:always)?)+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,11 @@ def loaded() -> Iterator[OwnAllocator]:
             yield allocator
 
 
+def arrow_is_loaded() -> bool:
+    """Whether there may be a pool of Arrow's to switch."""
+    return "pyarrow" in _modules
+
+
 def is_visible(allocator: OwnAllocator) -> bool:
     """Whether memray sees the memory of a loaded library, but for what its counters tell."""
     visible = _process.settled.get(allocator.module)
@@ -104,8 +115,34 @@ def is_visible(allocator: OwnAllocator) -> bool:
 
 def is_set(allocator: OwnAllocator) -> bool:
     """Whether the environment says what makes a library's memory visible when it is loaded."""
-    given = environ.get(allocator.variable, "").split(",")
-    return set(allocator.value.split(",")) <= set(given)
+    given = _switches(environ.get(allocator.variable, ""))
+    return _switches(allocator.value).items() <= given.items()
+
+
+def _switches(value: str) -> dict[str, str]:
+    """Return what a variable says: of ``name:value`` pairs, the last one of a name holds."""
+    pairs = (switch.partition(":") for switch in value.split(","))
+    return {name: setting for name, _, setting in pairs}
+
+
+def _set(allocator: OwnAllocator) -> tuple[OwnAllocator, str | None] | None:
+    """Set the variable of a library, unless the user has set it; return what was there before."""
+    before = environ.get(allocator.variable)
+    if not allocator.variable or (before and not _POLARS_OWN.fullmatch(before)):
+        return None
+    environ[allocator.variable] = allocator.value
+    return allocator, before
+
+
+def _unset(allocator: OwnAllocator, before: str | None) -> None:
+    """Put a variable back, but for what a library has written to it meanwhile (polars does)."""
+    value = environ.get(allocator.variable, "")
+    if value.endswith(allocator.value):
+        rest = value.removesuffix(allocator.value).rstrip(",") or before
+        if rest:
+            environ[allocator.variable] = rest
+        else:
+            del environ[allocator.variable]
 
 
 def taken_bytes(allocator: OwnAllocator) -> int | None:
@@ -132,18 +169,16 @@ def visible_from_the_start() -> Iterator[None]:
     was_set = []
     for allocator in ALLOCATORS:
         if allocator.module not in _modules:
-            if allocator.variable and allocator.variable not in environ:
-                environ[allocator.variable] = allocator.value
-                was_set.append(allocator)
+            was_set.append(_set(allocator))
             _process.settled[allocator.module] = bool(allocator.variable) and is_set(allocator)
     switch_arrow()
     try:
         yield
     finally:
         switch_arrow_back()
-        for allocator in was_set:
-            if environ.get(allocator.variable) == allocator.value:
-                del environ[allocator.variable]
+        for one in filter(None, was_set):
+            _unset(*one)
+        for allocator in ALLOCATORS:
             if allocator.module not in _modules:
                 _process.settled.pop(allocator.module, None)
 
