@@ -100,8 +100,8 @@ def test_no_sign_where_figures_leave_memory_out_or_explain_it() -> None:
     """Whoever counts one thread only, or pauses, knows that the process grows by more."""
     from membudget import measure_memory
 
-    for options in ({}, {"current_thread_only": True}):
-        with measure_memory(**options) as memory:
+    for thread_only in (False, True):
+        with measure_memory(current_thread_only=thread_only) as memory:
             with memory.paused():
                 paused = bytearray(200_000_000)
             data = bytearray(100_000_000)

@@ -292,7 +292,6 @@ class Block(MarkedBlock):
     def go_on(self) -> None:
         """End what :meth:`suspend` began."""
         if self._open is not None and self._open.pid == os.getpid():
-            self._unseen.go_on()
             self._open.go_on()
 
     def __call__(self, func: F) -> F:

@@ -68,7 +68,7 @@ class UnseenMemory:
     """
 
     __slots__ = (
-        *("_before", "_found", "_grown_bytes", "_is_on", "_n_suspended", "_switched", "_taken"),
+        *("_before", "_found", "_grown_bytes", "_is_on", "_switched", "_taken"),
         *("_is_test", "_watches"),
     )
 
@@ -83,7 +83,6 @@ class UnseenMemory:
         self._forget()
 
     def _forget(self) -> None:
-        self._n_suspended = 0
         self._taken: dict[str, int] = {}
         self._found: dict[str, int | None] = {}
         self._before: ProcessMemory | None = None
@@ -102,23 +101,17 @@ class UnseenMemory:
         """End, just after the block. Can be done again."""
         if self._is_on:
             self._is_on = False
-            if not self._n_suspended:
-                self._compare()
+            self._compare()
         if self._switched:
             self._switched = False
             own_allocators.switch_arrow_back()
 
     def suspend(self) -> None:
-        """Look for no signs until :meth:`go_on`, which is called as often."""
-        self._n_suspended += 1
-        if self._n_suspended == 1:
-            self._compare()
+        """Look at the growth no more: a stretch is left out, so it is more than the figures say.
 
-    def go_on(self) -> None:
-        """End what :meth:`suspend` began."""
-        self._n_suspended -= 1
-        if not self._n_suspended:
-            self._look()
+        What libraries count is not taken apart: that is the most that they can have taken.
+        """
+        self._before = None
 
     def _look(self) -> None:
         for allocator in own_allocators.loaded():
@@ -132,14 +125,13 @@ class UnseenMemory:
         if self._before is not None and (self._is_test or most_memory() != self._before):
             after = process_memory()
             if after is not None:
-                self._grown_bytes += self._before.growth_until(after)
+                self._grown_bytes = self._before.growth_until(after)
         for allocator in own_allocators.loaded():
             taken = own_allocators.taken_bytes(allocator)
             if taken is not None:
                 grown = taken - self._taken.get(allocator.module, 0)
                 if grown:
-                    before = self._found.get(allocator.module) or 0
-                    self._found[allocator.module] = before + grown
+                    self._found[allocator.module] = grown
             elif not own_allocators.is_visible(allocator):
                 self._found[allocator.module] = None
 
