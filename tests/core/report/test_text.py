@@ -27,7 +27,6 @@ from membudget.report.text import (
 )
 from membudget.testing import make_measurement, make_result
 
-
 MIB = 1024 * 1024
 
 
@@ -227,7 +226,7 @@ def test_a_failure_lists_what_matters() -> None:
 
 
 def test_memory_that_was_not_seen() -> None:
-    """A test whose limit could not be checked in full says so, and so does the end of the report."""
+    """A test whose limit could not be checked in full says so, and the end of the report does."""
     unseen = (Unseen("pyarrow", 5 * MIB), Unseen("polars", None), Unseen("", 40 * MIB))
     measurement = replace(make_measurement(100), unseen=unseen)
     result = make_result("test_blind", measurement, 200)
