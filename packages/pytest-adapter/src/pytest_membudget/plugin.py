@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 import pytest
@@ -16,6 +18,7 @@ from membudget import (
     Settings,
     find_settings,
     measuring_is_on,
+    own_allocators_seen,
 )
 
 from .budgets import MARKERS, MarkerCheck
@@ -65,22 +68,46 @@ def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:
     return importlib.util.find_spec("pytest_memray") is not None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    # Before a conftest.py imports a library that decides now where its memory comes from. What
+    # is wrong with the options is said when all plugins are there.
+    with contextlib.suppress(InvalidOptionError):
+        settings = _settings(early_config, vars(early_config.known_args_namespace))
+        if _enforces(settings):
+            _see_own_allocators(early_config, settings)
+
+
+def _settings(config: pytest.Config, command_line: Mapping[str, object]) -> Settings:
+    return find_settings(
+        "pytest",
+        {option.name: command_line.get(option.name) for option in OPTIONS},
+        directory=config.rootpath,
+        own_file={option.name: _from_file(config, option) for option in OPTIONS},
+        own_file_name=_file_name(config),
+    )
+
+
+def _enforces(settings: Settings) -> bool:
+    return settings.memray or settings.memray_enforce_markers == "always"
+
+
+def _see_own_allocators(config: pytest.Config, settings: Settings) -> None:
+    seen = contextlib.ExitStack()
+    seen.enter_context(own_allocators_seen(settings))
+    config.add_cleanup(seen.close)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     try:
-        settings = find_settings(
-            "pytest",
-            {option.name: config.getoption(option.name) for option in OPTIONS},
-            directory=config.rootpath,
-            own_file={option.name: _from_file(config, option) for option in OPTIONS},
-            own_file_name=_file_name(config),
-        )
+        settings = _settings(config, vars(config.option))
         measures = measuring_is_on()
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
-    if not (settings.memray or settings.memray_enforce_markers == "always"):
+    if not _enforces(settings):
         _check_given_alone(config)
         if settings.idle and not settings.hide_memray_summary:
             config.pluginmanager.register(IdleSettings(settings), "membudget-idle-settings")
@@ -93,6 +120,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not measures:
         register(NotMeasuringPlugin(config, settings), "membudget-measuring")
         return
+    _see_own_allocators(config, settings)
     try:
         run = Run(settings.most_allocations, kept_captures(config, settings))
     except InvalidOptionError as error:

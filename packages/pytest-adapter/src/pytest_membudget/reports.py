@@ -251,6 +251,9 @@ class ReportingPlugin:
         if self._settings.memray_margins:
             for line in report_text.margin_lines(self._results):
                 terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        counts_objects = self._settings.trace_python_allocators
+        for line in report_text.what_figures_mean(self._results, counts_objects=counts_objects):
+            terminalreporter.write_line(line.text, **_MARKUP[line.tells])
         for text in report_text.summary_lines(
             len(self._results),
             self._settings.most_allocations,

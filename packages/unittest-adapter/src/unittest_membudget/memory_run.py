@@ -20,6 +20,7 @@ from membudget import (
     Run,
     Settings,
     enforcement_is_on,
+    own_allocators_seen,
     platform_is_supported,
     report_json,
     report_text,
@@ -50,6 +51,7 @@ class MemoryRun:
             captures = KeptCaptures(settings.memray_bin_path, settings.memray_bin_prefix)
         self._run = Run(settings.most_allocations, captures)
         self._measuring = contextlib.ExitStack()
+        self._seen = contextlib.ExitStack()
         self._recording = False
         self._left = False
         self._measures_here = True
@@ -61,6 +63,7 @@ class MemoryRun:
         """Begin, if that has not happened."""
         if not self._recording:
             self._recording = True
+            self._seen.enter_context(own_allocators_seen(self.settings))
             self._run.begin()
 
     def end(self) -> None:
@@ -69,6 +72,7 @@ class MemoryRun:
             self._recording = False
             self._measuring.close()
             self._run.end()
+            self._seen.close()
         if collecting.collects() and not self._left:
             self._left = True
             collecting.leave(self.results, self._notes)
@@ -161,7 +165,7 @@ class MemoryRun:
             # Tests may change the working directory before the one that looks it up.
             environment["MEMBUDGET_MEMRAY_BIN_PATH"] = str(Path(captures.pattern).parent)
         try:
-            with collection.open(environment):
+            with own_allocators_seen(self.settings), collection.open(environment):
                 yield
         finally:
             self._measures_here = True
@@ -214,6 +218,9 @@ class MemoryRun:
         if self.settings.memray_margins:
             for line in report_text.margin_lines(self.results):
                 yield line.text
+        counts_objects = self.settings.trace_python_allocators
+        for line in report_text.what_figures_mean(self.results, counts_objects=counts_objects):
+            yield line.text
         for name in sorted(self._notes.ignored):
             yield (
                 f"Not enforced: {name}.{LIMIT_ATTRIBUTE}, as it is no MemoryTestCase and has no "
