@@ -115,7 +115,7 @@ _NEEDED: Final[tuple[tuple[Any, str], ...]] = (
         "normcase normpath realpath samefile split splitext",
     ),
     (site, "getsitepackages getuserbase getusersitepackages"),
-    (sys, "_getframe getprofile intern setprofile"),
+    (sys, "_getframe getprofile intern platform setprofile"),
     (sysconfig, "get_config_var get_config_vars get_path get_paths"),
     (threading, "Lock RLock Thread current_thread get_ident getprofile setprofile"),
     (time, "monotonic perf_counter time"),
@@ -176,10 +176,34 @@ def keep_module(module: ModuleType, *names: str) -> None:
 
 
 @contextlib.contextmanager
+def _text_only() -> Iterator[None]:
+    """Let others find nothing but text in UTF-8 in ``sys.argv`` and ``sys.path`` meanwhile.
+
+    Python does without entries of its search path that are no text.
+    """
+    argv, path = getattr(sys, "argv", []), sys.path
+    written_argv = [_in_utf_8(str(argument)) for argument in argv]
+    written_path = [_in_utf_8(entry) for entry in path if isinstance(entry, str)]
+    if (written_argv, written_path) == (argv, path):
+        yield
+        return
+    sys.argv, sys.path = written_argv, written_path
+    try:
+        yield
+    finally:
+        sys.argv, sys.path = argv, path
+
+
+def _in_utf_8(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+@contextlib.contextmanager
 def real_functions(*, for_imports: bool = False) -> Iterator[None]:
     """Put the functions back that somebody has replaced, for others that work for us meanwhile.
 
-    For a moment, other threads find them there as well. At most one thread may be in here.
+    And leave only text in ``sys.argv`` and ``sys.path``. For a moment, other threads find it so as
+    well. At most one thread may be in here.
 
     Args:
         for_imports: whether modules are imported meanwhile.
@@ -191,7 +215,8 @@ def real_functions(*, for_imports: bool = False) -> Iterator[None]:
         _put(owner, name, real)
     sys.modules.update(_modules)
     try:
-        yield
+        with _text_only():
+            yield
     finally:
         for name, module in modules.items():
             if module is _MISSING:
