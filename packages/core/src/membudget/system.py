@@ -181,21 +181,36 @@ def _text_only() -> Iterator[None]:
 
     Python does without entries of its search path that are no text.
     """
-    argv, path = getattr(sys, "argv", []), sys.path
-    written_argv = [_in_utf_8(str(argument)) for argument in argv]
-    written_path = [_in_utf_8(entry) for entry in path if isinstance(entry, str)]
-    if (written_argv, written_path) == (argv, path):
+    argv, path = getattr(sys, "argv", None), sys.path
+    if _is_text(argv) and _is_text(path):
         yield
         return
-    sys.argv, sys.path = written_argv, written_path
+    sys.argv, sys.path = _texts(argv), _texts(path)
     try:
         yield
     finally:
-        sys.argv, sys.path = argv, path
+        sys.argv, sys.path = argv, path  # type: ignore[assignment]
+
+
+def _is_text(entries: object) -> bool:
+    return isinstance(entries, list) and all(
+        isinstance(entry, str) and _in_utf_8(entry) == entry for entry in entries
+    )
+
+
+def _texts(entries: object) -> list[str]:
+    listed = entries if isinstance(entries, list) else []
+    return [_in_utf_8(entry) for entry in listed if isinstance(entry, str)]
 
 
 def _in_utf_8(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
+
+
+def search_path() -> list[str]:
+    """Return where Python looked for modules at first, and does so now: each entry once."""
+    now = sys.path if isinstance(sys.path, list) else []
+    return list(dict.fromkeys(entry for entry in (*Real.path, *now) if isinstance(entry, str)))
 
 
 @contextlib.contextmanager
