@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from conftest import in_subprocess
-from membudget.recording.scanner import scanner_problem
-
-# Without it, each of these is a CaptureError: memray's reader opens its file with what is mocked.
-pytestmark = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
 
 
 @in_subprocess
@@ -36,6 +31,7 @@ def test_a_fake_file_system_and_the_files_that_are_open() -> None:
                     bytearray(500_000)
             except MemoryLimitExceeded as exceeded:
                 assert "limited to 100.0KiB but allocated" in str(exceeded)
+                assert "test_fake_file_systems.py" in str(exceeded)
             else:
                 raise AssertionError
         try:
@@ -43,6 +39,7 @@ def test_a_fake_file_system_and_the_files_that_are_open() -> None:
                 bytearray(500_000)
         except MemoryLimitExceeded as exceeded:
             assert "limited to 100.0KiB but allocated" in str(exceeded)
+            assert "test_fake_file_systems.py" in str(exceeded)
         else:
             raise AssertionError
         for fake in fakes:

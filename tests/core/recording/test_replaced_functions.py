@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import run_python_in
+from conftest import in_subprocess, run_python_in
 
 BLOCKS = """
 import sys
@@ -172,3 +172,188 @@ def test_no_function_that_a_test_can_replace_is_called(
     environment = {"PYTHONPATH": HERE, "MEMBUDGET_READER": reader}
     done = run_python_in(tmp_path, "blocks.py", first_block, environment=environment)
     assert done.returncode == 0, done.stderr
+
+
+@in_subprocess
+def test_a_process_id_that_a_test_makes_up_ends_no_block() -> None:
+    """Only a fork tells a child that a block is its parent's."""
+    import os
+    from unittest import mock
+
+    from membudget import MemoryLimitExceeded, limit_memory
+
+    patcher = mock.patch("os.getpid", return_value=4242)
+    try:
+        with limit_memory("100 KB") as memory:
+            patcher.start()
+            with memory.paused():
+                paused = bytearray(2_000_000)
+            kept = bytearray(500_000)
+    except MemoryLimitExceeded as exceeded:
+        assert len(kept) <= exceeded.measurement.peak_bytes < len(paused)
+    else:
+        raise AssertionError
+    patcher.stop()
+    try:
+        with limit_memory("100 KB"):
+            if os.fork() == 0:
+                kept = bytearray(600_000)
+                os._exit(0)
+            os.wait()
+    finally:
+        assert len(kept) == 500_000
+
+
+@in_subprocess
+def test_a_platform_that_a_test_makes_up_turns_nothing_off() -> None:
+    from unittest import mock
+
+    from membudget import MemoryLimitExceeded, limit_memory
+
+    with mock.patch("sys.platform", "win32"):
+        try:
+            with limit_memory("100 KB"):
+                bytearray(500_000)
+        except MemoryLimitExceeded:
+            return
+    raise AssertionError
+
+
+@in_subprocess
+def test_search_paths_and_arguments_may_be_anything() -> None:
+    """A Path in sys.path works in Python; arguments need not be UTF-8."""
+    import sys
+    from pathlib import Path
+
+    from membudget import MemoryLimitExceeded, limit_memory, measure_memory
+
+    argv = ["program", "caf\udce9", Path("x")]
+    sys.argv = argv  # type: ignore[assignment]
+    path = [Path("/somewhere"), b"/bytes", "/caf\udce9", *sys.path]
+    sys.path = path  # type: ignore[assignment]
+    with measure_memory():
+        for only in ({}, {"ignore": "json"}):
+            try:
+                with limit_memory("100 KB", **only):  # type: ignore[arg-type]
+                    bytearray(500_000)
+            except MemoryLimitExceeded as exceeded:
+                assert exceeded.measurement.allocations, exceeded.measurement
+            else:
+                raise AssertionError
+    assert sys.argv is argv
+    assert sys.path is path
+
+
+def test_a_path_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
+    """memray cannot record functions of such a file; since Python 3.12 its calls fail."""
+    program = "from membudget import measure_memory\nwith measure_memory(): pass\n"
+    name = "caf\udce9.py"
+    (tmp_path / name).write_text(program)
+    done = run_python_in(tmp_path, name)
+    assert done.returncode == 1
+    assert "RecordingError: memray cannot record functions of a file whose path" in done.stderr
+
+
+SUB_INTERPRETER = '''
+import sys
+code = """
+from membudget import RecordingError, limit_memory
+try:
+    with limit_memory("1 KB"):
+        print("must not run unmeasured")
+except RecordingError as error:
+    print(error)
+"""
+if sys.version_info >= (3, 13):
+    import _interpreters
+    problem = _interpreters.exec(_interpreters.create(), code)
+else:
+    import _xxsubinterpreters as _interpreters
+    problem = _interpreters.run_string(_interpreters.create(), code)
+print(problem, flush=True)
+import os
+os._exit(0)  # CPython 3.12.1 may crash after it has imported hashlib in a sub-interpreter
+'''
+
+
+def test_a_block_in_a_sub_interpreter_is_refused(tmp_path: Path) -> None:
+    """memray would measure nothing there, and the limit would pass."""
+    done = run_python_in(tmp_path, "-c", SUB_INTERPRETER)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("memory cannot be measured in a sub-interpreter"), done.stdout
+    assert done.stdout.endswith("\nNone\n"), done.stdout
+
+
+ALIVE_AT_EXIT = """
+from membudget import measure_memory
+
+def rows():
+    with measure_memory():
+        yield 1
+        yield 2
+
+keep = rows()
+next(keep)
+"""
+
+
+def test_a_generator_that_is_alive_at_the_end_of_the_program_is_left_alone(tmp_path: Path) -> None:
+    done = run_python_in(tmp_path, "-W", "ignore", "-c", ALIVE_AT_EXIT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@in_subprocess
+def test_the_reading_process_is_no_child_of_the_program() -> None:
+    """A program that waits for all its children waits for none of ours."""
+    import os
+
+    from membudget import MemoryLimitExceeded, limit_memory, measure_memory
+
+    with measure_memory():
+        try:
+            with limit_memory("1 KB"):
+                bytearray(10_000)
+        except MemoryLimitExceeded as exceeded:
+            assert exceeded.measurement.allocations
+    try:
+        os.wait()
+    except ChildProcessError:
+        return
+    raise AssertionError("it had a child")
+
+
+@in_subprocess
+def test_a_reading_process_that_says_nothing_is_an_error() -> None:
+    """Such as one that somebody has stopped; the next block is read by another one."""
+    import os
+    import signal
+    from pathlib import Path
+
+    os.environ["MEMBUDGET_READER"] = "replay"
+    from membudget import CaptureError, measure_memory
+    from membudget.recording import reader_process
+
+    reader_process.SILENCE_SECONDS = 2  # type: ignore[misc]
+    with measure_memory():
+        with measure_memory():
+            pass
+        for program in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = program.read_bytes()
+                here = (program.parent / "cwd").readlink() == Path.cwd()
+            except OSError:
+                continue
+            if here and b"reader_process" in words:
+                os.kill(int(program.parent.name), signal.SIGSTOP)
+                stopped = int(program.parent.name)
+        try:
+            with measure_memory():
+                pass
+        except CaptureError as error:
+            assert "said nothing for 2 seconds" in str(error)
+        else:
+            raise AssertionError
+        os.kill(stopped, signal.SIGKILL)
+        with measure_memory() as inner:
+            kept = bytearray(50_000)
+    assert inner.peak_bytes >= len(kept)

@@ -115,7 +115,7 @@ _NEEDED: Final[tuple[tuple[Any, str], ...]] = (
         "normcase normpath realpath samefile split splitext",
     ),
     (site, "getsitepackages getuserbase getusersitepackages"),
-    (sys, "_getframe getprofile intern setprofile"),
+    (sys, "_getframe getprofile intern platform setprofile"),
     (sysconfig, "get_config_var get_config_vars get_path get_paths"),
     (threading, "Lock RLock Thread current_thread get_ident getprofile setprofile"),
     (time, "monotonic perf_counter time"),
@@ -176,10 +176,49 @@ def keep_module(module: ModuleType, *names: str) -> None:
 
 
 @contextlib.contextmanager
+def _text_only() -> Iterator[None]:
+    """Let others find nothing but text in UTF-8 in ``sys.argv`` and ``sys.path`` meanwhile.
+
+    Python does without entries of its search path that are no text.
+    """
+    argv, path = getattr(sys, "argv", None), sys.path
+    if _is_text(argv) and _is_text(path):
+        yield
+        return
+    sys.argv, sys.path = _texts(argv), _texts(path)
+    try:
+        yield
+    finally:
+        sys.argv, sys.path = argv, path  # type: ignore[assignment]
+
+
+def _is_text(entries: object) -> bool:
+    return isinstance(entries, list) and all(
+        isinstance(entry, str) and _in_utf_8(entry) == entry for entry in entries
+    )
+
+
+def _texts(entries: object) -> list[str]:
+    listed = entries if isinstance(entries, list) else []
+    return [_in_utf_8(entry) for entry in listed if isinstance(entry, str)]
+
+
+def _in_utf_8(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+def search_path() -> list[str]:
+    """Return where Python looked for modules at first, and does so now: each entry once."""
+    now = sys.path if isinstance(sys.path, list) else []
+    return list(dict.fromkeys(entry for entry in (*Real.path, *now) if isinstance(entry, str)))
+
+
+@contextlib.contextmanager
 def real_functions(*, for_imports: bool = False) -> Iterator[None]:
     """Put the functions back that somebody has replaced, for others that work for us meanwhile.
 
-    For a moment, other threads find them there as well. At most one thread may be in here.
+    And leave only text in ``sys.argv`` and ``sys.path``. For a moment, other threads find it so as
+    well. At most one thread may be in here.
 
     Args:
         for_imports: whether modules are imported meanwhile.
@@ -191,7 +230,8 @@ def real_functions(*, for_imports: bool = False) -> Iterator[None]:
         _put(owner, name, real)
     sys.modules.update(_modules)
     try:
-        yield
+        with _text_only():
+            yield
     finally:
         for name, module in modules.items():
             if module is _MISSING:

@@ -10,7 +10,8 @@ block is what lies between two marks in that stream:
 * :mod:`segment` - what is recorded from one start of the tracker to its stop;
 * :mod:`lingering` - whether a recording goes on between the blocks of a run;
 * :mod:`capture` - memray's tracker, and the file that it writes;
-* :mod:`files` - files without a name;
+* :mod:`files` - files without a name, and numbers that are ours no more;
+* :mod:`memrays_files` - the files that memray opens beside ours;
 * :mod:`reading` - reads blocks out of a capture, with the better one of two readers:
 * :mod:`scanner` - the one in C, which can follow a capture that is still being written;
 * :mod:`replay` - the one in Python, with memray's own reader;

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import sys
 from collections.abc import Iterator
 from sys import getprofile, setprofile
 from threading import get_ident
@@ -57,26 +56,6 @@ def _set_profile_function(profile: ProfileFunction | None) -> None:
         setprofile(None)
         with contextlib.suppress(AttributeError):
             profile.enable()
-
-
-@contextlib.contextmanager
-def _written_as_text() -> Iterator[None]:
-    """Let memray find arguments and search paths that it can write: text, and in UTF-8."""
-    found = {"argv": getattr(sys, "argv", ()), "path": sys.path}
-    written = {name: list(map(_text, entries)) for name, entries in found.items()}
-    for name, entries in found.items():
-        if written[name] != entries:
-            setattr(sys, name, written[name])
-    try:
-        yield
-    finally:
-        for name, entries in found.items():
-            if written[name] != entries:
-                setattr(sys, name, entries)
-
-
-def _text(entry: object) -> str:
-    return str(entry).encode(errors="backslashreplace").decode()
 
 
 @functools.cache
@@ -182,14 +161,13 @@ class Capture:
         memray._memray.print_greenlet_warning = _say_nothing
         try:
             # Kept before it starts: an interruption in between must not lose a running tracker.
-            with _written_as_text():
-                self._tracker = memray.Tracker(
-                    destination=destination,
-                    memory_interval_ms=_SAMPLE_INTERVAL_MS,
-                    native_traces=self._trace.native_traces,
-                    trace_python_allocators=self._trace.trace_python_allocators,
-                    **objects,
-                )
+            self._tracker = memray.Tracker(
+                destination=destination,
+                memory_interval_ms=_SAMPLE_INTERVAL_MS,
+                native_traces=self._trace.native_traces,
+                trace_python_allocators=self._trace.trace_python_allocators,
+                **objects,
+            )
             if objects or self._trace.trace_python_allocators:
                 self._guard = TracemallocGuard(bool(objects))
             self._profile_thread = get_ident()

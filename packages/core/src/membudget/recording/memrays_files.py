@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..system import Real
-from .files import OwnFile
+from .files import OwnFile, private_file
 
 _NUMBERS: Final = "/dev/fd"
+_MAPPED_BYTES: Final = 16 << 20
+"""How much of a capture memray maps at a time; it ends the process where the file is shorter."""
 
 
 class MemraysFiles:
@@ -38,17 +40,19 @@ class MemraysFiles:
 
     @contextlib.contextmanager
     def closed_by_memray(self) -> Iterator[None]:
-        """Let memray close its files while this lasts, and nothing of the program's.
+        """Let memray write to its files and close them while this lasts, and no others.
 
         A program that has closed all files it found may have some of its own under these numbers:
-        they are kept under others meanwhile.
+        they are kept under others meanwhile, and memray finds an empty file.
         """
         kept = []
         for file in self._files:
-            fd = file.number
-            with contextlib.suppress(OSError):  # nothing is open there
-                if not file.is_ours:
-                    kept.append((Real.dup(fd), fd, Real.get_inheritable(fd)))
+            if not file.is_ours and _is_open(file.number):
+                fd = file.number
+                kept.append((Real.dup(fd), fd, Real.get_inheritable(fd)))
+                with private_file() as empty:
+                    empty.truncate(_MAPPED_BYTES)
+                    Real.dup2(empty.fileno(), fd, False)
         try:
             yield
         finally:
@@ -59,9 +63,18 @@ class MemraysFiles:
 
 def _open_numbers() -> set[int]:
     try:
-        return set(map(int, Real.listdir(_NUMBERS)))
+        numbers = map(int, Real.listdir(_NUMBERS))
     except OSError:
         return set()
+    return {fd for fd in numbers if _is_open(fd)}  # that of the directory is there as well
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        Real.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _is_of_proc(fd: int) -> bool:

@@ -30,7 +30,7 @@ from ..report.json import (
     stack_from_json,
     stack_to_json,
 )
-from ..system import Real
+from ..system import Real, search_path
 from .files import OwnFile, open_to_read, private_file, temporary_file
 from .marks import Alphabet
 from .query import BlockQuery
@@ -170,15 +170,8 @@ def _pipe() -> Iterable[OwnFile]:
 
 
 def _start(its_input: int, its_output: int, its_errors: int) -> None:
-    # Entries that are no text are none for Python either.
-    path = [entry for entry in (*Real.path, *sys.path) if isinstance(entry, str)]
-    command = [
-        Real.executable,
-        "-P",
-        "-c",
-        _MAIN.format(module=__name__),
-        dumps(list(dict.fromkeys(path))),
-    ]
+    main = _MAIN.format(module=__name__)
+    command = [Real.executable, "-P", "-c", main, dumps(search_path())]
     moved = ((its_errors, 1), (its_errors, _ERRORS), (its_input, _INPUT), (its_output, _OUTPUT))
     parent = Real.spawn(
         Real.executable,

@@ -232,7 +232,7 @@ def _origin(verdict: Verdict) -> Iterator[str]:
         origins.append(budget.objects.origin)
     known = dict.fromkeys(filter(None, origins))
     if known:
-        yield f"The limit is written in {' and in '.join(known)}"
+        yield f"The limit is written in {' and in '.join(map(printable, known))}"
 
 
 def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
