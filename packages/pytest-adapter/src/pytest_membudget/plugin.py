@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,15 +14,19 @@ import pytest
 from membudget import (
     OPTIONS,
     InvalidOptionError,
+    NotEnforcedWarning,
     Option,
     Run,
     Settings,
+    enforcement_is_on,
     find_settings,
     measuring_is_on,
     own_allocators_seen,
 )
 
 from .budgets import MARKERS, MarkerCheck
+from .not_enforced import NotEnforcedPlugin
+from .verdicts import VerdictsPlugin
 
 VERBOSITY = "verbosity_memray"
 
@@ -103,19 +108,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         settings = _settings(config, vars(config.option))
-        measures = measuring_is_on()
+        is_on = enforcement_is_on()
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
+    register = config.pluginmanager.register
+    register(VerdictsPlugin(), "membudget-verdicts")
     if not _enforces(settings):
         _check_given_alone(config)
-        if settings.idle and not settings.hide_memray_summary:
-            config.pluginmanager.register(IdleSettings(settings), "membudget-idle-settings")
+        if is_on:
+            register(NotEnforcedPlugin(settings), "membudget-not-enforced")
         return
+    with warnings.catch_warnings():
+        # The report says so, and no filter of the user's makes an internal error of it.
+        warnings.simplefilter("ignore", NotEnforcedWarning)
+        measures = measuring_is_on()
     from .measuring import MeasuringPlugin
     from .reports import NotMeasuringPlugin, ReportingPlugin, kept_captures
 
-    register = config.pluginmanager.register
     register(MarkerCheck(config, settings), "membudget-markers")
     if not measures:
         register(NotMeasuringPlugin(config, settings), "membudget-measuring")
@@ -127,19 +137,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     register(MeasuringPlugin(config, settings, run), "membudget-measuring")
     register(ReportingPlugin(config, settings, run), "membudget-reporting")
-
-
-class IdleSettings:
-    """Registered when nothing is measured, and files or the environment have settings for that."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._names = settings.idle
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        names, do = ", ".join(self._names), "does" if len(self._names) == 1 else "do"
-        terminalreporter.write_line(
-            f"membudget: {names} {do} nothing in this run: give --memray, or set memray = true"
-        )
 
 
 def _check_given_alone(config: pytest.Config) -> None:
