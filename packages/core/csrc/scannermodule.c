@@ -354,9 +354,13 @@ write_peak_of(PyObject *module, PyObject *args)
     (void)module;
     int from, to;
     unsigned long long mark;
-    const char *alive;
+    PyObject *packed;
+    char *alive;
     Py_ssize_t length;
-    if (!PyArg_ParseTuple(args, "iiKy#", &from, &to, &mark, &alive, &length)) {
+    /* No "y#": Python 3.11 and 3.12 refuse it in a build that 3.13 has made. */
+    if (!PyArg_ParseTuple(args, "iiKS", &from, &to, &mark, &packed)
+        || PyBytes_AsStringAndSize(packed, &alive, &length) < 0)
+    {
         return NULL;
     }
     /* bytes are aligned for what they hold here: they begin behind a header of pointers. */
