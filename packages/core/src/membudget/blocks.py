@@ -198,7 +198,7 @@ class Block(MarkedBlock):
                 n_outer=self._n_outer() if self._keep_capture else 0,
                 outer_files=self._outer_files,
             )
-            self._unseen.begin()
+            self._unseen.begin(closely=self._always_allocations or get_recorder().n_open == 1)
             self._set_marks(
                 self._open.start_mark,
                 self._open.end_mark,

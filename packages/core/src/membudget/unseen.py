@@ -65,13 +65,12 @@ class UnseenMemory:
 
     Args:
         budget: of the block.
-        is_test: whether it is the block of a test. The growth of the process is looked at closely
-            there, which takes some 20 microseconds; around any other block with a limit, in three.
+        is_test: whether it is the block of a test, whose growth is of interest without a limit too.
     """
 
     __slots__ = (
         *("_before", "_found", "_grown_bytes", "_is_on", "_switched", "_taken"),
-        *("_is_test", "_watches"),
+        *("_closely", "_watches"),
     )
 
     def __init__(self, budget: Budget, *, is_test: bool) -> None:
@@ -79,7 +78,7 @@ class UnseenMemory:
         # Where the figures leave memory out, the process grows by more than they say.
         leaves_out = scope.current_thread_only or scope.filters_stacks
         self._watches = (is_test or budget.limits_memory) and not leaves_out
-        self._is_test = is_test
+        self._closely = False
         self._is_on = False
         self._switched = False
         self._forget()
@@ -90,9 +89,15 @@ class UnseenMemory:
         self._before: ProcessMemory | None = None
         self._grown_bytes = 0
 
-    def begin(self) -> None:
-        """Begin, just before the block."""
+    def begin(self, *, closely: bool) -> None:
+        """Begin, just before the block.
+
+        Args:
+            closely: whether to look closely at the growth of the process, which takes some 20
+                microseconds; a look at its largest size takes three.
+        """
         self._forget()
+        self._closely = closely
         if own_allocators.arrow_is_loaded() and _value_of("memray_own_allocators") == "visible":
             self._switched = True
             own_allocators.switch_arrow()
@@ -121,10 +126,10 @@ class UnseenMemory:
             if taken is not None:
                 self._taken[allocator.module] = taken
         if self._watches:
-            self._before = process_memory() if self._is_test else most_memory()
+            self._before = process_memory() if self._closely else most_memory()
 
     def _compare(self) -> None:
-        if self._before is not None and (self._is_test or most_memory() != self._before):
+        if self._before is not None and (self._closely or most_memory() != self._before):
             after = process_memory()
             if after is not None:
                 self._grown_bytes = self._before.growth_until(after)

@@ -333,6 +333,11 @@ class Recorder:
             self._segment = None
 
     @property
+    def n_open(self) -> int:
+        """How many blocks are open."""
+        return len(self._open)
+
+    @property
     def scans(self) -> bool:
         """Whether the scanner reads what is being recorded."""
         return self._segment is not None and self._segment.can_rest
