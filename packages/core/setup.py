@@ -1,26 +1,25 @@
 """The C extensions, which are optional: without a compiler, Python code does their work."""
 
+import sysconfig
+
 from setuptools import Extension, setup
 
 LIMITED_API = [("Py_LIMITED_API", "0x030B0000")]
 
 
-def extension(name: str, *sources: str) -> Extension:
+# A free-threaded CPython has no limited API: a build serves the version that it was made with.
+ONE_BUILD_FOR_ALL = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+def extension(name: str, *sources: str, headers: tuple[str, ...] = ()) -> Extension:
     """Return an extension of ``membudget.recording``, made from files in ``csrc``."""
     return Extension(
         f"membudget.recording.{name}",
         [f"csrc/{source}" for source in sources],
-        depends=[
-            "csrc/block_writer.h",
-            "csrc/capture_copy.h",
-            "csrc/capture_decoder.h",
-            "csrc/live_memory.h",
-            "csrc/peak_writer.h",
-            "csrc/scanner.h",
-        ],
-        define_macros=LIMITED_API,
-        extra_compile_args=["-std=gnu11", "-O2"],
-        py_limited_api=True,
+        depends=[f"csrc/{header}" for header in headers],
+        define_macros=LIMITED_API if ONE_BUILD_FOR_ALL else [],
+        extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden"],
+        py_limited_api=ONE_BUILD_FOR_ALL,
         optional=True,
     )
 
@@ -28,6 +27,7 @@ def extension(name: str, *sources: str) -> Extension:
 setup(
     ext_modules=[
         extension("_marks", "marksmodule.c"),
+        extension("_tracemalloc", "tracemallocmodule.c"),
         extension(
             "_scanner",
             "scannermodule.c",
@@ -37,8 +37,15 @@ setup(
             "scanner.c",
             "live_memory.c",
             "capture_decoder.c",
+            headers=(
+                "block_writer.h",
+                "capture_copy.h",
+                "capture_decoder.h",
+                "live_memory.h",
+                "peak_writer.h",
+                "scanner.h",
+            ),
         ),
     ],
-    # One wheel serves every version of CPython.
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ONE_BUILD_FOR_ALL else {},
 )

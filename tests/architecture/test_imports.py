@@ -19,9 +19,10 @@ ADAPTERS = {
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
     {"errors", "loaded_classes", "system"},
-    {"sizes", "phases", "origins", "whole_files"},
+    {"sizes", "phases", "origins", "whole_files", "module_names"},
     {"model"},
-    {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
+    {"patterns"},
+    {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing", "garbage", "calls", "noted_verdicts", "lazy_work"},
     {"blocks", "config_file", "decorations", "unused_limits"},
     {"limits", "phased", "runs", "kept_captures"},

@@ -29,10 +29,12 @@ def test_exceptions_that_say_where_to_go_on_give_way() -> None:
     import unittest
 
     from membudget import MemoryLimitExceeded, limit_memory
+    from twisted.trial.unittest import SkipTest as TrialsSkipTest
 
     for raised in (
         *(SystemExit(0), SystemExit(3), StopIteration(), StopAsyncIteration()),
-        *(GeneratorExit(), asyncio.CancelledError(), unittest.SkipTest("skipped")),
+        *(GeneratorExit(), asyncio.CancelledError()),
+        *(unittest.SkipTest("skipped"), TrialsSkipTest("skipped")),
     ):
         try:
             with limit_memory("1 KB"):
@@ -244,3 +246,21 @@ def test_adapters_deliver_what_a_test_has_handled() -> None:
             raise AssertionError
     with delivering_verdicts():
         pass
+
+
+@in_subprocess
+def test_verdicts_of_nested_blocks_are_told_once() -> None:
+    """The inner one is raised and has the outer one as a note; to expect it is to expect both."""
+    from membudget import MemoryLimitExceeded, limit_memory
+
+    with delivering_verdicts():
+        try:
+            with limit_memory("2 KB"), limit_memory("1 KB"):
+                data = bytearray(5000)
+        except MemoryLimitExceeded as error:
+            assert "limited to 1.0KiB" in str(error)
+            (note,) = error.__notes__
+            assert "limited to 2.0KiB" in note
+        else:
+            raise AssertionError
+    del data

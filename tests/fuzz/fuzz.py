@@ -3,8 +3,8 @@
     uv run python tests/fuzz/fuzz.py --inputs 1000000
 
 Needs gcc or clang with its sanitizers. Writes captures of random programs, builds
-``fuzz_scanner.c`` with the code under ``packages/core/csrc``, and lets it mutate them; a finding
-ends it with a report.
+``fuzz_scanner.c`` with the code under ``packages/core/csrc``, and lets it mutate them and read
+them with and without enough memory; a finding ends it with a report.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from captures import capture_of  # noqa: E402
 from programs import Machine, Operation  # noqa: E402
 
 FLAGS = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+FLAGS += [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
 C_SOURCES = (
     "scanner",
     "live_memory",
@@ -33,7 +34,17 @@ C_SOURCES = (
     "capture_copy",
     "capture_decoder",
 )
-OPERATIONS = ["malloc", "free", "realloc", "mmap", "munmap", "open", "open_thread_only", "close"]
+OPERATIONS = [
+    "malloc",
+    "free",
+    "realloc",
+    "race",
+    "mmap",
+    "munmap",
+    "open",
+    "open_thread_only",
+    "close",
+]
 OPERATIONS += ["suspend", "go_on", "make", "unmake"]
 
 

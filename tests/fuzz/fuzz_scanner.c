@@ -1,5 +1,8 @@
 /* Feeds damaged captures to the C code of the core, under AddressSanitizer; see fuzz.py.
  *
+ * Every capture is read twice: as it is, and with a malloc(), calloc() and realloc() that fail now
+ * and then. The second reading says that it is broken, or finds the same as the first.
+ *
  *     fuzz_scanner SEED N_INPUTS CAPTURE...
  */
 #define _GNU_SOURCE
@@ -68,7 +71,43 @@ mutate_once(void)
     }
 }
 
+/* The linker puts these in place of the functions of the system: -Wl,--wrap=malloc and so on. */
+
+void *__real_malloc(size_t);
+void *__real_calloc(size_t, size_t);
+void *__real_realloc(void *, size_t);
+
+static uint64_t failing; /* one of so many calls; 0 for none */
+static uint64_t n_failed;
+
+static bool
+fails(void)
+{
+    bool now = failing && !draw(failing);
+    n_failed += now;
+    return now;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *pointer, size_t size)
+{
+    return fails() ? NULL : __real_realloc(pointer, size);
+}
+
 static uint64_t n_scanned;
+static uint64_t n_unread;
 static uint64_t n_kept;
 static uint64_t n_peaks;
 
@@ -77,6 +116,75 @@ empty(int out)
 {
     if (ftruncate(out, 0) || lseek(out, 0, SEEK_SET)) {
         exit(2);
+    }
+}
+
+/* What was found of a block. */
+typedef struct {
+    uint64_t scanned; /* a Scanned; as wide as the others, so that there are no gaps */
+    uint64_t peak, total, n_allocations, alive, n_objects;
+} Found;
+
+static uint64_t
+count_objects(const Scanner *scanner, const Block *block)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < scanner->objects.n_places; i++) {
+        const Allocation *object = &scanner->objects.places[i];
+        n += object->address && block_counts(block, object->origin);
+    }
+    return n;
+}
+
+/* Read these blocks, a bit for each. Returns which of them could be asked for. */
+static unsigned
+read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, Found *found)
+{
+    static Scanner scanner;
+    const Block *block = NULL;
+    unsigned expected = 0;
+    bool begun = scanner_begin(&scanner, fd, spelling);
+    for (unsigned serial = 0; begun && serial < N_SERIALS; serial++) {
+        if (serials >> serial & 1 && scanner_expect(&scanner, serial, serial & 1)) {
+            expected |= 1u << serial;
+        }
+    }
+    if (objects) {
+        scanner_track_objects(&scanner);
+    }
+    for (unsigned serial = 0; serial < N_SERIALS; serial++) {
+        memset(&found[serial], 0, sizeof(Found));
+        found[serial].scanned = BROKEN;
+        if (expected >> serial & 1) {
+            found[serial].scanned = scanner_close_block(&scanner, serial, &block);
+        }
+        if (found[serial].scanned == SCANNED) {
+            found[serial] = (Found){SCANNED, block->peak, block->total, block->n_allocations,
+                                    block->alive, count_objects(&scanner, block)};
+        }
+    }
+    scanner_clear(&scanner);
+    return expected;
+}
+
+static void
+read_with_failures(int fd, const Spelling *spelling)
+{
+    Found right[N_SERIALS];
+    Found found[N_SERIALS];
+    bool objects = draw(2); /* a block whose objects count is the only one */
+    unsigned serials = objects ? 1u << draw(N_SERIALS) : (1u << N_SERIALS) - 1;
+    failing = 1 + draw(40);
+    unsigned expected = read_blocks(fd, spelling, serials, objects, found);
+    failing = 0;
+    read_blocks(fd, spelling, expected, objects, right);
+    for (unsigned serial = 0; serial < N_SERIALS; serial++) {
+        if (found[serial].scanned == BROKEN) {
+            n_unread += right[serial].scanned != BROKEN;
+        } else if (memcmp(&found[serial], &right[serial], sizeof(Found)) != 0) {
+            fprintf(stderr, "without memory, block %u has other figures\n", serial);
+            abort();
+        }
     }
 }
 
@@ -111,7 +219,8 @@ feed(int fd, int out, const Spelling *spelling)
     scanner_clear(&scanner);
     if (scanner_begin(&scanner, fd, spelling)) {
         empty(out);
-        n_kept += write_block(&scanner, draw(N_SERIALS), draw(2), draw(9), out) == BLOCK_WRITTEN;
+        int error;
+        n_kept += write_block(&scanner, draw(N_SERIALS), draw(2), draw(9), out, &error) == WRITTEN;
     }
     scanner_clear(&scanner);
     static Alive alive[MOST_ALIVE];
@@ -121,7 +230,8 @@ feed(int fd, int out, const Spelling *spelling)
         alive[i] = (Alive){index += draw(4), draw(1 << 20)};
     }
     empty(out);
-    n_peaks += write_peak(fd, out, draw(20), alive, n_alive) == PEAK_WRITTEN;
+    int error;
+    n_peaks += write_peak(fd, out, draw(20), alive, n_alive, &error) == WRITTEN;
 }
 
 int
@@ -160,11 +270,16 @@ main(int argc, char **argv)
             return 2;
         }
         feed(fd, out, &spelling);
+        read_with_failures(fd, &spelling);
+        failing = draw(3) ? 0 : 1 + draw(40);
+        feed(fd, out, &spelling);
+        failing = 0;
     }
     free(seeds);
     free(lengths);
-    printf("%llu inputs, %llu blocks read, %llu kept, %llu peaks written, no finding\n",
+    printf("%llu inputs, %llu blocks read, %llu kept, %llu peaks written; %llu allocations failed, "
+           "%llu blocks could not be read for it; no finding\n",
            (unsigned long long)n_inputs, (unsigned long long)n_scanned, (unsigned long long)n_kept,
-           (unsigned long long)n_peaks);
+           (unsigned long long)n_peaks, (unsigned long long)n_failed, (unsigned long long)n_unread);
     return 0;
 }

@@ -180,10 +180,8 @@ def test_the_settings_of_pyproject(case: Path) -> None:
     for text, message in (
         ("[tool.membudget]\nmost = 1\n", "[tool.membudget] has no option 'most'; it has memray, "),
         ("[tool.membudget]\nstacks = 'x'\n", "pyproject.toml: stacks: 'x' is not a whole number"),
-        ("[tool.membudget]\nmemray_enforce_markers = 'always'\n", "has no option 'memray_enf"),
-        ("[tool", "pyproject.toml cannot be read: "),
-        ("tool = 3", "pyproject.toml: tool is no table: write [tool.membudget]"),
-        ("[tool]\nmembudget = 3", "pyproject.toml: membudget is no table: write [tool.membudget]"),
+        ("[tool.membudget", "pyproject.toml cannot be read: "),
+        ("[tool]\nmembudget = 3", "pyproject.toml: membudget is not a table: write [tool.membud"),
     ):
         (case / "pyproject.toml").write_text(text)
         done = run(case, "-m", "unittest_membudget", "test_it")

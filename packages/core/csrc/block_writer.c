@@ -2,9 +2,6 @@
 
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "capture_copy.h"
 
 /* Where the header has the number of allocation records and, behind another number and the time of
  * the beginning, the time of the end; see HeaderRecord and TrackerStats in memray's records.h. */
@@ -64,13 +61,13 @@ static bool
 write_free_instead(Writer *writer, const Record *record)
 {
     unsigned char bytes[1 + 10];
-    ssize_t n = pread(writer->copy.from, bytes, sizeof(bytes), (off_t)record->offset);
-    if (n < 1) {
+    size_t n;
+    if (!copy_read(&writer->copy, bytes, sizeof(bytes), record->offset, &n)) {
         return false;
     }
     size_t length = 1;
     if ((bytes[0] >> 3 & 15) == POINTER_CACHE_SIZE) {
-        while (length < (size_t)n && bytes[length++] & 0x80) {
+        while (length < n && bytes[length++] & 0x80) {
         }
     }
     bytes[0] = (unsigned char)((bytes[0] & ~7) | ALLOCATOR_FREE);
@@ -91,7 +88,7 @@ write_record(Writer *writer, const Record *record, bool counted)
     return write_free_instead(writer, record);
 }
 
-static BlockWritten
+static Written
 write_records(Writer *writer, uint64_t serial)
 {
     Scanner *scanner = writer->scanner;
@@ -99,18 +96,18 @@ write_records(Writer *writer, uint64_t serial)
     for (;;) {
         Record record;
         if (scanner_step(scanner, &record) != SCANNED) {
-            return BLOCK_NOT_THERE;
+            return scanner->no_memory ? NO_MEMORY : NOT_THERE;
         }
         if (!copy_up_to(writer, record.offset, &scanner->decoder.native_before)) {
-            return BLOCK_NOT_WRITTEN;
+            return writer->copy.failure;
         }
         const Block *block = scanner_block(scanner, serial);
         if (block->state == CLOSED) {
-            return copy_end(&writer->copy) ? BLOCK_WRITTEN : BLOCK_NOT_WRITTEN;
+            return copy_end(&writer->copy) ? WRITTEN : writer->copy.failure;
         }
         if (inside) {
             if (!write_record(writer, &record, scanner_counted(scanner, block, &record))) {
-                return BLOCK_NOT_WRITTEN;
+                return writer->copy.failure;
             }
             continue;
         }
@@ -118,20 +115,14 @@ write_records(Writer *writer, uint64_t serial)
         writer->copied = decoder_offset(&scanner->decoder);
         inside = block->state == OPEN;
         if (inside && !write_pointers(writer)) {
-            return BLOCK_NOT_WRITTEN;
+            return writer->copy.failure;
         }
     }
 }
 
-static bool
-write_at(const Writer *writer, off_t offset, const void *bytes, size_t n)
-{
-    return pwrite(writer->copy.to, bytes, n, offset) == (ssize_t)n;
-}
-
 /* Write the numbers of the header that are the block's own. */
 static bool
-write_header(const Writer *writer, uint64_t serial, size_t n_outer)
+write_header(Writer *writer, uint64_t serial, size_t n_outer)
 {
     const Scanner *scanner = writer->scanner;
     struct timespec now;
@@ -139,26 +130,29 @@ write_header(const Writer *writer, uint64_t serial, size_t n_outer)
     size_t n_records = writer->n_records;
     long long end_time = (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     unsigned long tid = scanner->threads[scanner_block(writer->scanner, serial)->thread].tid;
-    off_t main_tid_offset = (off_t)scanner->decoder.main_tid_offset;
-    return write_at(writer, N_ALLOCATIONS_OFFSET, &n_records, sizeof(n_records))
-           && write_at(writer, END_TIME_OFFSET, &end_time, sizeof(end_time))
-           && write_at(writer, main_tid_offset, &tid, sizeof(tid))
-           && write_at(writer, main_tid_offset + (off_t)sizeof(tid), &n_outer, sizeof(n_outer));
+    uint64_t main_tid_offset = scanner->decoder.main_tid_offset;
+    Copy *copy = &writer->copy;
+    return copy_write_at(copy, &n_records, sizeof(n_records), N_ALLOCATIONS_OFFSET)
+           && copy_write_at(copy, &end_time, sizeof(end_time), END_TIME_OFFSET)
+           && copy_write_at(copy, &tid, sizeof(tid), main_tid_offset)
+           && copy_write_at(copy, &n_outer, sizeof(n_outer), main_tid_offset + sizeof(tid));
 }
 
-BlockWritten
-write_block(Scanner *scanner, uint64_t serial, bool thread_only, size_t n_outer, int to)
+Written
+write_block(Scanner *scanner, uint64_t serial, bool thread_only, size_t n_outer, int to, int *error)
 {
     Writer *writer = calloc(1, sizeof(Writer));
-    BlockWritten written = BLOCK_NOT_WRITTEN;
+    Written written = NO_MEMORY;
+    *error = 0;
     if (writer && scanner_expect(scanner, serial, thread_only)) {
         writer->scanner = scanner;
         writer->copy.from = scanner->decoder.fd;
         writer->copy.to = to;
         written = write_records(writer, serial);
-        if (written == BLOCK_WRITTEN && !write_header(writer, serial, n_outer)) {
-            written = BLOCK_NOT_WRITTEN;
+        if (written == WRITTEN && !write_header(writer, serial, n_outer)) {
+            written = writer->copy.failure;
         }
+        *error = writer->copy.error;
     }
     free(writer);
     return written;

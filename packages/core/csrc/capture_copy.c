@@ -7,15 +7,62 @@
 enum { TRAILER = 1 };
 
 static bool
+fail(Copy *copy, Written failure, int error)
+{
+    copy->failure = failure;
+    copy->error = error;
+    return false;
+}
+
+/* Whether to go on after a call that did not transfer anything: a signal came first. */
+static bool
+interrupted(ssize_t n)
+{
+    return n < 0 && errno == EINTR;
+}
+
+bool
+copy_read(Copy *copy, void *bytes, size_t n, uint64_t offset, size_t *n_read)
+{
+    *n_read = 0;
+    while (*n_read < n) {
+        ssize_t here = pread(copy->from, (char *)bytes + *n_read, n - *n_read, (off_t)(offset + *n_read));
+        if (here > 0) {
+            *n_read += (size_t)here;
+        } else if (!interrupted(here)) {
+            return here == 0 || fail(copy, READ_FAILED, errno);
+        }
+    }
+    return true;
+}
+
+bool
+copy_write_at(Copy *copy, const void *bytes, size_t n, uint64_t offset)
+{
+    size_t written = 0;
+    while (written < n) {
+        ssize_t here
+                = pwrite(copy->to, (const char *)bytes + written, n - written, (off_t)(offset + written));
+        if (here > 0) {
+            written += (size_t)here;
+        } else if (!interrupted(here)) {
+            return fail(copy, WRITE_FAILED, here ? errno : EIO);
+        }
+    }
+    return true;
+}
+
+static bool
 flush(Copy *copy)
 {
     size_t written = 0;
     while (written < copy->n_out) {
         ssize_t n = write(copy->to, copy->out + written, copy->n_out - written);
-        if (n < 0 && errno != EINTR) {
-            return false;
+        if (n > 0) {
+            written += (size_t)n;
+        } else if (!interrupted(n)) {
+            return fail(copy, WRITE_FAILED, n ? errno : EIO);
         }
-        written += n > 0 ? (size_t)n : 0;
     }
     copy->n_out = 0;
     return true;
@@ -41,14 +88,19 @@ copy_bytes(Copy *copy, const void *bytes, size_t n)
     return true;
 }
 
-/* Make `offset` of the input be at hand; return how many bytes are from there on, 0 for none. */
+/* Make `offset` of the input be at hand; return how many bytes are from there on, 0 for a failure. */
 static size_t
 at_hand(Copy *copy, uint64_t offset)
 {
     if (offset < copy->in_offset || offset >= copy->in_offset + copy->n_in) {
-        ssize_t n = pread(copy->from, copy->in, COPY_BUFFER_SIZE, (off_t)offset);
-        copy->n_in = n > 0 ? (size_t)n : 0;
         copy->in_offset = offset;
+        copy->n_in = 0;
+        if (copy_read(copy, copy->in, COPY_BUFFER_SIZE, offset, &copy->n_in) && !copy->n_in) {
+            fail(copy, READ_FAILED, 0);
+        }
+        if (copy->failure) {
+            return 0;
+        }
     }
     return (size_t)(copy->in_offset + copy->n_in - offset);
 }

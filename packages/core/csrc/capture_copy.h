@@ -15,9 +15,20 @@ enum {
     FREE_MISSING_CACHE = 128 | POINTER_CACHE_SIZE << 3 | ALLOCATOR_FREE,
 };
 
+/* What came of writing a capture. */
+typedef enum {
+    WRITTEN,
+    NOT_THERE,    /* what was to be written is not all there, or cannot be cut out */
+    READ_FAILED,  /* Copy.error says why */
+    WRITE_FAILED, /* the same */
+    NO_MEMORY,
+} Written;
+
 typedef struct {
     int from;
     int to;
+    Written failure; /* what the function that returned false could not do */
+    int error;       /* errno of that; 0 when the input ended too early */
     size_t n_in;
     uint64_t in_offset; /* of in[0] in `from` */
     size_t n_out;
@@ -25,7 +36,13 @@ typedef struct {
     unsigned char out[COPY_BUFFER_SIZE];
 } Copy;
 
-/* Each of these returns false when reading or writing failed. */
+/* Each of these returns false when reading or writing failed, and says so in `failure` and `error`. */
+
+/* Read the input at an offset: `n` bytes, or fewer where it ends before. */
+bool copy_read(Copy *, void *bytes, size_t n, uint64_t offset, size_t *n_read);
+
+/* Write over what is at an offset of the output. */
+bool copy_write_at(Copy *, const void *bytes, size_t n, uint64_t offset);
 
 /* Copy the input from `begin` up to `end`. */
 bool copy_range(Copy *, uint64_t begin, uint64_t end);
@@ -36,7 +53,7 @@ bool copy_byte(Copy *, unsigned char byte);
 
 bool copy_varint(Copy *, uint64_t value);
 
-/* Write the difference of two addresses as memray does: zigzag, in units of eight bytes. */
+/* Write the difference of two numbers as memray does: zigzag. */
 bool copy_delta(Copy *, uint64_t from, uint64_t to);
 
 /* Write the mark of the end, and what is still in the buffer. */

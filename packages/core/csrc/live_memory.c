@@ -57,6 +57,16 @@ allocations_add(Allocations *table, uint64_t address, uint64_t size, Origin orig
     return true;
 }
 
+Allocation *
+allocations_find(const Allocations *table, uint64_t address)
+{
+    if (!table->n_used) {
+        return NULL;
+    }
+    Allocation *place = &table->places[place_of(table, address)];
+    return place->address ? place : NULL;
+}
+
 bool
 allocations_remove(Allocations *table, uint64_t address, Allocation *removed)
 {

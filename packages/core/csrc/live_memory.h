@@ -52,6 +52,9 @@ bool allocations_add(Allocations *, uint64_t address, uint64_t size, Origin);
 /* Take an allocation out of the table; false when it is not there. */
 bool allocations_remove(Allocations *, uint64_t address, Allocation *removed);
 
+/* Return the allocation at an address, until the next change of the table; NULL for none. */
+Allocation *allocations_find(const Allocations *, uint64_t address);
+
 void allocations_clear(Allocations *);
 
 /* Add a mapping where nothing is mapped. False: no memory. */

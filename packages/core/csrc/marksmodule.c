@@ -166,6 +166,14 @@ enter(PyObject *self, PyObject *unused)
     return self;
 }
 
+/* Instances of heap types hold their type; subclasses leave it to their base to say so. */
+static int
+visit_type(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
 static PyMethodDef block_methods[] = {
         {"_set_marks", set_marks, METH_VARARGS, set_marks_doc},
         {"_clear_marks", clear_marks, METH_NOARGS, clear_marks_doc},
@@ -179,13 +187,14 @@ PyDoc_STRVAR(block_doc,
 static PyType_Slot block_slots[] = {
         {Py_tp_doc, (void *)block_doc},
         {Py_tp_methods, block_methods},
+        {Py_tp_traverse, visit_type},
         {0, NULL},
 };
 
 static PyType_Spec block_spec = {
         .name = "membudget.recording._marks.MarkedBlock",
         .basicsize = sizeof(MarkedBlock),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
         .slots = block_slots,
 };
 
@@ -219,11 +228,12 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
         object = *args++;
         n_args--;
     }
-    int is_block = object ? PyObject_IsInstance(object, exit->block_type) : 0;
-    if (is_block < 0) {
+    /* By the real type: isinstance() believes an object's __class__, and mocks have one of their own. */
+    if (!object || !PyObject_TypeCheck(object, (PyTypeObject *)exit->block_type)) {
+        PyErr_SetString(PyExc_TypeError, "__exit__ is called with something that is no MarkedBlock");
         return NULL;
     }
-    if (!is_block || n_args != 3) {
+    if (n_args != 3) {
         PyErr_SetString(PyExc_TypeError, "__exit__ takes an exception type, an exception, a traceback");
         return NULL;
     }
@@ -279,12 +289,29 @@ bind_exit(PyObject *self, PyObject *block, PyObject *type)
     return new_exit(Py_TYPE(self), ((BlockExit *)self)->block_type, block);
 }
 
+static int
+traverse_exit(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(((BlockExit *)self)->block_type);
+    Py_VISIT(((BlockExit *)self)->block);
+    return visit_type(self, visit, arg);
+}
+
+static int
+clear_exit(PyObject *self)
+{
+    /* Called once more, it is a TypeError: without its block it is not bound. Its type stays. */
+    Py_CLEAR(((BlockExit *)self)->block);
+    return 0;
+}
+
 static void
 dealloc_exit(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    clear_exit(self);
     Py_CLEAR(((BlockExit *)self)->block_type);
-    Py_CLEAR(((BlockExit *)self)->block);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
 }
@@ -300,6 +327,8 @@ static PyType_Slot exit_slots[] = {
         {Py_tp_doc, (void *)exit_doc},
         {Py_tp_call, leave_with_tuple},
         {Py_tp_descr_get, bind_exit},
+        {Py_tp_traverse, traverse_exit},
+        {Py_tp_clear, clear_exit},
         {Py_tp_dealloc, dealloc_exit},
         {Py_tp_members, exit_members},
         {0, NULL},
@@ -308,7 +337,8 @@ static PyType_Slot exit_slots[] = {
 static PyType_Spec exit_spec = {
         .name = "membudget.recording._marks.BlockExit",
         .basicsize = sizeof(BlockExit),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL
+                 | Py_TPFLAGS_DISALLOW_INSTANTIATION,
         .slots = exit_slots,
 };
 
@@ -327,7 +357,9 @@ exec_module(PyObject *module)
         exit = new_exit((PyTypeObject *)exit_type, block_type, NULL);
     }
     int failed = !exit || PyObject_SetAttrString(block_type, "__exit__", exit) < 0
-                 || PyModule_AddObjectRef(module, "MarkedBlock", block_type) < 0;
+                 || PyModule_AddObjectRef(module, "MarkedBlock", block_type) < 0
+                 || PyModule_AddIntMacro(module, MARK_LENGTH) < 0
+                 || PyModule_AddIntMacro(module, OVERHEAD) < 0;
     Py_XDECREF(exit);
     Py_XDECREF(exit_type);
     Py_XDECREF(block_type);

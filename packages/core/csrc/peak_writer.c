@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "capture_copy.h"
-
 /* Write an allocation at the next address. Addresses are not what a peak is about. */
 static bool
 write_allocation(Copy *copy, uint64_t size)
@@ -19,7 +17,7 @@ write_free(Copy *copy)
     return copy_byte(copy, FREE_MISSING_CACHE) && copy_delta(copy, 0, 0);
 }
 
-static PeakWritten
+static Written
 write_records(Copy *copy, Decoder *decoder, uint64_t mark, const Alive *alive, size_t n_alive)
 {
     uint64_t copied = 0; /* or left out */
@@ -28,11 +26,11 @@ write_records(Copy *copy, Decoder *decoder, uint64_t mark, const Alive *alive, s
     while (next < n_alive || !mark_is_written) {
         Record record;
         if (decoder_next(decoder, &record) != DECODED) {
-            return PEAK_NOT_KNOWN;
+            return NOT_THERE;
         }
         /* All that is no allocation, as it stands: it depends on no allocation before it. */
         if (!copy_range(copy, copied, record.offset)) {
-            return PEAK_NOT_WRITTEN;
+            return copy->failure;
         }
         copied = decoder_offset(decoder);
         bool written = true;
@@ -51,18 +49,19 @@ write_records(Copy *copy, Decoder *decoder, uint64_t mark, const Alive *alive, s
             written = written && write_allocation(copy, size);
         }
         if (!written) {
-            return PEAK_NOT_WRITTEN;
+            return copy->failure;
         }
     }
-    return copy_end(copy) ? PEAK_WRITTEN : PEAK_NOT_WRITTEN;
+    return copy_end(copy) ? WRITTEN : copy->failure;
 }
 
-PeakWritten
-write_peak(int from, int to, uint64_t mark, const Alive *alive, size_t n_alive)
+Written
+write_peak(int from, int to, uint64_t mark, const Alive *alive, size_t n_alive, int *error)
 {
     Copy *copy = calloc(1, sizeof(Copy));
     unsigned char *buffer = malloc(DECODER_BUFFER_SIZE);
-    PeakWritten written = PEAK_NOT_WRITTEN;
+    Written written = NO_MEMORY;
+    *error = 0;
     if (copy && buffer) {
         Decoder decoder;
         copy->from = from;
@@ -70,9 +69,10 @@ write_peak(int from, int to, uint64_t mark, const Alive *alive, size_t n_alive)
         if (decoder_begin(&decoder, from, buffer) != DECODED || decoder.native_traces
             || decoder.object_lifetimes)
         {
-            written = PEAK_NOT_KNOWN;
+            written = NOT_THERE;
         } else {
             written = write_records(copy, &decoder, mark, alive, n_alive);
+            *error = copy->error;
         }
     }
     free(buffer);

@@ -6,9 +6,10 @@
 #ifndef MEMBUDGET_PEAK_WRITER_H
 #define MEMBUDGET_PEAK_WRITER_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "capture_copy.h"
 
 /* An allocation that was alive: the index of its record, and how many of its bytes were. */
 typedef struct {
@@ -16,16 +17,12 @@ typedef struct {
     uint64_t size;
 } Alive;
 
-typedef enum {
-    PEAK_WRITTEN,
-    PEAK_NOT_KNOWN,   /* damaged; or traces more, and its numbers cannot be cut */
-    PEAK_NOT_WRITTEN, /* writing failed */
-} PeakWritten;
-
 /* Read the capture `from` and write the capture `to`.
  *
  * Its first allocation is the record `mark`, which is freed at once; then come those of `alive`, which
- * are in the order of the capture, as allocations of as many bytes. */
-PeakWritten write_peak(int from, int to, uint64_t mark, const Alive *alive, size_t n_alive);
+ * are in the order of the capture, as allocations of as many bytes. NOT_THERE for a capture that is
+ * damaged, or that traces more, so that its numbers cannot be cut. `error` is errno of a failure. */
+Written
+write_peak(int from, int to, uint64_t mark, const Alive *alive, size_t n_alive, int *error);
 
 #endif

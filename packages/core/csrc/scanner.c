@@ -117,13 +117,39 @@ scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only)
     return true;
 }
 
+/* False: no memory. */
+static bool
+begin_running(Scanner *scanner, uint64_t serial)
+{
+    uint64_t *running = realloc(scanner->running, (scanner->n_running + 1) * sizeof(uint64_t));
+    if (!running) {
+        return false;
+    }
+    scanner->running = running;
+    running[scanner->n_running++] = serial;
+    return true;
+}
+
+static void
+end_running(Scanner *scanner, uint64_t serial)
+{
+    for (size_t i = 0; i < scanner->n_running; i++) {
+        if (scanner->running[i] == serial) {
+            scanner->running[i] = scanner->running[--scanner->n_running];
+            if (!scanner->n_running) {
+                allocations_clear(&scanner->allocations);
+                allocations_clear(&scanner->owed);
+                mappings_clear(&scanner->mappings);
+            }
+            return;
+        }
+    }
+}
+
 static void
 leave_block(Scanner *scanner, Block *block)
 {
-    if (block->state == OPEN && !--scanner->n_open) {
-        allocations_clear(&scanner->allocations);
-        mappings_clear(&scanner->mappings);
-    }
+    scanner->n_open -= block->state == OPEN;
     block->state = CLOSED;
 }
 
@@ -133,6 +159,7 @@ scanner_forget(Scanner *scanner, uint64_t serial)
     Block *block = scanner_block(scanner, serial);
     if (block) {
         leave_block(scanner, block);
+        end_running(scanner, serial);
         free(block->suspensions);
         size_t n_behind = (size_t)(scanner->blocks + scanner->n_blocks - block) - 1;
         memmove(block, block + 1, n_behind * sizeof(Block));
@@ -224,20 +251,48 @@ bit_length(uint64_t size)
     return length;
 }
 
-static void
+/* Whether something was there. */
+static bool
 free_address(Scanner *scanner, uint64_t address)
 {
     Allocation freed;
-    if (allocations_remove(&scanner->allocations, address, &freed)) {
-        take_back(scanner, freed.size, freed.origin);
+    if (!allocations_remove(&scanner->allocations, address, &freed)) {
+        return false;
     }
+    take_back(scanner, freed.size, freed.origin);
+    return true;
+}
+
+/* An address was given out again before its free was seen: that one is to come. False: no memory. */
+static bool
+owe_a_free(Scanner *scanner, const Record *record)
+{
+    Allocation owed = {.address = record->address};
+    allocations_remove(&scanner->owed, record->address, &owed);
+    Origin seen = {.index = record->index};
+    return allocations_add(&scanner->owed, record->address, owed.size + 1, seen);
+}
+
+/* Whether a free is one that is owed: the first record of its thread since. */
+static bool
+is_late(Scanner *scanner, const Record *record)
+{
+    Allocation *owed = allocations_find(&scanner->owed, record->address);
+    if (!owed || scanner->threads[scanner->current].behind > owed->origin.index) {
+        return false;
+    }
+    if (!--owed->size) {
+        Allocation paid;
+        allocations_remove(&scanner->owed, record->address, &paid);
+    }
+    return true;
 }
 
 /* Enter a record into the books. False: no memory. */
 static bool
 account(Scanner *scanner, const Record *record)
 {
-    if (!scanner->n_open) {
+    if (!scanner->n_running) {
         return true;
     }
     bool maps = record->allocator == ALLOCATOR_MMAP;
@@ -246,29 +301,34 @@ account(Scanner *scanner, const Record *record)
         if (!mappings_remove(&scanner->mappings, record->address, record->size, take_back, scanner)) {
             return false;
         }
-    } else {
-        /* So does an address that is given out again before its free was seen: two threads in
-         * realloc and malloc can swap their records. */
-        free_address(scanner, record->address);
+    } else if (frees(record->allocator)) {
+        if (!scanner->owed.n_used || !is_late(scanner, record)) {
+            free_address(scanner, record->address);
+        }
+    } else if (free_address(scanner, record->address) && !owe_a_free(scanner, record)) {
+        return false;
     }
-    if (!allocates(record->allocator) || scanner->threads[scanner->current].at_work) {
+    if (!allocates(record->allocator)) {
         return true;
     }
     Origin origin = {record->index, scanner->epoch, (uint32_t)scanner->current};
     int magnitude = bit_length(record->size);
     bool counted = false;
-    for (size_t i = 0; i < scanner->n_blocks; i++) {
+    bool at_work = scanner->threads[scanner->current].at_work;
+    for (size_t i = 0; i < scanner->n_blocks && !at_work; i++) {
         Block *block = &scanner->blocks[i];
         if (block->state == OPEN && block_counts(block, origin)) {
             count_in(block, record->size, record->index, magnitude);
             counted = true;
         }
     }
-    if (!counted) {
-        return true;
+    if (maps) {
+        return !counted || mappings_add(&scanner->mappings, record->address, record->size, origin);
     }
-    return maps ? mappings_add(&scanner->mappings, record->address, record->size, origin)
-                : allocations_add(&scanner->allocations, record->address, record->size, origin);
+    if (!counted) {
+        origin.epoch = 0;
+    }
+    return allocations_add(&scanner->allocations, record->address, record->size, origin);
 }
 
 /* Objects. */
@@ -283,14 +343,14 @@ see_object(void *context, uint64_t tid, uint64_t address, bool created)
         return;
     }
     if (!turn_to_thread(scanner, tid)) {
-        scanner->broken = true;
+        scanner->broken = scanner->no_memory = true;
         return;
     }
     Origin origin = {scanner->decoder.next_index, scanner->epoch, (uint32_t)scanner->current};
     if (!scanner->threads[scanner->current].at_work
         && !allocations_add(&scanner->objects, address, 0, origin))
     {
-        scanner->broken = true;
+        scanner->broken = scanner->no_memory = true;
     }
 }
 
@@ -318,6 +378,7 @@ begin_mark(Scanner *scanner, Mark mark)
             block->end_index = mark.first;
             leave_block(scanner, block);
         }
+        end_running(scanner, mark.serial);
     } else if (mark.kind == SUSPEND && is_open && !suspend(scanner, block)) {
         return false;
     }
@@ -328,7 +389,7 @@ begin_mark(Scanner *scanner, Mark mark)
 }
 
 static void
-open_block(Scanner *scanner, Thread *thread, Block *block)
+open_block(Scanner *scanner, const Thread *thread, Block *block)
 {
     block->state = OPEN;
     block->epoch = ++scanner->epoch;
@@ -337,21 +398,33 @@ open_block(Scanner *scanner, Thread *thread, Block *block)
     scanner->n_open++;
 }
 
-static void
+/* False: no memory. */
+static bool
 end_mark(Scanner *scanner, Thread *thread)
 {
     MarkKind kind = thread->mark.kind;
+    if (kind == START && !begin_running(scanner, thread->mark.serial)) {
+        return false;
+    }
     thread->in_mark = false;
     thread->at_work = kind == END || kind == PAUSE;
     Block *block = kind == START || kind == CONTINUE ? scanner_block(scanner, thread->mark.serial) : NULL;
     if (!block) {
-        return;
+        return true;
     }
     if (kind == START && block->state == EXPECTED) {
         open_block(scanner, thread, block);
     } else if (kind == CONTINUE && block->state == OPEN) {
         go_on(scanner, block);
     }
+    return true;
+}
+
+static Scanned
+out_of_memory(Scanner *scanner)
+{
+    scanner->no_memory = true;
+    return BROKEN;
 }
 
 Scanned
@@ -370,20 +443,21 @@ scanner_step(Scanner *scanner, Record *record)
         scanner->idle_bytes += decoder_offset(&scanner->decoder) - begin;
     }
     if (!turn_to_thread(scanner, record->tid)) {
-        return BROKEN;
+        return out_of_memory(scanner);
     }
     Thread *thread = &scanner->threads[scanner->current];
     Mark mark;
     if (!thread->in_mark && can_begin_mark(&scanner->spelling, record)
         && begins_mark(scanner, record, &mark) && !begin_mark(scanner, mark))
     {
-        return BROKEN;
+        return out_of_memory(scanner);
     }
     if (!account(scanner, record)) {
-        return BROKEN;
+        return out_of_memory(scanner);
     }
-    if (thread->in_mark && record->index == thread->mark.last) {
-        end_mark(scanner, thread);
+    thread->behind = record->index + 1;
+    if (thread->in_mark && record->index == thread->mark.last && !end_mark(scanner, thread)) {
+        return out_of_memory(scanner);
     }
     return SCANNED;
 }
@@ -413,7 +487,7 @@ scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
         if (scanned == INCOMPLETE) {
             return INCOMPLETE;
         }
-        scanner->broken = scanned == BROKEN;
+        scanner->broken |= scanned == BROKEN; /* it can be already: see_object() */
     }
     return BROKEN;
 }
@@ -428,7 +502,7 @@ scanner_scan_to(Scanner *scanner, uint64_t index)
         if (scanned == INCOMPLETE) {
             return INCOMPLETE;
         }
-        scanner->broken = scanned == BROKEN;
+        scanner->broken |= scanned == BROKEN;
     }
     return scanner->broken ? BROKEN : SCANNED;
 }
@@ -447,14 +521,17 @@ scanner_clear(Scanner *scanner)
 {
     allocations_clear(&scanner->allocations);
     allocations_clear(&scanner->objects);
+    allocations_clear(&scanner->owed);
     mappings_clear(&scanner->mappings);
     for (size_t i = 0; i < scanner->n_blocks; i++) {
         free(scanner->blocks[i].suspensions);
     }
     free(scanner->threads);
     free(scanner->blocks);
+    free(scanner->running);
     scanner->threads = NULL;
     scanner->blocks = NULL;
-    scanner->n_threads = scanner->n_blocks = scanner->n_open = 0;
+    scanner->running = NULL;
+    scanner->n_threads = scanner->n_blocks = scanner->n_open = scanner->n_running = 0;
     scanner->broken = true;
 }

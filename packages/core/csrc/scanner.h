@@ -2,7 +2,8 @@
  *
  * Follows the records of a capture, finds the marks in them (marks.py says what a mark is) and keeps
  * the books of every open block, in one pass: each scan goes on where the last one stopped. The
- * rules are those of accounting.py; tests hold the two against each other. Pure C; no Python.
+ * rules are written down in accounting.py, and only there; tests hold the two against each other.
+ * Pure C; no Python.
  */
 #ifndef MEMBUDGET_SCANNER_H
 #define MEMBUDGET_SCANNER_H
@@ -64,6 +65,7 @@ typedef struct {
 
 typedef struct {
     uint64_t tid;
+    uint64_t behind; /* the index after that of its last record */
     bool at_work; /* for membudget: what it allocates counts nowhere */
     bool in_mark; /* `mark` has begun, and ends with its last record */
     Mark mark;
@@ -79,6 +81,7 @@ typedef struct {
     Spelling spelling;
     Decoder decoder;
     bool broken;
+    bool no_memory; /* why it is broken */
     Thread *threads;
     size_t n_threads;
     size_t current; /* the thread of the last record */
@@ -87,8 +90,12 @@ typedef struct {
     size_t n_open;
     uint32_t epoch;
     uint64_t idle_bytes; /* how much of the capture was written while no block was open */
+    uint64_t *running; /* serials of the blocks between their marks, expected or not */
+    size_t n_running;
+    /* What was made since a block runs. What no block counts is there as well, with epoch 0. */
     Allocations allocations;
     Mappings mappings;
+    Allocations owed; /* frees that are late: their number as `size`, and where that was seen */
     Allocations objects; /* that open blocks count; where scanner_track_objects() was called */
     unsigned char buffer[DECODER_BUFFER_SIZE];
     unsigned char ahead[DECODER_BUFFER_SIZE];

@@ -2,6 +2,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "block_writer.h"
@@ -45,10 +46,19 @@ scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return self;
 }
 
+/* It holds its type, as instances of heap types do, and no other object. */
+static int
+scanner_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
 static void
 scanner_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     scanner_clear(scanner_of(self));
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
@@ -97,6 +107,23 @@ broken(void)
     return NULL;
 }
 
+/* True, or False when it is not there; an exception for what failed. */
+static PyObject *
+whether_written(Written written, int error)
+{
+    switch (written) {
+        case WRITTEN:
+            Py_RETURN_TRUE;
+        case NOT_THERE:
+            Py_RETURN_FALSE;
+        case NO_MEMORY:
+            return PyErr_NoMemory();
+        default:
+            errno = error ? error : EIO; /* the input ended where there was more of it before */
+            return PyErr_SetFromErrno(PyExc_OSError);
+    }
+}
+
 static PyObject *
 histogram_of(const Block *block)
 {
@@ -129,6 +156,8 @@ close_block(PyObject *self, PyObject *arg)
         return NULL;
     }
     const Block *block;
+    /* With the GIL: what another thread does meanwhile would only be more to read. The capture is in
+     * the page cache, so this does not wait for a disk. */
     switch (scanner_close_block(scanner_of(self), serial, &block)) {
         case INCOMPLETE:
             Py_RETURN_NONE;
@@ -269,14 +298,10 @@ write_block_of(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "Kpni", &serial, &thread_only, &n_outer, &to)) {
         return NULL;
     }
-    switch (write_block(scanner_of(self), serial, thread_only, (size_t)n_outer, to)) {
-        case BLOCK_WRITTEN:
-            Py_RETURN_TRUE;
-        case BLOCK_NOT_WRITTEN:
-            return PyErr_SetFromErrno(PyExc_OSError);
-        default:
-            Py_RETURN_FALSE;
-    }
+    int error;
+    Written written
+            = write_block(scanner_of(self), serial, thread_only, (size_t)n_outer, to, &error);
+    return whether_written(written, error);
 }
 
 PyDoc_STRVAR(offset_doc, "How many bytes of the capture have been scanned.");
@@ -335,14 +360,10 @@ write_peak_of(PyObject *module, PyObject *args)
         return NULL;
     }
     /* bytes are aligned for what they hold here: they begin behind a header of pointers. */
-    switch (write_peak(from, to, mark, (const Alive *)alive, (size_t)length / sizeof(Alive))) {
-        case PEAK_WRITTEN:
-            Py_RETURN_TRUE;
-        case PEAK_NOT_WRITTEN:
-            return PyErr_SetFromErrno(PyExc_OSError);
-        default:
-            Py_RETURN_FALSE;
-    }
+    const Alive *first = (const Alive *)alive;
+    int error;
+    Written written = write_peak(from, to, mark, first, (size_t)length / sizeof(Alive), &error);
+    return whether_written(written, error);
 }
 
 static PyMethodDef functions[] = {
@@ -352,6 +373,7 @@ static PyMethodDef functions[] = {
 
 static PyType_Slot slots[] = {
         {Py_tp_doc, (void *)scanner_doc},
+        {Py_tp_traverse, scanner_traverse},
         {Py_tp_new, scanner_new},
         {Py_tp_dealloc, scanner_dealloc},
         {Py_tp_methods, methods},
@@ -362,15 +384,46 @@ static PyType_Slot slots[] = {
 static PyType_Spec spec = {
         .name = "membudget.recording._scanner.Scanner",
         .basicsize = sizeof(ScannerObject),
-        .flags = Py_TPFLAGS_DEFAULT,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
         .slots = slots,
 };
+
+/* Those that the Python code has as well; a test compares them. */
+static int
+add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+            {"MARK_LENGTH", MARK_LENGTH},
+            {"SIGNATURE_LENGTH", SIGNATURE_LENGTH},
+            {"START", START},
+            {"END", END},
+            {"PAUSE", PAUSE},
+            {"RESUME", RESUME},
+            {"SUSPEND", SUSPEND},
+            {"CONTINUE", CONTINUE},
+            {"N_KINDS", N_KINDS},
+            {"ALLOCATOR_FREE", ALLOCATOR_FREE},
+            {"ALLOCATOR_PYMALLOC_FREE", ALLOCATOR_PYMALLOC_FREE},
+            {"ALLOCATOR_MMAP", ALLOCATOR_MMAP},
+            {"ALLOCATOR_MUNMAP", ALLOCATOR_MUNMAP},
+    };
+    for (size_t i = 0; i < sizeof(constants) / sizeof(*constants); i++) {
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
 
 static int
 exec_module(PyObject *module)
 {
     PyObject *type = PyType_FromSpec(&spec);
-    int failed = !type || PyModule_AddObjectRef(module, "Scanner", type) < 0;
+    int failed = !type || PyModule_AddObjectRef(module, "Scanner", type) < 0
+                 || add_constants(module) < 0;
     Py_XDECREF(type);
     return failed ? -1 : 0;
 }

@@ -77,7 +77,7 @@ operations = st.lists(
         st.sampled_from(
             ["malloc"] * 4
             + ["free"] * 3
-            + ["realloc", "mmap", "munmap", "lookalike"]
+            + ["realloc", "race", "race", "mmap", "munmap", "lookalike"]
             + ["open", "open_thread_only", "close", "work", "suspend", "go_on"]
             + ["make", "unmake"]
         ),
@@ -99,6 +99,7 @@ class Machine:
         self.blocks: list[Block] = []
         self.at_work: set[int] = set()
         self.heap: dict[int, int] = {}
+        self.known: set[int] = set()  # what was allocated since a block runs without a break
         self.next_address = 1 << 20
 
     def run(self, program: list[Operation]) -> None:
@@ -116,9 +117,17 @@ class Machine:
     def _record(self, tid: int, address: int, size: int, allocator: int) -> None:
         self.records.append(FakeRecord(tid, address, size, allocator))
 
-    def malloc(self, tid: int, size: int, _: int, allocator: int = MALLOC) -> None:
+    def malloc(
+        self, tid: int, size: int, _: int, allocator: int = MALLOC, at: int | None = None
+    ) -> None:
         address, self.next_address = self.next_address, self.next_address + 64
+        if at is not None:
+            address = at
         self.heap[address] = size
+        if any(block.open for block in self.blocks):
+            self.known.add(address)
+        else:
+            self.known.clear()
         self._record(tid, address, size, allocator)
         for block in self._counting(tid):
             block.heap[address] = size
@@ -130,8 +139,11 @@ class Machine:
             self._record(tid, 64 * which, 0, FREE)
             return
         address = list(self.heap)[which % len(self.heap)]
-        del self.heap[address]
         self._record(tid, address, 0, FREE)
+        self._let_go(address)
+
+    def _let_go(self, address: int) -> None:
+        del self.heap[address]
         for block in self.blocks:
             if block.open:
                 block.heap.pop(address, None)
@@ -139,6 +151,28 @@ class Machine:
     def realloc(self, tid: int, which: int, size: int) -> None:
         self.free(tid, which, 0)
         self.malloc(tid, 5 * size, 0, REALLOC)
+
+    def race(self, tid: int, which: int, n_faster: int) -> None:
+        """Reallocate, while other threads get the old address before the free is in the stream.
+
+        Each but the last of these frees it again, or reallocates it, and is late itself.
+        """
+        known = [address for address in self.heap if address in self.known]
+        if not known:
+            return
+        address = known[which % len(known)]
+        late = [tid]
+        for n in range(1 + n_faster % 3):
+            if address in self.heap:
+                self._let_go(address)
+            self.malloc(10 + n, which, 0, at=address)
+            if n_faster > 5:
+                late.append(10 + n)
+            elif n < n_faster % 3:
+                self.free(10 + n, list(self.heap).index(address), 0)
+        for thread in late[:-1] if n_faster > 5 else late:
+            self._record(thread, address, 0, FREE)
+            self.malloc(thread, 5 * n_faster, 0, REALLOC)
 
     def mmap(self, tid: int, page: int, n_pages: int) -> None:
         self._record(tid, PAGE * page, PAGE * n_pages, MMAP)

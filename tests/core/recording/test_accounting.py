@@ -55,7 +55,7 @@ def test_a_block_without_its_end_is_not_there() -> None:
 
 
 def test_an_address_given_out_again_before_its_free_is_seen() -> None:
-    """realloc in one thread and malloc in another can swap their records; nothing counts twice."""
+    """The free is late: it is that of the first thread's realloc, and not of what is there now."""
     machine = Machine()
     machine.open(1, 0, 0)
     machine.malloc(1, 100, 0)
@@ -66,4 +66,4 @@ def test_an_address_given_out_again_before_its_free_is_seen() -> None:
     marks = locate(find_marks(machine.records, ALPHABET), 0)
     assert marks is not None
     measured = account(machine.records, marks, current_thread_only=False).measurement
-    assert (measured.peak_bytes, measured.retained_bytes, measured.n_allocations) == (100, 0, 2)
+    assert (measured.peak_bytes, measured.retained_bytes, measured.n_allocations) == (100, 50, 2)

@@ -192,9 +192,10 @@ def test_a_directory_that_cannot_be_written_is_an_error() -> None:
 
 
 FULL_DISK = """
-import resource, sys
-from membudget import CaptureError, limit_memory
+import resource, sys, warnings
+from membudget import CaptureError, NotRaisedWarning, limit_memory
 from workloads import allocate
+warnings.simplefilter("ignore", NotRaisedWarning)  # that a note has it
 with limit_memory("1 GB"):  # imports what is needed: their compiled files must not be cut
     pass
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))

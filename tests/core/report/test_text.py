@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
-from membudget import Allocation, Budget, Frame, Limit, Measurement, Result, judge
+from membudget import (
+    Allocation,
+    Budget,
+    Frame,
+    Limit,
+    Measurement,
+    Result,
+    Scope,
+    Verdict,
+    judge,
+)
 from membudget.report.failure import exceeded_line, exceeded_message, exceeded_section
 from membudget.report.text import (
     can_show_symbols,
+    pattern_lines,
     report_lines,
     summary_lines,
 )
@@ -208,3 +220,25 @@ def test_a_failure_lists_what_matters() -> None:
     assert listed(10)[1].startswith("\t- and 3 more")
     assert len(listed(None)) == 4
     assert listed(0) == []
+
+
+def test_patterns_that_matched_nothing() -> None:
+    """An only that counted nothing names its tests; an ignore need not match in each of them."""
+
+    def result(name: str, *unmatched: str) -> Result:
+        measurement = replace(make_measurement(100), unmatched=unmatched)
+        scope = Scope(only=("mypkg", "other"), ignore=("json",))
+        return Result(name, measurement, Verdict(Budget((), scope)))
+
+    both = ("only='mypkg'", "only='other'")
+    assert list(pattern_lines([result("a"), result("b", "ignore='json'", both[0])])) == []
+    assert list(pattern_lines([result("a", "ignore='json'")])) == [
+        "ignore='json' matched nothing in 1 test"
+    ]
+    results = [result(name, *both) for name in "abcde"]
+    assert list(pattern_lines([result("x"), *results])) == [
+        "only='mypkg' matched nothing in 5 of 6 tests: a, b, c and 2 more",
+        "only='other' matched nothing in 5 of 6 tests: a, b, c and 2 more",
+    ]
+    lines = list(summary_lines(1, 5, patterns=["a line"]))
+    assert lines == ["a line", "Measured 1 test"]

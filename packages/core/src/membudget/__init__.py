@@ -31,6 +31,7 @@ from .errors import (
     NotRaisedWarning,
     RecordingError,
     TrackerConflictError,
+    UnmatchedPatternWarning,
     UnsupportedLimitError,
 )
 from .hookspecs import hookimpl
@@ -115,6 +116,7 @@ __all__ = [
     "Stack",
     "TraceSettings",
     "TrackerConflictError",
+    "UnmatchedPatternWarning",
     "UnsupportedLimitError",
     "Verdict",
     "budget_of",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from sys import _getframe, is_finalizing
 from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+from warnings import warn
 
 from .calls import run_in
 from .checks import judge
@@ -22,12 +23,14 @@ from .errors import (
     MemoryLimitExceeded,
     MisuseError,
     NotMeasuredError,
+    UnmatchedPatternWarning,
 )
 from .garbage import SettledGarbage
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .model import Budget, Measurement, Scope, TraceSettings, Verdict
 from .noted_verdicts import let_win
 from .options import enforcement_is_on
+from .origins import levels_to_the_user
 from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
@@ -109,6 +112,7 @@ class Block(MarkedBlock):
         self._open: OpenBlock | None = None
         self._garbage = SettledGarbage()
         self._n_paused = 0
+        self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
         self._watched: Watched | None = None  # of a limit that has not held for anything yet
 
@@ -178,13 +182,14 @@ class Block(MarkedBlock):
         self._measurement = None
         self._n_paused = 0
         scope = self.budget.scope
+        self._stack_filter = _stack_filter(scope)
         try:
             if scope.stable:
                 self._garbage.begin()
             self._open = get_recorder().open(
                 self.budget,
                 trace=self._traced(),
-                stack_filter=_stack_filter(scope),
+                stack_filter=self._stack_filter,
                 always_allocations=self._always_allocations,
                 stacks_begin_inside=self._decorates,
                 keep_as=self._keep_capture,
@@ -283,12 +288,26 @@ class Block(MarkedBlock):
         if self._on_measured is not None:
             self._on_measured(measurement, verdict, allocations)
         if verdict.within:
+            if raised is None:
+                self._warn_of_patterns()
             return
         message = self._message(self._subject, measurement, verdict)
         exceeded = MemoryLimitExceeded(message, measurement, verdict)
         if raised is None:
             raise exceeded
         let_win(raised, exceeded)
+
+    def _warn_of_patterns(self) -> None:
+        """Warn of patterns that match nothing; tests of adapters have a line in the report."""
+        is_the_users = self._on_measured is None and (self._decorates or not self._is_an_adapters)
+        if self._stack_filter is None or not is_the_users:
+            return
+        for pattern in self._stack_filter.unknown():
+            warn(
+                f"{pattern} matches nothing: no stack of this block, and no module that is loaded",
+                UnmatchedPatternWarning,
+                stacklevel=levels_to_the_user(),
+            )
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
         """Leave a stretch of this block out: nothing that is allocated meanwhile counts in it.
@@ -481,7 +500,12 @@ def measuring_is_on() -> bool:
 def _stack_filter(scope: Scope) -> StackFilter | None:
     """Return what says which stacks count; None where all of them do."""
     keep = keeps_allocation if filter_allocations() else None
-    return StackFilter(scope, keep) if scope.filters_stacks or keep is not None else None
+    if not scope.filters_stacks and keep is None:
+        return None
+    from .recording.recorder import get_recorder
+
+    with get_recorder().at_work():  # it allocates, and a block around this one may be open
+        return StackFilter(scope, keep)
 
 
 class _Combined(Block):

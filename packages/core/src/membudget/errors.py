@@ -98,6 +98,10 @@ class NotRaisedWarning(UserWarning):
     """A budget was exceeded, and what the body of the block raised was raised in its place."""
 
 
+class UnmatchedPatternWarning(UserWarning):
+    """A pattern of ``only`` or ``ignore`` matches nothing that is loaded: its name may be wrong."""
+
+
 class NotEnforcedWarning(UserWarning):
     """A limit is not enforced.
 

@@ -101,8 +101,8 @@ class limit_memory(_WrittenLimit):  # noqa: N801
 
     Raises:
         InvalidLimitError: at once, for a limit that is no size or no count, for no limit, or for a
-            pattern or a phase that is none; when the block ends, for a pattern that matches
-            nothing.
+            pattern or a phase that is none; when the block ends, for an ``only`` of which nothing
+            is loaded.
         MemoryLimitExceeded: when the block ends, see :class:`Block`.
 
     Example:

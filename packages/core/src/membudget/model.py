@@ -82,6 +82,11 @@ class Measurement:
             whose budget limits them, and those that its filter lets through.
         stacks_problem: why ``allocations`` and ``retained`` are not there although they should be;
             empty where nothing is missing.
+        unmatched: the patterns of ``only`` and ``ignore`` that matched no stack, as
+            ``only='mypkg'``.
+        lost_stacks: whether memory has no stack because the program replaced Python's profile
+            function, through which memray follows stacks; known for what has its allocations here,
+            and for a block with patterns.
     """
 
     peak_bytes: int
@@ -93,6 +98,8 @@ class Measurement:
     retained: tuple[Allocation, ...] = ()
     leaked_objects: tuple[LeakedObjects, ...] = ()
     stacks_problem: str = ""
+    unmatched: tuple[str, ...] = ()
+    lost_stacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

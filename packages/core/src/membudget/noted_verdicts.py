@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from warnings import warn
 
-from .errors import MembudgetError, NotRaisedWarning
+from .errors import MembudgetError, MemoryLimitExceeded, NotRaisedWarning
 from .loaded_classes import loaded_class
 from .origins import levels_to_the_user, origin_of_error
 
@@ -88,7 +88,8 @@ def let_win(raised: BaseException, error: MembudgetError, *, says_it: bool = Tru
     if says_it and _steers(raised):
         raise error from raised
     _add_note(raised, error)
-    if not says_it:
+    # Whoever handles the verdict of a block inside this one expects a verdict.
+    if not says_it or isinstance(raised, MemoryLimitExceeded):
         return
     where = origin_of_error(raised.__traceback__)
     what = f"{type(raised).__name__}{f' ({where})' if where else ''}"
@@ -133,9 +134,11 @@ def _combined(noted: list[MembudgetError]) -> MembudgetError:
 
 def _carries(raised: BaseException | None, note: str) -> bool:
     """Whether an exception, or one that a traceback shows with it, has the note already."""
-    while raised is not None:
+    seen = set()
+    while raised is not None and id(raised) not in seen:
         if note in getattr(raised, "__notes__", ()):
             return True
+        seen.add(id(raised))
         raised = raised.__cause__ or raised.__context__
     return False
 
@@ -143,8 +146,11 @@ def _carries(raised: BaseException | None, note: str) -> bool:
 def _steers(raised: BaseException) -> bool:
     """Whether an exception says where to go on, and not what went wrong."""
     if isinstance(raised, Exception):
-        skips: Any = loaded_class("unittest.case", "SkipTest")
-        return isinstance(raised, (StopIteration, StopAsyncIteration, skips))
+        skips = (
+            loaded_class("unittest.case", "SkipTest"),
+            loaded_class("twisted.trial.unittest", "SkipTest"),
+        )
+        return isinstance(raised, (StopIteration, StopAsyncIteration, *skips))
     return not (_stops_the_run(raised) or isinstance(raised, _failures()))
 
 

@@ -1,8 +1,9 @@
 """The options of all front ends: declared once, as data.
 
 A front end generates its command line and its configuration keys from :data:`OPTIONS`, and hands
-what the user gave to :func:`resolve`. The order is: default, configuration file, environment,
-command line; the later one wins.
+what the user gave to :func:`resolve`. The order is: default, ``[tool.membudget]`` in
+``pyproject.toml``, the front end's own configuration file, environment, command line; the later one
+wins.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from .errors import InvalidLimitError, InvalidOptionError, InvalidSizeError
@@ -40,6 +42,8 @@ class Option:
         choices: the values of an option that is one of a few words.
         check: takes the value of any other text and the source, and returns the value to keep.
         only_for: the front end that has it; empty for all.
+        needs_measuring: whether it does nothing in a run that does not measure every test, and who
+            sets it would expect that it does.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Option:
     choices: tuple[str, ...] = ()
     check: Callable[[str, str], str] | None = None
     only_for: str = ""
+    needs_measuring: bool = False
 
     @property
     def flag(self) -> str:
@@ -178,6 +183,7 @@ OPTIONS: Final = (
         help="The limit of every test that has none of its own, such as '24 MB'",
         metavar="SIZE",
         check=_check_size,
+        needs_measuring=True,
     ),
     Option(
         "memray_enforce_markers",
@@ -191,6 +197,7 @@ OPTIONS: Final = (
         "memray_stable",
         default=False,
         help="Measure every test so that the same work gives the same figures (takes longer)",
+        needs_measuring=True,
     ),
     Option(
         "memray_include",
@@ -198,11 +205,13 @@ OPTIONS: Final = (
         help="The phases of a test that count: 'setup', 'call' and 'teardown', with commas between",
         metavar="PHASES",
         check=_check_phases,
+        needs_measuring=True,
     ),
     Option(
         "memray_margins",
         default=False,
         help="List used and allowed for every limit in the report, the tightest first",
+        needs_measuring=True,
     ),
     Option(
         "memray_json",
@@ -210,6 +219,7 @@ OPTIONS: Final = (
         help="Write all measurements and verdicts to this file, as JSON",
         metavar="PATH",
         check=_check_output,
+        needs_measuring=True,
     ),
     Option(
         "memray_bin_path",
@@ -217,6 +227,7 @@ OPTIONS: Final = (
         help="Keep a capture of every test in this directory, for 'memray flamegraph' and others",
         metavar="DIR",
         check=_check_directory,
+        needs_measuring=True,
     ),
     Option(
         "memray_bin_prefix",
@@ -274,6 +285,15 @@ class Settings:
         return Scope(include=include, stable=self.memray_stable)
 
     @property
+    def idle(self) -> list[str]:
+        """The names of options that are set here, and do nothing where nothing is measured."""
+        return [
+            option.name
+            for option in OPTIONS
+            if option.needs_measuring and getattr(self, option.name) != option.default
+        ]
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment variables that say the same, for a child process."""
         values = ((option, getattr(self, option.name)) for option in OPTIONS)
@@ -286,7 +306,12 @@ class Settings:
 
 
 def resolve(
-    *, config: Mapping[str, object], command_line: Mapping[str, object], config_name: str
+    *,
+    config: Mapping[str, object],
+    command_line: Mapping[str, object],
+    config_name: str,
+    table: Mapping[str, object] = MappingProxyType({}),
+    table_name: str = "",
 ) -> Settings:
     """Return the settings that follow from what the user gave.
 
@@ -294,6 +319,8 @@ def resolve(
         config: values of a configuration file by option name; None where it has none.
         command_line: values of the command line by option name; None where it has none.
         config_name: what to call the configuration file in an error.
+        table: values of ``[tool.membudget]``, which the others come after.
+        table_name: what to call the file with that table in an error.
 
     Raises:
         InvalidOptionError: a value does not fit its option.
@@ -303,6 +330,11 @@ def resolve(
     for option in OPTIONS:
         values[option.name] = option.default
         for source, origin, value in (
+            (
+                f"{table_name}: {option.name}",
+                f"{shown_path(table_name)}, {option.name}",
+                table.get(option.name),
+            ),
             (
                 f"{config_name}: {option.name}",
                 f"{shown_path(config_name)}, {option.name}",

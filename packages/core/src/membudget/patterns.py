@@ -12,17 +12,13 @@ A pattern with a slash, or that ends in ``.py``, is one of paths, any other is o
 from __future__ import annotations
 
 import fnmatch
-import glob
-import os
-import pkgutil
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.machinery import ModuleSpec
 from typing import Final
 
 from .errors import FilterError, InvalidLimitError
 from .model import Frame, Scope, Stack
+from .module_names import absolute, module_names, resolved, working_directory
 from .system import real_functions
 
 KeepAllocation = Callable[[Stack], bool]
@@ -56,8 +52,19 @@ def check_patterns(patterns: str | Iterable[str], *, where: str) -> tuple[str, .
     return tuple(str(pattern).strip() for pattern in listed)
 
 
+def patterns_of(scope: Scope) -> tuple[str, ...]:
+    """Return the patterns of a scope as a report shows them.
+
+    Example:
+        >>> patterns_of(Scope(only=("mypkg",), ignore=("tests/*",)))
+        ("only='mypkg'", "ignore='tests/*'")
+    """
+    only = (f"only={text!r}" for text in scope.only)
+    return (*only, *(f"ignore={text!r}" for text in scope.ignore))
+
+
 class StackFilter:
-    """Says which stacks count, for one block.
+    """Says which stacks count, for one block; made when the block opens.
 
     Args:
         scope: has the patterns.
@@ -65,9 +72,15 @@ class StackFilter:
     """
 
     def __init__(self, scope: Scope, keep: KeepAllocation | None = None) -> None:
-        self._only = [_Pattern(text) for text in scope.only]
-        self._ignore = [_Pattern(text) for text in scope.ignore]
+        # The code of the block may change it.
+        directory = working_directory()
+        self._directory = directory
+        self._only = [_Pattern(text, directory) for text in scope.only]
+        self._ignore = [_Pattern(text, directory) for text in scope.ignore]
+        self._patterns = dict(zip(patterns_of(scope), self._only + self._ignore, strict=True))
         self._keep = keep
+        # Modules may be taken out of sys.modules before the block ends.
+        module_names.refresh()
 
     @real_functions()
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
@@ -76,12 +89,12 @@ class StackFilter:
         Raises:
             FilterError: a plugin raised something.
         """
-        modules = _loaded_modules()
+        module_names.refresh()
         files: dict[str, tuple[bool, bool]] = {}
         kept = []
         for stack in stacks:
             for file in {frame.filename for frame in stack} - files.keys():
-                files[file] = self._judge(file, (*modules.get(file, ()), *_names_by_path(file)))
+                files[file] = self._judge(file, module_names.of(file, self._directory))
             found = [files[frame.filename] for frame in stack]
             counts = not self._only or any(is_one_of_only for is_one_of_only, _ in found)
             is_ignored = any(is_ignored for _, is_ignored in found)
@@ -91,8 +104,8 @@ class StackFilter:
     def _judge(self, file: str, modules: tuple[str, ...]) -> tuple[bool, bool]:
         """Return whether a file is one of ``only``, and whether it is to be ignored."""
         # Each pattern is tried on every file: which of them match something is known afterwards.
-        is_one_of_only = [pattern.matches(file, modules) for pattern in self._only]
-        is_ignored = [pattern.matches(file, modules) for pattern in self._ignore]
+        is_one_of_only = [pattern.judge(file, modules) for pattern in self._only]
+        is_ignored = [pattern.judge(file, modules) for pattern in self._ignore]
         return any(is_one_of_only), any(is_ignored)
 
     def _is_kept_by_plugins(self, stack: tuple[Frame, ...]) -> bool:
@@ -106,36 +119,48 @@ class StackFilter:
                 f"a stack that ends in {stack[0] if stack else 'no Python code'}"
             ) from error
 
-    @real_functions()
-    def check_all_match(self) -> None:
-        """Refuse patterns that nothing can match, now that the block has ended.
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """The patterns that matched no stack, as ``only='mypkg'``."""
+        return tuple(shown for shown, pattern in self._patterns.items() if not pattern.matched)
 
-        A pattern is one that can when a frame of the block matched it, or when there is such a
-        module or file, whether it is loaded or not: what ran before makes no difference.
+    def unknown(self) -> list[str]:
+        """Return those that match no stack, and no code of the modules that are loaded here."""
+        return [one for one in self.unmatched if not self._patterns[one].matches_a_module()]
+
+    def check_only(self) -> None:
+        """Refuse an ``only`` of which nothing is loaded, now that the block has ended.
+
+        No code of it can have run in the block, so a limit would hold whatever the block did. Where
+        something of it is loaded and matched no stack, it has allocated nothing that counts.
 
         Raises:
-            InvalidLimitError: a pattern matches nothing.
+            InvalidLimitError: no pattern of ``only`` matches anything.
         """
-        for name, patterns in (("only", self._only), ("ignore", self._ignore)):
-            for pattern in patterns:
-                if not pattern.matched and not pattern.exists():
-                    raise InvalidLimitError(
-                        f"{name}={pattern.text!r} matches nothing: no stack of this block, and no "
-                        f"{'file' if pattern.is_path else 'module'} that can be imported here"
-                    )
+        if self._only and not any(one.matched or one.matches_a_module() for one in self._only):
+            shown = [one for one, pattern in self._patterns.items() if pattern in self._only]
+            raise InvalidLimitError(
+                f"{', '.join(shown)} matches nothing: no code of it is loaded here, so nothing of "
+                f"this block counts and the limit would hold whatever the block did. Look for a "
+                f"misspelt name, and note that code in C has no frames that a pattern can match"
+            )
 
 
 class _Pattern:
     """One pattern.
 
+    Args:
+        text: as the user wrote it.
+        directory: what relative paths of files are taken from.
+
     Attributes:
         matched: whether it has matched anything.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text: Final = text
-        self.is_path: Final = "/" in text or text.endswith(".py")
-        if self.is_path:
+    def __init__(self, text: str, directory: str) -> None:
+        self._directory = directory
+        self._is_path = "/" in text or text.endswith(".py")
+        if self._is_path:
             anywhere = text.startswith(("/", "*"))
             translated = fnmatch.translate(text if anywhere else f"*/{text}")
         else:
@@ -144,42 +169,27 @@ class _Pattern:
         self._expression: Final = re.compile(translated)
         self.matched = False
 
-    def matches(self, file: str, modules: Iterable[str]) -> bool:
-        """Whether it matches a file, or one of the modules that the file is, or their packages."""
-        if self.is_path:
-            found = self._expression.match(os.path.abspath(file)) is not None
-        else:
-            found = any(self._expression.match(name) for name in _with_packages(modules))
+    def judge(self, file: str, modules: Iterable[str]) -> bool:
+        """Whether it matches a file of a stack, and take note of that."""
+        found = self._matches(file, modules)
         self.matched |= found
         return found
 
-    def exists(self) -> bool:
-        """Whether there is anything that it can match, loaded or not."""
-        if self.is_path:
-            return self._is_a_path()
-        loaded = (name for names in _loaded_modules().values() for name in names)
-        if any(self._expression.match(name) for name in _with_packages(loaded)):
-            return True
-        text = self.text.removesuffix(".*")
-        beginning = re.split(r"[*?\[]", text, maxsplit=1)[0]
-        if beginning == text:
-            spec = _find_spec(text)
-            return spec is not None and _has_frames(spec)
-        package, _, _ = beginning.rpartition(".")
-        if not package:
-            # Which modules there are in which packages, nobody can say without looking at them all.
-            return "." in text or any(map(self._expression.match, _names_in(None)))
-        spec = _find_spec(package)
-        if spec is None:
-            return False
-        return any(map(self._expression.match, _names_below(package, spec)))
+    def _matches(self, file: str, modules: Iterable[str]) -> bool:
+        """Whether it matches a file, or one of the modules that the file is, or their packages."""
+        if not self._is_path:
+            return any(self._expression.match(name) for name in _with_packages(modules))
+        path = absolute(file, self._directory)
+        matches = self._expression.match
+        # By the path under which it was imported, or where a symbolic link on the way leads.
+        return matches(path) is not None or matches(resolved(path)) is not None
 
-    def _is_a_path(self) -> bool:
-        ending = self.text.removeprefix("*/")
-        # In glob, * stands for no slashes; a pattern that ends in one is there when its folder is.
-        ending = re.sub(r"/\**$", "", ending)
-        roots = [""] if ending.startswith("/") else [os.curdir, *sys.path]
-        return any(next(glob.iglob(os.path.join(root, ending)), None) for root in roots)
+    def matches_a_module(self) -> bool:
+        """Whether it matches the code of any module that is or was loaded."""
+        return any(
+            self._matches(file, module_names.of(file, self._directory))
+            for file in module_names.files
+        )
 
 
 def _with_packages(modules: Iterable[str]) -> Iterator[str]:
@@ -187,72 +197,3 @@ def _with_packages(modules: Iterable[str]) -> Iterator[str]:
         while name:
             yield name
             name = name.rpartition(".")[0]
-
-
-def _find_spec(name: str) -> ModuleSpec | None:
-    """Find a module without importing anything."""
-    path: Sequence[str] | None = None
-    spec: ModuleSpec | None = None
-    found: list[str] = []
-    for part in name.split("."):
-        if found and path is None:
-            return None  # in a module that is no package
-        found.append(part)
-        finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
-        specs = (find(".".join(found), path) for find in finders if find is not None)
-        spec = next((spec for spec in specs if spec is not None), None)
-        if spec is None:
-            return None
-        path = spec.submodule_search_locations
-    return spec
-
-
-def _has_frames(spec: ModuleSpec) -> bool:
-    """Whether code of a module can be in a stack trace; that of one in C is not."""
-    is_package = spec.submodule_search_locations is not None
-    return is_package or spec.origin == "frozen" or _is_python(spec.origin or "")
-
-
-def _is_python(file: str) -> bool:
-    return file.endswith((".py", ".pyc"))
-
-
-def _names_in(path: Iterable[str] | None) -> Iterator[str]:
-    for module in pkgutil.iter_modules(path):
-        yield module.name
-
-
-def _names_below(package: str, spec: ModuleSpec) -> Iterator[str]:
-    """Yield the full names of what is in a package, and in packages in it."""
-    for module in pkgutil.iter_modules(spec.submodule_search_locations or ()):
-        name = f"{package}.{module.name}"
-        yield name
-        below = _find_spec(name) if module.ispkg else None
-        if below is not None:
-            yield from _names_below(name, below)
-
-
-def _loaded_modules() -> dict[str, tuple[str, ...]]:
-    """Return the names of the loaded modules, by file."""
-    names: dict[str, tuple[str, ...]] = {}
-    for name, module in list(sys.modules.items()):
-        written = getattr(module, "__dict__", {})
-        file, spec = written.get("__file__"), written.get("__spec__")
-        if isinstance(file, str) and _is_python(file):
-            # What runs as __main__ has the name that it was started with as well.
-            its_names = dict.fromkeys((name, getattr(spec, "name", None) or name))
-            names[file] = (*names.get(file, ()), *its_names)
-    return names
-
-
-def _names_by_path(file: str) -> Iterator[str]:
-    """Yield the names under which a file would be imported: it may run under another one."""
-    if file.startswith("<frozen "):
-        yield file.removeprefix("<frozen ").removesuffix(">")
-        return
-    file = os.path.abspath(file)
-    for entry in dict.fromkeys(sys.path):
-        root = os.path.join(os.path.abspath(entry), "")
-        if file.startswith(root) and file.endswith(".py"):
-            inside = file.removeprefix(root).removesuffix(".py").removesuffix("/__init__")
-            yield inside.replace(os.sep, ".")

@@ -130,7 +130,7 @@ class PhasedBlock:
     def abandon(self) -> None:
         """End the block, if it is open because its last phase was never reached; raises nothing."""
         if self._open:
-            # The test fails for another reason; on_measured hears of the verdict.
+            # The test fails for another reason, and on_measured gets the verdict.
             with contextlib.suppress(MembudgetError), delivering_verdicts():
                 self._finish(MisuseError("this test did not reach its last phase"))
 

@@ -86,7 +86,11 @@ class Run:
         self._late.pop(result.name, None)
 
     def add_allocations(
-        self, name: str, allocations: tuple[Allocation, ...], problem: str = ""
+        self,
+        name: str,
+        allocations: tuple[Allocation, ...],
+        problem: str = "",
+        lost_stacks: bool = False,
     ) -> None:
         """Complete a result with its allocations at the peak, if it is there.
 
@@ -94,12 +98,15 @@ class Run:
             name: its name.
             allocations: what was alive at the peak.
             problem: why that could not be read.
+            lost_stacks: whether memray has lost the stacks of some of it.
         """
         result = self._results.get(name)
         if result is not None:
-            problem = problem or result.measurement.stacks_problem
             measurement = replace(
-                result.measurement, allocations=allocations, stacks_problem=problem
+                result.measurement,
+                allocations=allocations,
+                stacks_problem=problem or result.measurement.stacks_problem,
+                lost_stacks=lost_stacks or result.measurement.lost_stacks,
             )
             self._results[name] = replace(result, measurement=measurement)
 
@@ -140,7 +147,8 @@ class Run:
             self._late = {name: self._late[name] for name in self._largest(self._late)}
             recorder.end_run()
             for name, late in self._late.items():
-                self.add_allocations(name, recorder.read_late(late), late.problem)
+                allocations = recorder.read_late(late)
+                self.add_allocations(name, allocations, late.problem, late.lost_stacks)
         return self.results
 
     def _largest(self, names: dict[str, LateAllocations]) -> list[str]:

@@ -1,7 +1,7 @@
 """Limits that are written and hold for nothing: a warning at the line where they are written.
 
-A statement ``limit_memory("1 MB")`` limits nothing, and no more does a block that is entered and
-never left, such as by an ``ExitStack`` that nobody closes.
+A statement ``limit_memory("1 MB")`` limits nothing. Neither does a block that is entered and never
+left, for instance by an ``ExitStack`` that is never closed.
 """
 
 from __future__ import annotations

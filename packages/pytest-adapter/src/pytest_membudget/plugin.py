@@ -13,8 +13,9 @@ from membudget import (
     InvalidOptionError,
     Option,
     Run,
+    Settings,
+    find_settings,
     measuring_is_on,
-    resolve,
 )
 
 from .budgets import MARKERS, MarkerCheck
@@ -68,10 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     try:
-        settings = resolve(
-            config={option.name: _from_file(config, option) for option in OPTIONS},
-            command_line={option.name: config.getoption(option.name) for option in OPTIONS},
-            config_name=_file_name(config),
+        settings = find_settings(
+            "pytest",
+            {option.name: config.getoption(option.name) for option in OPTIONS},
+            directory=config.rootpath,
+            own_file={option.name: _from_file(config, option) for option in OPTIONS},
+            own_file_name=_file_name(config),
         )
         measures = measuring_is_on()
     except InvalidOptionError as error:
@@ -79,6 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _check_verbosity(config)
     if not (settings.memray or settings.memray_enforce_markers == "always"):
         _check_given_alone(config)
+        if settings.idle and not settings.hide_memray_summary:
+            config.pluginmanager.register(IdleSettings(settings), "membudget-idle-settings")
         return
     from .measuring import MeasuringPlugin
     from .reports import NotMeasuringPlugin, ReportingPlugin, kept_captures
@@ -96,19 +101,24 @@ def pytest_configure(config: pytest.Config) -> None:
     register(ReportingPlugin(config, settings, run), "membudget-reporting")
 
 
+class IdleSettings:
+    """Registered when nothing is measured, and files or the environment have settings for that."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._names = settings.idle
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        names, do = ", ".join(self._names), "does" if len(self._names) == 1 else "do"
+        terminalreporter.write_line(
+            f"membudget: {names} {do} nothing in this run: give --memray, or set memray = true"
+        )
+
+
 def _check_given_alone(config: pytest.Config) -> None:
     """Refuse options that would do nothing; in a file, they wait for a run with --memray."""
-    for name in (
-        "memray_default_limit",
-        "memray_stable",
-        "memray_include",
-        "memray_margins",
-        "memray_json",
-        "memray_bin_path",
-    ):
-        if config.getoption(name) is not None:
-            flag = next(option.flag for option in OPTIONS if option.name == name)
-            raise pytest.UsageError(f"{flag} does nothing without --memray: give both")
+    for option in OPTIONS:
+        if option.needs_measuring and config.getoption(option.name) is not None:
+            raise pytest.UsageError(f"{option.flag} does nothing without --memray: give both")
 
 
 def _file_name(config: pytest.Config) -> str:

@@ -257,6 +257,7 @@ class ReportingPlugin:
             waivers=self._waivers,
             unmeasured=collections.Counter(self._unmeasured.values()),
             captures=self._run.captures.pattern if self._run.captures is not None else "",
+            patterns=report_text.pattern_lines(self._results),
         ):
             terminalreporter.write_line(text)
 

@@ -226,6 +226,7 @@ class MemoryRun:
             waivers=self._notes.waivers,
             unmeasured=self._reasons(n_tests),
             captures="" if captures is None else captures.pattern,
+            patterns=report_text.pattern_lines(self.results),
         )
 
     def _reasons(self, n_tests: int) -> Counter[str]:

@@ -10,6 +10,11 @@ which every figure is known. The rules:
 * A free takes back what a counted allocation brought, whichever thread frees it. The free of an
   unknown address belongs to memory from before the block and counts in neither direction.
 * ``realloc`` appears as a free and an allocation.
+* An address can be given out again before its free is in the stream: memray writes the free of
+  ``realloc`` (and of ``PyMem_RawFree``) after the memory was given back, and another thread can be
+  faster. What was at the address is gone then, and a free is owed: the next record of the thread
+  that is late, which has written nothing since. It takes nothing back when it comes. This is known
+  for addresses that were given out since a block runs, whether a block counts them or not.
 * A mapping may be unmapped in parts, or several with one call. One that is mapped over another
   replaces it.
 """
@@ -20,6 +25,7 @@ from bisect import bisect_left, insort
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from ..model import Measurement
 from .marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
@@ -32,6 +38,7 @@ class BlockMarks:
     Attributes:
         start, end: its own marks.
         others: all other marks between them, in stream order.
+        known_from: the first record since which a block has run without a break.
         paused: the threads that are at work for membudget when the block starts.
         interrupted: a thread was at work for membudget, in the block, and never said that it was
             done: some of the program's memory was not counted.
@@ -40,6 +47,7 @@ class BlockMarks:
     start: Mark
     end: Mark
     others: list[Mark]
+    known_from: int
     paused: frozenset[int]
     interrupted: bool
 
@@ -48,10 +56,17 @@ def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
     """Find the block ``serial`` among the marks of a capture; None when a border is missing."""
     start: Mark | None = None
     others: list[Mark] = []
+    running: set[int] = set()
+    known_from = 0
     paused: set[int] = set()
     at_start: frozenset[int] = frozenset()
     interrupted = False
     for mark in marks:
+        if mark.kind is Kind.START:
+            known_from = known_from if running else mark.last + 1
+            running.add(mark.serial)
+        elif mark.kind is Kind.END:
+            running.discard(mark.serial)
         interrupted |= mark.kind is Kind.END and mark.tid in paused
         if mark.serial == serial and mark.kind is Kind.START:
             start = mark
@@ -60,7 +75,7 @@ def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
             at_start = frozenset(paused - {mark.tid})
         elif mark.serial == serial and mark.kind is Kind.END and start is not None:
             others.sort(key=lambda other: other.first)
-            return BlockMarks(start, mark, others, at_start, interrupted)
+            return BlockMarks(start, mark, others, known_from, at_start, interrupted)
         else:
             others.append(mark)
         if mark.kind in (Kind.END, Kind.PAUSE):
@@ -113,9 +128,10 @@ def _switches(block: BlockMarks) -> Iterator[tuple[int, int, int]]:
     """Yield (index, thread, turn) in stream order.
 
     Where a thread turns to membudget's work (1) and back (-1). Thread 0 stands for the whole block,
-    which is suspended once more (1) and once less (-1).
+    which is suspended once more (1) and once less (-1); what comes before it counts in it as little
+    as what comes while it is suspended.
     """
-    points: list[tuple[int, int, int]] = []
+    points: list[tuple[int, int, int]] = [(block.start.last + 1, 0, -1)]
     for mark in block.others:
         points.append((mark.first, mark.tid, 1))
         if mark.kind not in (Kind.END, Kind.PAUSE):
@@ -183,11 +199,50 @@ def alive_at(
     ledger = _Ledger(current_thread_only, stack_ids)
     ledger.run(records, block, index + 1)
     mapped = ((origin, high - low) for low, high, origin in ledger.mappings.ranges)
-    return sorted([*((origin, size) for size, origin in ledger.live.values()), *mapped])
+    heap = ((origin, size) for size, origin in ledger.live.values() if origin != _NOT_COUNTED)
+    return sorted([*heap, *mapped])
+
+
+_NOT_COUNTED: Final = -1
+
+
+class _OwedFrees:
+    """Frees that are late: see the rules above. There are none, nearly always."""
+
+    __slots__ = ("_last_records", "addresses")
+
+    def __init__(self) -> None:
+        self.addresses: dict[int, tuple[int, int]] = {}
+        """How many frees each address is owed, and the record that showed the last of them."""
+        self._last_records: dict[int, int] = {}  # by thread, while frees are owed
+
+    def add(self, index: int, record: Record) -> None:
+        """Take note of an allocation at an address whose free was not seen."""
+        n_owed, _ = self.addresses.get(record.address, (0, 0))
+        self.addresses[record.address] = (n_owed + 1, index)
+        self._last_records[record.tid] = index
+
+    def is_late(self, index: int, record: Record) -> bool:
+        """Whether a record is a free that is owed. To be asked of every record, while some are."""
+        last = self._last_records.get(record.tid, -1)
+        self._last_records[record.tid] = index
+        n_owed, shown_at = self.addresses.get(record.address, (0, 0))
+        if not n_owed or last >= shown_at or record.allocator not in (FREE, PYMALLOC_FREE):
+            return False
+        if n_owed > 1:
+            self.addresses[record.address] = (n_owed - 1, shown_at)
+        else:
+            del self.addresses[record.address]
+            if not self.addresses:
+                self._last_records.clear()
+        return True
 
 
 class _Ledger:
-    """What is alive, by address: its size and the index of the record that allocated it."""
+    """What is alive, by address: its size and the index of the record that allocated it.
+
+    What the block does not count is there as well, with no size and :data:`_NOT_COUNTED`.
+    """
 
     __slots__ = ("live", "mappings", "stack_ids", "thread_only")
 
@@ -198,14 +253,16 @@ class _Ledger:
         self.mappings = _Mappings()
 
     def run(self, records: Iterable[Record], block: BlockMarks, stop: int) -> Account:
-        """Account for the records from the block's start up to, not including, ``stop``."""
+        """Account for the records of the block up to, not including, ``stop``."""
         live = self.live
+        owed = _OwedFrees()
+        owes = owed.addresses
         mappings = self.mappings
         stack_ids = self.stack_ids
-        begin = block.start.last + 1
+        begin = block.known_from
         owner = block.start.tid if self.thread_only else 0
         at_work = set(block.paused)
-        n_suspended = 0
+        n_suspended = 1  # until the block starts
         switches = _switches(block)
         endless = (stop, 0, 0)
         switch, thread, turn = next(switches, endless)
@@ -219,6 +276,8 @@ class _Ledger:
                 else:
                     (at_work.add if turn > 0 else at_work.discard)(thread)
                 switch, thread, turn = next(switches, endless)
+            if owes and owed.is_late(index, record):
+                continue
             allocator = record.allocator
             if allocator == FREE or allocator == PYMALLOC_FREE:  # noqa: SIM109 - the hot loop
                 freed = live.pop(record.address, None)
@@ -233,13 +292,17 @@ class _Ledger:
                 if allocator == MUNMAP:
                     continue
             elif address in live:
-                # Given out again before its free was seen: two threads in realloc and malloc can
-                # swap their records.
                 alive -= live.pop(address)[0]
+                owed.add(index, record)
             tid = record.tid
-            if n_suspended or tid in at_work or (owner and tid != owner):
-                continue
-            if stack_ids is not None and record.stack_id not in stack_ids:
+            if (
+                n_suspended
+                or tid in at_work
+                or (owner and tid != owner)
+                or (stack_ids is not None and record.stack_id not in stack_ids)
+            ):
+                if allocator != MMAP:
+                    live[address] = (0, _NOT_COUNTED)
                 continue
             if allocator == MMAP:
                 mappings.add(address, size, index)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from sys import getprofile, setprofile
 from threading import get_ident
 from threading import getprofile as get_thread_profile
+from threading import getprofile as profile_of_new_threads
 from threading import setprofile as set_thread_profile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -81,6 +82,10 @@ def import_memray() -> ModuleType:
     keep_module(memray.reporters)
     keep_module(memray.reporters.module_tools, "Path", "site", "sys", "sysconfig")
     return memray
+
+
+def _say_nothing() -> None:
+    """Stand in for what memray would print to stderr."""
 
 
 class Capture:
@@ -152,6 +157,8 @@ class Capture:
         objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
         # The first tracker of a process writes warnings to stderr, with Debian's Python.
         memray.set_log_level(logging.ERROR)
+        # So does the first one in a program with greenlets: that their support is experimental.
+        memray._memray.print_greenlet_warning = _say_nothing
         try:
             # Kept before it starts: an interruption in between must not lose a running tracker.
             self._tracker = memray.Tracker(
@@ -161,8 +168,8 @@ class Capture:
                 trace_python_allocators=self._trace.trace_python_allocators,
                 **objects,
             )
-            if objects:
-                self._guard = TracemallocGuard()
+            if objects or self._trace.trace_python_allocators:
+                self._guard = TracemallocGuard(bool(objects))
             self._profile_thread = get_ident()
             self._program_profile = _take_profile_function()
             self._tracker.__enter__()
@@ -185,6 +192,8 @@ class Capture:
             self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
         finally:
+            if self._tracker is None and self._guard is not None:
+                self._guard.end()
             memray.set_log_level(logging.WARNING)  # memray's own default
 
     def rest(self) -> None:
@@ -196,17 +205,21 @@ class Capture:
         self.resting = True
 
     def wake(self) -> bool:
-        """End :meth:`rest`.
+        """End :meth:`rest`. False, and nothing is done, where the tracker has to start anew.
 
-        False, and nothing is done, in a thread other than the resting one, and when the program has
-        closed the file meanwhile.
+        In a thread other than the resting one; where the program has closed the file meanwhile; and
+        where threads that start would have no stacks, because the program has called
+        ``threading.setprofile``.
         """
-        if self._profile_thread != get_ident() or not self._file.is_ours:
+        start_thread_trace = import_memray().start_thread_trace
+        follows_new_threads = profile_of_new_threads() is start_thread_trace
+        is_here = self._profile_thread == get_ident()
+        if not (is_here and follows_new_threads and self._file.is_ours):
             return False
         self._program_profile = _take_profile_function()
         # Called by hand, as threading calls it for a new thread: sets memray's profile function for
         # this thread, and takes note of the frames that are on the stack.
-        import_memray().start_thread_trace(None, "call", None)
+        start_thread_trace(None, "call", None)
         self.resting = False
         return True
 
@@ -251,6 +264,8 @@ class Capture:
         if tracker is not None:
             with self._keeping_profile_functions(), self._memrays_files.closed_by_memray():
                 tracker.__exit__(None, None, None)
+        if self._guard is not None:
+            self._guard.end()
         self._file.close()
 
     @contextlib.contextmanager

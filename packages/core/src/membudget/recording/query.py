@@ -44,8 +44,10 @@ class LateAllocations:
         query: the block.
         allocations: None until they are read.
         problem: why they could not be read.
+        lost_stacks: whether memray has lost the stacks of some of them.
     """
 
     query: BlockQuery
     allocations: tuple[Allocation, ...] | None = None
     problem: str = ""
+    lost_stacks: bool = False

@@ -16,6 +16,7 @@ from ..model import Allocation, Measurement
 from ..system import real_functions
 from .accounting import Account
 from .files import open_to_read
+from .lost_stacks import read_stacks
 from .marks import Alphabet
 from .query import BlockQuery
 from .replay import Replay
@@ -34,14 +35,16 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
     try:
         with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
             account = checked(reader.account())
-            measurement = account.measurement
+            lost = isinstance(reader, Replay) and reader.lost_stacks
+            measurement = replace(account.measurement, lost_stacks=lost)
             if not query.always_allocations and holds(measurement, query.budget):
                 return measurement
             wanted = [_peak(reader, query, account)]
             if _wants_retained(measurement, query):
                 wanted.append(_alive(reader, query, account, account.end_index - 1))
         found = [*read_allocations(path, wanted), ()]
-        return replace(measurement, allocations=found[0], retained=found[1])
+        lost = lost or lost_stacks(path, query, account, (*found[0], *found[1]))
+        return replace(measurement, allocations=found[0], retained=found[1], lost_stacks=lost)
     except (CaptureError, FilterError):
         raise
     except Exception as error:  # memray's reader raises all sorts of them on damaged input
@@ -58,6 +61,23 @@ def read_peaks(
         with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
             peaks.append(_peak(reader, query, account))
     return read_allocations(path, peaks)
+
+
+def lost_stacks(
+    path: str, query: BlockQuery, account: Account, allocations: Iterable[Allocation]
+) -> bool:
+    """Whether memray has lost the stacks of some of these allocations of a block."""
+    if all(allocation.stack for allocation in allocations):
+        return False
+    import memray
+
+    with contextlib.closing(memray.FileReader(path)) as reader:
+        return read_stacks(
+            iter(reader.get_allocation_records()),
+            account.start_index,
+            account.end_index,
+            thread_only=query.budget.scope.current_thread_only,
+        ).lost
 
 
 def checked(account: Account | None) -> Account:

@@ -34,17 +34,19 @@ from typing import Final
 from warnings import warn
 
 from ..checks import holds, judge
-from ..errors import CaptureError, MisuseError, NotKeptWarning
+from ..errors import CaptureError, MisuseError, NotKeptWarning, RecordingError
 from ..model import Allocation, Budget, Measurement, TraceSettings
 from ..origins import levels_to_the_user
 from ..patterns import StackFilter
 from .capture import import_memray
+from .greenlets import GreenletWatch
 from .lingering import Lingering
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark
 from .query import BlockQuery, LateAllocations
 from .reader_process import ReaderProcess
 from .reading import checked
 from .segment import Segment
+from .tracemalloc_guard import end_resting_with
 
 SEGMENT_BYTES: Final = 2_000_000
 """How large a capture may grow before the recording goes on in another one."""
@@ -65,6 +67,7 @@ class OpenBlock:
     __slots__ = (
         "__weakref__",
         "_continue_mark",
+        "_greenlets",
         "_query",
         "_recorder",
         "_suspend_mark",
@@ -81,6 +84,8 @@ class OpenBlock:
         self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, query.serial)
         self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, query.serial)
         self.is_parents = False
+        only_this_thread = query.budget.scope.current_thread_only
+        self._greenlets = GreenletWatch() if only_this_thread else None
 
     def suspend(self) -> None:
         """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
@@ -102,7 +107,14 @@ class OpenBlock:
 
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
+            RecordingError: only this thread counts, and it has run several greenlets.
         """
+        if self._greenlets is not None and self._greenlets.switched:
+            raise RecordingError(
+                "current_thread_only: this thread ran several greenlets in this block (gevent, "
+                "greenlet), and memray counts each of them as another thread. Leave "
+                "current_thread_only out"
+            )
         return self._recorder.read(self._query, objects=objects)
 
     def leave(self) -> None:
@@ -279,8 +291,12 @@ class Recorder:
             measurement = reader.read_block(path, self._alphabet, query)
             if reader is not self._reader:  # a signal handler has needed another one meanwhile
                 reader.close()
+        if measurement.lost_stacks:
+            _refuse_lost_stacks(query, measurement)
         if query.stack_filter is not None:
-            query.stack_filter.check_all_match()
+            if query.budget.limits_anything:
+                query.stack_filter.check_only()
+            measurement = replace(measurement, unmatched=query.stack_filter.unmatched)
         return measurement
 
     def _close(self, serial: int) -> None:
@@ -374,6 +390,26 @@ class Recorder:
             self._segment.forget_in_child()
 
 
+def _refuse_lost_stacks(query: BlockQuery, measurement: Measurement) -> None:
+    """Refuse to judge a block by stacks that memray has lost, if its verdict depends on them."""
+    scope, leaks = query.budget.scope, query.budget.leaks
+    depends_on = [name for name in ("only", "ignore") if getattr(scope, name)]
+    # Memory of many stacks looks like that of one, without a frame that a filter could see.
+    if leaks is not None and any(
+        not one.stack and one.size_bytes > leaks.maximum for one in measurement.retained
+    ):
+        depends_on.append("limit_leaks")
+    if not depends_on and query.stack_filter is not None and query.budget.limits_anything:
+        depends_on.append("a plugin's membudget_keep_allocation")
+    if depends_on:
+        raise CaptureError(
+            f"the code in this block replaced Python's profile function (sys.setprofile, "
+            f"threading.setprofile, or a profiler such as cProfile before Python 3.12), through "
+            f"which memray follows stacks. Memory without a stack cannot be judged by "
+            f"{' and '.join(depends_on)}: run that code without its profiler, or limit all memory"
+        )
+
+
 def _described(trace: TraceSettings) -> str:
     """Name what a recording traces, in the words in which it was asked for."""
     asked = [
@@ -425,4 +461,5 @@ import_memray()
 # finds no further thread to warn of.
 os.register_at_fork(before=_settle, after_in_child=_start_anew_in_child)
 atexit.register(_settle)
+end_resting_with(_settle)
 _recorder = Recorder()

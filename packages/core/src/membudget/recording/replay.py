@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from itertools import compress, islice
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from ..errors import CaptureError
 from ..patterns import StackFilter
 from .accounting import Account, BlockMarks, account, alive_at, locate
 from .capture import import_memray
-from .marks import NO_ALLOCATION, Alphabet, find_marks
+from .lost_stacks import read_stacks
+from .marks import Alphabet, find_marks
 from .query import BlockQuery
 from .stack_traces import StackTraces
 
@@ -31,6 +32,10 @@ class Replay:
         path: the capture.
         alphabet: how its marks are spelled.
         query: the block.
+
+    Attributes:
+        lost_stacks: whether stacks decide what counts, and memray has lost some of them; known when
+            :meth:`account` has returned.
     """
 
     def __init__(self, path: str, alphabet: Alphabet, query: BlockQuery) -> None:
@@ -40,6 +45,7 @@ class Replay:
         self._thread_only = query.budget.scope.current_thread_only
         self._block: BlockMarks | None = None
         self._stack_ids: frozenset[int] | None = None
+        self.lost_stacks = False
 
     def account(self) -> Account | None:
         """Return the figures of the block; None when its marks are not all there.
@@ -63,13 +69,13 @@ class Replay:
 
     def _counting_stacks(self, block: BlockMarks, stack_filter: StackFilter) -> frozenset[int]:
         """Return memray's numbers of the stacks in a block that count."""
+        start, end = block.start.first, block.end.first
         with self._records() as records:
-            mark = next(islice(records, block.start.first, None))
-            traces = StackTraces(self._query, mark)
-            inside = islice(records, block.end.first - block.start.first - 1)
-            firsts = {one.stack_id: one for one in inside if one.allocator not in NO_ALLOCATION}
-            stacks = list(map(traces.of, firsts.values()))
-        return frozenset(compress(firsts, stack_filter.keeps(stacks)))
+            found = read_stacks(records, start, end, thread_only=self._thread_only)
+            traces = StackTraces(self._query, found.mark)
+            stacks = list(map(traces.of, found.firsts.values()))
+        self.lost_stacks = found.lost
+        return frozenset(compress(found.firsts, stack_filter.keeps(stacks)))
 
     def alive_at(self, index: int) -> list[tuple[int, int]]:
         """Return what was alive after record ``index``; see :func:`accounting.alive_at`."""

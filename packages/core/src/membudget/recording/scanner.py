@@ -93,10 +93,14 @@ class Scanner:
 
         Raises:
             OSError: writing failed.
-            CaptureError: the block is not there in full.
+            CaptureError: the block is not there in full, or there is no memory to read it.
         """
         thread_only = query.budget.scope.current_thread_only
-        if not self._scanner.write_block(query.serial, thread_only, query.n_outer, to):
+        try:
+            written = self._scanner.write_block(query.serial, thread_only, query.n_outer, to)
+        except MemoryError as error:
+            raise CaptureError("there is no memory left to read it") from error
+        if not written:
             raise CaptureError("the capture of this block is incomplete")
 
     @property

@@ -17,7 +17,7 @@ from .keeping import keep_block
 from .marks import Alphabet
 from .objects import summarized
 from .query import BlockQuery, LateAllocations
-from .reading import read_block, read_peaks
+from .reading import lost_stacks, read_block, read_peaks
 from .scanner import Scanner, scanner_problem
 from .stack_traces import StackTraces
 
@@ -188,11 +188,13 @@ class Segment:
 
     def _read_later(self, wanted: list[tuple[LateAllocations, Account]]) -> None:
         blocks = [(late.query, account) for late, account in wanted]
+        path = self._capture.path()
         try:
-            found = read_peaks(self._capture.path(), self._alphabet, blocks)
+            found = read_peaks(path, self._alphabet, blocks)
         except Exception as error:
             for late, _ in wanted:
                 late.problem = str(error)
             raise
-        for (late, _), allocations in zip(wanted, found, strict=True):
+        for (late, account), allocations in zip(wanted, found, strict=True):
             late.allocations = allocations
+            late.lost_stacks = lost_stacks(path, late.query, account, allocations)

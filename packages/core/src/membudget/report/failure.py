@@ -18,6 +18,11 @@ _NOISE: Final = 1000
 """A failure lists no allocation that is smaller than this part of the peak."""
 
 
+LOST_STACKS: Final = (
+    "Stack traces are incomplete: the code replaced Python's profile function, which memray needs"
+)
+
+
 class _Words(NamedTuple):
     """How a limit on a figure reads: "limited to 5 {of}but {did} 6{what}"."""
 
@@ -170,6 +175,8 @@ def _details(
     if "retained_bytes" in figures:
         yield "Still alive at the end: "
         yield from _listed(measurement.retained, n_frames, n_allocations)
+    if measurement.lost_stacks:
+        yield LOST_STACKS
 
 
 def _origin(verdict: Verdict) -> Iterator[str]:

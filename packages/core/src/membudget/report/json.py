@@ -97,6 +97,7 @@ def measurement_from_json(data: dict[str, Any]) -> Measurement:
             "size_histogram": tuple(data["size_histogram"]),
             "allocations": _allocations_from_json(data["allocations"]),
             "retained": _allocations_from_json(data["retained"]),
+            "unmatched": tuple(data["unmatched"]),
             "leaked_objects": tuple(
                 LeakedObjects(**{**one, "stack": stack_from_json(one["stack"])})
                 for one in data["leaked_objects"]

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TextIO
 
-from ..model import Allocation, Figure, Limit, Result
+from ..model import Allocation, Figure, Limit, Result, Scope
+from ..patterns import patterns_of
 from ..sizes import format_size
-from .failure import FIGURE_WORDS, amount, leaks_of, no_stacks, site_of
+from .failure import FIGURE_WORDS, LOST_STACKS, amount, leaks_of, no_stacks, site_of
 from .printable import printable
 
 TITLE: Final = "MEMRAY REPORT"
 N_FUNCTIONS: Final = 5
 """How many of the biggest allocating functions a report shows for each test."""
+N_NAMES: Final = 3
+"""How many tests a line below the results names."""
 NEAR_PERCENT: Final = 90
 """From how many percent of its limit on a test is near it."""
 
@@ -76,6 +79,7 @@ def summary_lines(
     waivers: Mapping[str, str] | None = None,
     unmeasured: Mapping[str, int] | None = None,
     captures: str = "",
+    patterns: Iterable[str] = (),
 ) -> Iterator[str]:
     """Yield the lines below the results: what was waived, how much was measured, how to see more.
 
@@ -85,9 +89,11 @@ def summary_lines(
         waivers: the tests without a limit because of a waiver, with its reason.
         unmeasured: how many tests have no measurement, by reason.
         captures: where captures were kept, see ``KeptCaptures.pattern``; empty for nowhere.
+        patterns: the lines of :func:`pattern_lines`.
     """
     for name, reason in sorted((waivers or {}).items()):
         yield printable(f"Limit waived: {name}{f' ({reason})' if reason else ''}")
+    yield from map(printable, patterns)
     if captures:
         yield f"Captures for memray flamegraph, stats and tree: {printable(captures)}"
     line = f"Measured {n_measured} {'test' if n_measured == 1 else 'tests'}"
@@ -97,6 +103,37 @@ def summary_lines(
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(unmeasured.items()))
         line += f"; {sum(unmeasured.values())} not measured: {reasons}"
     yield line
+
+
+def pattern_lines(results: Iterable[Result]) -> Iterator[str]:
+    """Yield a line for each pattern that matched nothing where it should have.
+
+    These are an ``only`` that left nothing to count in some tests, and any other pattern that
+    matched nothing in the whole run: ``ignore`` often has nothing to leave out of one test.
+    """
+    results_of: dict[str, list[Result]] = {}
+    for result in results:
+        for pattern in patterns_of(result.verdict.budget.scope):
+            results_of.setdefault(pattern, []).append(result)
+    for pattern, having_it in results_of.items():
+        unmatched = [one for one in having_it if pattern in one.measurement.unmatched]
+        empty = [one.name for one in unmatched if pattern in _empty_only(one)]
+        n_tests = "1 test" if len(having_it) == 1 else f"{len(having_it)} tests"
+        if empty:
+            yield f"{pattern} matched nothing in {len(empty)} of {n_tests}: {_named(empty)}"
+        elif len(unmatched) == len(having_it):
+            yield f"{pattern} matched nothing in {n_tests}"
+
+
+def _empty_only(result: Result) -> tuple[str, ...]:
+    """Return the patterns of an ``only`` of which none matched, so that nothing counted."""
+    only = patterns_of(Scope(only=result.verdict.budget.scope.only))
+    return only if set(only) <= set(result.measurement.unmatched) else ()
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - N_NAMES
+    return ", ".join(names[:N_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _result_lines(
@@ -132,6 +169,8 @@ def _result_lines(
     functions = _by_function(measurement.allocations)
     if functions:
         yield Line(label("🥇", "Biggest allocating functions:"))
+    if measurement.lost_stacks:
+        yield Line(f"\t\t{LOST_STACKS}")
     for place, size_bytes in functions[:N_FUNCTIONS]:
         size = format_size(size_bytes)
         around = len(f"\t\t-  -> {size}".expandtabs())

@@ -1,0 +1,204 @@
+"""The C extensions and Python: what they are given, what they hold, what they let go of."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+from captures import capture_of
+from membudget import Block, measure_memory
+from membudget.recording import marks
+from membudget.recording.marks import MARKS_ARE_MADE_IN_C, MOST_OVERHEAD, N_DIGITS, SMALLEST
+from membudget.recording.scanner import scanner_problem
+from programs import ALPHABET, Machine
+
+needs_marks = pytest.mark.skipif(not MARKS_ARE_MADE_IN_C, reason="marks are made in Python")
+needs_scanner = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
+
+
+def extension(name: str) -> ModuleType:
+    return importlib.import_module(f"membudget.recording.{name}")
+
+
+class SaysThatItIsABlock:
+    """Smaller than a block, and isinstance() takes it for one."""
+
+    __slots__ = ()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return Block
+
+    def _leave(self, *_: object) -> None:
+        raise AssertionError("not a block")
+
+
+@needs_marks
+@pytest.mark.parametrize(
+    "fake",
+    [
+        SaysThatItIsABlock(),
+        mock.MagicMock(spec=Block),
+        mock.create_autospec(Block, instance=True),
+        object(),
+        None,
+        Block,
+    ],
+    ids=lambda fake: type(fake).__name__,
+)
+def test_what_only_looks_like_a_block_is_refused(fake: object) -> None:
+    """C code writes into a block: anything else would be a crash, whatever its __class__ says."""
+    leave: Any = Block.__exit__
+    for method in (leave, leave.__get__(object(), object)):
+        with pytest.raises(TypeError):
+            method(fake, None, None, None)
+    others: list[Any] = [Block.__enter__, Block._clear_marks, Block._set_marks]
+    for method in others:
+        with pytest.raises(TypeError):
+            method(fake)
+
+
+@needs_marks
+def test_the_end_of_a_block_that_keeps_itself_is_collected() -> None:
+    """An ExitStack, or the user's own code, can tie such a knot."""
+    block: Any = measure_memory()
+    block.leave = block.__exit__
+    gone = weakref.ref(block)
+    assert gc.is_tracked(block.leave)
+    del block
+    gc.collect()
+    assert gone() is None
+
+
+@needs_scanner
+def test_a_scanner_knows_its_type() -> None:
+    """Python's collector has to see what an object of the type holds."""
+    scanner_type = extension("_scanner").Scanner
+    with tempfile.TemporaryFile() as file:
+        file.write(capture_of([]))
+        file.flush()
+        scanner = new_scanner(file.fileno())
+    assert scanner_type in gc.get_referents(scanner)
+    assert gc.is_tracked(scanner)
+
+
+def new_scanner(fd: int) -> Any:
+    overheads = (marks.LEAST_OVERHEAD, MOST_OVERHEAD)
+    scanner_type = extension("_scanner").Scanner
+    return scanner_type(fd, ALPHABET.signature, SMALLEST, N_DIGITS, overheads)
+
+
+@needs_marks
+@needs_scanner
+def test_c_and_python_have_the_same_constants() -> None:
+    """Both write marks, and both read captures."""
+    in_marks, in_scanner = extension("_marks"), extension("_scanner")
+    length = len(ALPHABET.spell(marks.Kind.START))
+    assert in_marks.MARK_LENGTH == in_scanner.MARK_LENGTH == length
+    assert len(ALPHABET.signature) == in_scanner.SIGNATURE_LENGTH
+    assert marks.LEAST_OVERHEAD <= in_marks.OVERHEAD <= MOST_OVERHEAD
+    assert len(marks.Kind) == in_scanner.N_KINDS
+    for kind in marks.Kind:
+        assert getattr(in_scanner, kind.name) == kind
+    for allocator in ("FREE", "PYMALLOC_FREE", "MMAP", "MUNMAP"):
+        assert getattr(in_scanner, f"ALLOCATOR_{allocator}") == getattr(marks, allocator)
+
+
+def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
+    """Yield a call of each function and method of the C code, and calls that fail."""
+    in_marks, in_scanner = extension("_marks"), extension("_scanner")
+    lengths = ALPHABET.spell(marks.Kind.RESUME)
+    block: Any = measure_memory()
+
+    def refused(call: Callable[..., object], *arguments: Any) -> Callable[[], object]:
+        def run() -> None:
+            with pytest.raises((TypeError, ValueError, OSError, OverflowError)):
+                call(*arguments)
+
+        return run
+
+    def read_all() -> None:
+        scanner = new_scanner(capture)
+        scanner.expect(0, False)
+        assert scanner.alive_objects(0) is not None
+        assert scanner.close_block(0) is not None
+        assert scanner.close_block(99) is None
+        assert scanner.offset > scanner.idle_bytes >= 0
+        scanner.forget(0)
+
+    def write_all() -> None:
+        scanner = new_scanner(capture)
+        scanner.expect(0, False)
+        alive = scanner.alive_at(0, 14)
+        assert alive
+        os.ftruncate(other, 0)
+        assert in_scanner.write_peak(capture, other, 0, alive) is True
+        assert new_scanner(capture).write_block(0, False, 0, other) is True
+        assert new_scanner(capture).write_block(7, False, 0, other) is False
+
+    def use_block() -> None:
+        block._set_marks(lengths, lengths)
+        block._clear_marks()
+        block.__exit__(None, None, None)
+        type(block).__exit__(block, None, None, None)
+
+    yield lambda: in_marks.make_mark(lengths)
+    yield use_block
+    yield refused(in_marks.make_mark, lengths[:5])
+    yield refused(in_marks.make_mark, (*lengths[:5], "6"))
+    yield refused(block._set_marks, lengths, 1)
+    yield refused(block.__exit__, None)
+    yield refused(Block.__exit__, mock.Mock(), None, None, None)
+    yield read_all
+    yield write_all
+    yield refused(new_scanner, -1)
+    yield refused(in_scanner.write_peak, capture, -1, 0, b"")
+    yield refused(lambda: new_scanner(capture).write_block(0, False, 0, -1))
+    yield refused(new_scanner(capture).expect, "0", False)
+
+
+@needs_marks
+@needs_scanner
+def test_nothing_is_left_behind() -> None:
+    """No reference and no memory, however often each function of the C code is called."""
+    machine = Machine()
+    machine.run([("open", 1, 6, 0), *[("malloc", 1, 9, 0)] * 9])
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as other:
+        file.write(capture_of(machine.records))
+        file.flush()
+        for entry in entries(file.fileno(), other.fileno()):
+            for _ in range(20):
+                entry()
+            gc.collect()
+            before = sys.getallocatedblocks()
+            for _ in range(1000):
+                entry()
+            gc.collect()
+            assert sys.getallocatedblocks() - before < 100
+
+
+@needs_scanner
+def test_a_failure_says_what_failed() -> None:
+    """Not what failed some time before: errno is of the call that failed."""
+    machine = Machine()
+    machine.run([("open", 1, 6, 0), *[("malloc", 1, 9, 0)] * 9])
+    with tempfile.TemporaryFile() as file, open(os.devnull, "rb") as read_only:
+        file.write(capture_of(machine.records))
+        file.flush()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            new_scanner(file.fileno()).write_block(0, False, 0, read_only.fileno())
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            extension("_scanner").write_peak(file.fileno(), read_only.fileno(), 0, b"")
+        if os.path.exists("/dev/full"):
+            with open("/dev/full", "wb", buffering=0) as full:
+                with pytest.raises(OSError, match="No space left"):
+                    new_scanner(file.fileno()).write_block(0, False, 0, full.fileno())

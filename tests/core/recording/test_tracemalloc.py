@@ -1,0 +1,167 @@
+"""tracemalloc starts and stops beside us, at any time: nothing crashes, and both see everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import RunPython, in_subprocess
+
+
+@in_subprocess
+def test_it_starts_and_stops_in_a_block_that_counts_objects() -> None:
+    """By whatever name, in whatever thread, and in blocks that begin and end in between."""
+    import _tracemalloc
+    import threading
+    import tracemalloc
+    from collections.abc import Callable
+    from tracemalloc import start, stop
+
+    from membudget import MisuseError, limit_leaks, limit_memory, measure_memory
+    from membudget.recording.tracemalloc_guard import _below
+
+    def check(tracing: bool) -> None:
+        assert tracemalloc.is_tracing() is tracing
+        before = tracemalloc.get_traced_memory()[0]
+        objects = [str(n) for n in range(1000)]
+        assert (tracemalloc.get_traced_memory()[0] - before > 50_000) is tracing
+        del objects
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+
+    def run(on: Callable[..., None], off: Callable[[], None]) -> None:
+        with limit_memory("5 MB", stable=True) as memory:
+            on()
+            check(True)
+        assert memory.peak_bytes > 50_000
+        check(True)
+        with limit_leaks("5 MB") as leaks:
+            off()
+            check(False)
+        assert leaks.peak_bytes > 50_000
+        check(False)
+        with limit_memory("5 MB", stable=True):
+            on(3)
+            assert tracemalloc.get_traceback_limit() == 3
+            off()
+            check(False)
+            on()
+        check(True)
+        with limit_memory("5 MB", stable=True):
+            off()
+            on()
+            check(True)
+        off()
+        check(False)
+        with limit_memory("5 MB", stable=True):
+            thread = threading.Thread(target=on)
+            thread.start()
+            thread.join()
+            check(True)
+            with measure_memory():
+                off()
+            check(False)
+        check(False)
+
+    if _below is None:
+        with limit_memory("5 MB", stable=True):
+            for function in (tracemalloc.start, _tracemalloc.stop):
+                try:
+                    function()
+                except MisuseError as error:
+                    assert "without a C compiler" in str(error)
+                else:
+                    raise AssertionError("it started or stopped")
+        tracemalloc.start()
+        check(True)
+        tracemalloc.stop()
+        return
+    for on, off in (
+        (tracemalloc.start, tracemalloc.stop),
+        (start, stop),
+        (_tracemalloc.start, _tracemalloc.stop),
+    ):
+        run(on, off)
+    with limit_memory("5 MB", stable=True):
+        try:
+            start("many")  # type: ignore[arg-type]
+        except TypeError:
+            pass
+        else:
+            raise AssertionError("an argument was lost")
+        check(False)
+
+
+@in_subprocess
+def test_it_stops_in_a_forked_child() -> None:
+    """The child has no tracker, and none of what guards it."""
+    import os
+    import tracemalloc
+
+    from membudget import limit_memory
+
+    with limit_memory("5 MB", stable=True):
+        child = os.fork()
+        if not child:
+            tracemalloc.start()
+            objects = [str(n) for n in range(1000)]
+            traced = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            os._exit(0 if objects and traced > 50_000 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_it_starts_while_a_recording_rests(run_python: RunPython, tmp_path: Path) -> None:
+    """The recording ends, and does not take off later what has begun above it."""
+    (tmp_path / "test_leaks.py").write_text(
+        """
+import pytest
+
+@pytest.mark.limit_leaks("1 MB")
+def test_leaks():
+    pass
+"""
+    )
+    (tmp_path / "test_traced.py").write_text(
+        """
+import tracemalloc
+import pytest
+
+@pytest.fixture(scope="module", autouse=True)
+def traced():
+    tracemalloc.start()
+    yield
+    assert tracemalloc.is_tracing()
+    tracemalloc.stop()
+
+@pytest.mark.parametrize("n", range(3))
+def test_traced(n):
+    kept = bytes(100_000)
+    assert tracemalloc.get_traced_memory()[0] > 100_000
+
+@pytest.mark.limit_leaks("1 MB")
+def test_traced_and_leaks():
+    kept = bytes(100_000)
+    assert tracemalloc.get_traced_memory()[0] > 100_000
+"""
+    )
+    (tmp_path / "test_then.py").write_text(
+        (tmp_path / "test_leaks.py").read_text().replace("test_leaks", "test_then")
+    )
+    for options in ([], ["--memray-stable"], ["--trace-python-allocators"]):
+        done = run_python("-m", "pytest", "--memray", "-q", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "6 passed" in done.stdout
+
+
+@pytest.mark.parametrize("option", [[], ["-X", "tracemalloc"]])
+def test_it_stops_what_began_with_python(run_python: RunPython, option: list[str]) -> None:
+    program = """if True:
+        import tracemalloc
+        from membudget import limit_memory
+        with limit_memory("1 MB", stable=True):
+            tracemalloc.stop()
+        objects = [str(n) for n in range(100_000)]
+        print(tracemalloc.is_tracing())
+    """
+    done = run_python(*option, "-c", program)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
