@@ -6,11 +6,11 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Iterator
-from time import perf_counter
 from typing import Final
 
 from ..errors import CaptureError
 from ..model import LeakedObjects, Measurement, ObjectLimit, TraceSettings
+from ..system import Real
 from .accounting import Account
 from .capture import Capture
 from .keeping import keep_block
@@ -42,9 +42,9 @@ class Segment:
 
     def start(self) -> None:
         """Start the tracker; see :meth:`Capture.start`."""
-        begin = perf_counter()
+        begin = Real.perf_counter()
         self._capture.start()
-        self.start_seconds = perf_counter() - begin
+        self.start_seconds = Real.perf_counter() - begin
         if scanner_problem() is None:
             with contextlib.suppress(ValueError):  # a version that the scanner does not know
                 self._scanner = Scanner(self._capture.fd, self._alphabet)
@@ -161,13 +161,13 @@ class Segment:
         Returns:
             How many seconds the tracker took to start and to stop.
         """
-        begin = perf_counter()
+        begin = Real.perf_counter()
         stop_seconds = 0.0
         try:
             # For a report: what cannot be read is missing there, and fails no block.
             with contextlib.suppress(Exception):
                 self._capture.stop()
-                stop_seconds = perf_counter() - begin
+                stop_seconds = Real.perf_counter() - begin
                 wanted = list(self._wanted())
                 if wanted:
                     self._read_later(wanted)
