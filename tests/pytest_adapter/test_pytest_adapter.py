@@ -678,6 +678,8 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_json": "memory.json",
         "memray_bin_path": "kept",
         "memray_bin_prefix": "p",
+        "memray_own_allocators": "untouched",
+        "memray_blind": "error",
         "native": "true",
         "trace_python_allocators": "true",
     }
