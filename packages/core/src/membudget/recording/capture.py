@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
 from .files import path_of, temporary_file, truncate, written_length
+from .interpreter_guard import InterpreterGuard
 from .tracemalloc_guard import TracemallocGuard
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Capture:
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
         self._guard: TracemallocGuard | None = None
+        self._interpreters: InterpreterGuard | None = None
         self.resting = False
 
     @property
@@ -112,10 +114,13 @@ class Capture:
             TrackerConflictError: another tracker is active in this process.
             CaptureError: the file cannot be written.
             RecordingError: memray cannot be imported.
+            MisuseError: objects are to be tracked, and another interpreter of the process runs.
         """
         memray = import_memray()
         destination = memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False)
         objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
+        if objects:
+            self._interpreters = InterpreterGuard()
         # The first tracker of a process writes warnings to stderr, with Debian's Python.
         memray.set_log_level(logging.ERROR)
         try:
@@ -146,8 +151,8 @@ class Capture:
             self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
         finally:
-            if self._tracker is None and self._guard is not None:
-                self._guard.end()
+            if self._tracker is None:
+                self._end_guards()
             memray.set_log_level(logging.WARNING)  # memray's own default
 
     def rest(self) -> None:
@@ -188,10 +193,14 @@ class Capture:
                 raise
             finally:
                 self._tracker = None
-                if self._guard is not None:
-                    self._guard.end()
+                self._end_guards()
         if self._trace.track_objects:
             self._survivors = tuple(tracker.get_surviving_objects())
+
+    def _end_guards(self) -> None:
+        for guard in (self._guard, self._interpreters):
+            if guard is not None:
+                guard.end()
 
     def take_survivors(self) -> tuple[object, ...]:
         """Return the objects that were made since :meth:`start` and alive at :meth:`stop`, once."""
@@ -208,8 +217,7 @@ class Capture:
         if tracker is not None:
             with self._keeping_profile_functions():
                 tracker.__exit__(None, None, None)
-        if self._guard is not None:
-            self._guard.end()
+        self._end_guards()
         self._file.close()
 
     @contextlib.contextmanager
