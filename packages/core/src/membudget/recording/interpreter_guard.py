@@ -1,8 +1,9 @@
 """Keeps other interpreters of the process from running while memray tracks objects.
 
-memray (1.20) takes note of the objects of all of them, and crashes when it looks at those of another
-interpreter than the one that started it. ``concurrent.interpreters`` and ``InterpreterPoolExecutor``
-(Python 3.14) create them and run code in them by functions of the module ``_interpreters``.
+memray (1.20) takes note of the objects of all of them, and crashes when it looks at those of
+another interpreter than the one that started it. ``concurrent.interpreters`` and
+``InterpreterPoolExecutor`` (Python 3.14) create them and run code in them by functions of the
+module ``_interpreters``.
 """
 
 from __future__ import annotations
