@@ -197,6 +197,43 @@ def test_figures_are_the_same_with_objects_tracked() -> None:
 
 
 @tracks_objects
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="there is no InterpreterPoolExecutor")
+@in_subprocess
+def test_other_interpreters_are_refused() -> None:
+    """Created, or run, or running in a thread: an error, and no crash; and allowed afterwards."""
+    import threading
+    import time
+    from concurrent import interpreters  # type: ignore[attr-defined, unused-ignore]
+    from typing import Any
+
+    from membudget import MisuseError, limit_leaked_objects, limit_leaks
+
+    def refused(run: Callable[[], Any]) -> None:
+        try:
+            with limit_leaked_objects(filter_fn=lambda _: False):
+                run()
+        except MisuseError as error:
+            assert "InterpreterPoolExecutor" in str(error)
+        else:
+            raise AssertionError("it was not refused")
+
+    other = interpreters.create()
+    refused(interpreters.create)
+    refused(lambda: other.exec("found = [1]"))
+    thread = threading.Thread(target=other.exec, args=("import time; time.sleep(2)",))
+    thread.start()
+    while not other.is_running():
+        time.sleep(0.01)
+    refused(lambda: None)
+    thread.join()
+    with limit_leaked_objects(filter_fn=lambda _: False):
+        pass
+    with limit_leaks("50 MB"):
+        other.exec("found = [1]")
+    other.close()
+
+
+@tracks_objects
 @in_subprocess
 def test_what_cannot_be_beside_it() -> None:
     """An outer block, and tracemalloc starting or stopping: errors, and no crash."""

@@ -15,15 +15,20 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* PyMemAllocatorEx, PyMem_GetAllocator() and PyMem_SetAllocator(), which the limited API leaves out. They
- * have been the same since Python 3.5. */
+#ifdef Py_LIMITED_API
+/* The limited API leaves these out. They have been the same since Python 3.5. */
 typedef struct {
-    void *context;
+    void *ctx;
     void *functions[4];
-} Allocator;
+} PyMemAllocatorEx;
 
-extern void PyMem_GetAllocator(int domain, Allocator *);
-extern void PyMem_SetAllocator(int domain, const Allocator *);
+typedef int PyMemAllocatorDomain;
+
+extern void PyMem_GetAllocator(PyMemAllocatorDomain, PyMemAllocatorEx *);
+extern void PyMem_SetAllocator(PyMemAllocatorDomain, PyMemAllocatorEx *);
+#endif
+
+typedef PyMemAllocatorEx Allocator;
 
 enum { N_DOMAINS = 3 }; /* raw, mem, obj */
 
@@ -45,15 +50,15 @@ static void
 get_allocators(Allocator *allocators)
 {
     for (int domain = 0; domain < N_DOMAINS; domain++) {
-        PyMem_GetAllocator(domain, &allocators[domain]);
+        PyMem_GetAllocator((PyMemAllocatorDomain)domain, &allocators[domain]);
     }
 }
 
 static void
-set_allocators(const Allocator *allocators)
+set_allocators(Allocator *allocators)
 {
     for (int domain = 0; domain < N_DOMAINS; domain++) {
-        PyMem_SetAllocator(domain, &allocators[domain]);
+        PyMem_SetAllocator((PyMemAllocatorDomain)domain, &allocators[domain]);
     }
 }
 
@@ -62,7 +67,7 @@ static bool
 are_above(const Allocator *allocators)
 {
     for (int domain = 0; domain < N_DOMAINS; domain++) {
-        const Allocator *kept = allocators[domain].context;
+        const Allocator *kept = allocators[domain].ctx;
         if (!kept || memcmp(&allocators[domain], &below[domain], sizeof(Allocator)) == 0
             || memcmp(kept, &below[domain], sizeof(Allocator)) != 0)
         {
@@ -106,11 +111,11 @@ take_off(Allocator *above, bool *are_off)
 
 /* Put them in front of those that are there now. */
 static void
-put_on(const Allocator *above)
+put_on(Allocator *above)
 {
     get_allocators(below);
     for (int domain = 0; domain < N_DOMAINS; domain++) {
-        *(Allocator *)above[domain].context = below[domain];
+        *(Allocator *)above[domain].ctx = below[domain];
     }
     set_allocators(above);
 }

@@ -21,7 +21,8 @@ block is what lies between two marks in that stream:
 * :mod:`stacks` - where the memory at a peak came from;
 * :mod:`stack_traces` - stack traces as a block sees them;
 * :mod:`objects` - objects that a block left behind;
-* :mod:`tracemalloc_guard` - what would crash memray while it tracks them;
+* :mod:`tracemalloc_guard` - lets tracemalloc start and stop beside memray;
+* :mod:`interpreter_guard` - keeps other interpreters away while memray tracks objects;
 * :mod:`reader_process` - reads a capture that is still being written, outside this process;
 * :mod:`platform` - whether any of this can run here.
 

@@ -22,6 +22,7 @@ from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..model import TraceSettings
 from ..system import keep_module, real_functions
 from .files import temporary_file
+from .interpreter_guard import InterpreterGuard
 from .memrays_files import MemraysFiles
 from .platform import NOT_UTF_8
 from .tracemalloc_guard import TracemallocGuard
@@ -111,6 +112,7 @@ class Capture:
         self._profile_thread = 0
         self._guard: TracemallocGuard | None = None
         self._memrays_files = MemraysFiles(self._file)
+        self._interpreters: InterpreterGuard | None = None
         self.resting = False
 
     @property
@@ -151,10 +153,13 @@ class Capture:
             TrackerConflictError: another tracker is active in this process.
             CaptureError: the file cannot be written.
             RecordingError: memray cannot be imported.
+            MisuseError: objects are to be tracked, and another interpreter of the process runs.
         """
         memray = import_memray()
         destination = memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False)
         objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
+        if objects:
+            self._interpreters = InterpreterGuard()
         # The first tracker of a process writes warnings to stderr, with Debian's Python.
         memray.set_log_level(logging.ERROR)
         # So does the first one in a program with greenlets: that their support is experimental.
@@ -192,8 +197,8 @@ class Capture:
             self._tracker = None
             raise CaptureError(f"cannot record to the temporary directory: {error}") from error
         finally:
-            if self._tracker is None and self._guard is not None:
-                self._guard.end()
+            if self._tracker is None:
+                self._end_guards()
             memray.set_log_level(logging.WARNING)  # memray's own default
 
     def rest(self) -> None:
@@ -243,10 +248,14 @@ class Capture:
                 raise
             finally:
                 self._tracker = None
-                if self._guard is not None:
-                    self._guard.end()
+                self._end_guards()
         if self._trace.track_objects:
             self._survivors = tuple(tracker.get_surviving_objects())
+
+    def _end_guards(self) -> None:
+        for guard in (self._guard, self._interpreters):
+            if guard is not None:
+                guard.end()
 
     def take_survivors(self) -> tuple[object, ...]:
         """Return the objects that were made since :meth:`start` and alive at :meth:`stop`, once."""
@@ -264,8 +273,7 @@ class Capture:
         if tracker is not None:
             with self._keeping_profile_functions(), self._memrays_files.closed_by_memray():
                 tracker.__exit__(None, None, None)
-        if self._guard is not None:
-            self._guard.end()
+        self._end_guards()
         self._file.close()
 
     @contextlib.contextmanager
