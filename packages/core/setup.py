@@ -4,6 +4,9 @@ import sysconfig
 
 from setuptools import Extension, setup
 
+# The code has no Py_RETURN_NONE, _TRUE and _FALSE: with the headers of 3.12 and 3.13 they count no
+# reference, because these objects are immortal there. In 3.11 they are not, and a build for all
+# versions would take None down at last.
 LIMITED_API = [("Py_LIMITED_API", "0x030B0000")]
 
 

@@ -24,6 +24,7 @@ LAYERS = [
     {"patterns"},
     {"checks", "options", "hookspecs", "plugins", "report"},
     {"recording", "testing", "garbage", "calls", "noted_verdicts", "lazy_work"},
+    {"unseen"},
     {"blocks", "config_file", "decorations", "unused_limits"},
     {"limits", "phased", "runs", "kept_captures"},
     {"doctor"},

@@ -29,6 +29,8 @@ def test_defaults() -> None:
         memray_json="",
         memray_bin_path="",
         memray_bin_prefix="",
+        memray_own_allocators="visible",
+        memray_blind="warn",
         native=False,
         trace_python_allocators=False,
     )

@@ -64,7 +64,7 @@ make_mark(PyObject *module, PyObject *sequence)
         return NULL;
     }
     write_mark(&lengths);
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 /* MarkedBlock: the base class of what is entered with a START mark and left with an END mark. */
@@ -111,7 +111,7 @@ set_marks(PyObject *self, PyObject *args)
     block->has_start = block->has_end = true;
     block->collects_before = collects_before;
     block->collects_after = collects_after;
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(clear_marks_doc, "_clear_marks()\n--\n\nMake no marks.");
@@ -121,7 +121,7 @@ clear_marks(PyObject *self, PyObject *unused)
 {
     (void)unused;
     ((MarkedBlock *)self)->has_start = ((MarkedBlock *)self)->has_end = false;
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 /* Let the traceback of what was raised end in the frame that has the block, if it is for that. */

@@ -2,12 +2,13 @@
 
 #include <stdlib.h>
 
-/* Write an allocation at the next address. Addresses are not what a peak is about. */
+/* Write an allocation at the next address. Addresses are not what a peak is about. A mapping
+ * becomes a realloc, so that its reader tells mappings from the rest. */
 static bool
-write_allocation(Copy *copy, uint64_t size)
+write_allocation(Copy *copy, uint64_t size, bool is_mapping)
 {
-    return copy_byte(copy, MALLOC_MISSING_CACHE) && copy_delta(copy, 0, 1)
-           && copy_varint(copy, size);
+    return copy_byte(copy, is_mapping ? REALLOC_MISSING_CACHE : MALLOC_MISSING_CACHE)
+           && copy_delta(copy, 0, 1) && copy_varint(copy, size);
 }
 
 /* Write the free of the last one. */
@@ -35,7 +36,7 @@ write_records(Copy *copy, Decoder *decoder, uint64_t mark, const Alive *alive, s
         copied = decoder_offset(decoder);
         bool written = true;
         if (record.index == mark) {
-            written = write_allocation(copy, record.size) && write_free(copy);
+            written = write_allocation(copy, record.size, false) && write_free(copy);
             mark_is_written = true;
         }
         uint64_t size = 0;
@@ -46,7 +47,7 @@ write_records(Copy *copy, Decoder *decoder, uint64_t mark, const Alive *alive, s
             size += alive[next].index == record.index ? alive[next].size : 0;
         }
         if (is_alive) {
-            written = written && write_allocation(copy, size);
+            written = written && write_allocation(copy, size, record.allocator == ALLOCATOR_MMAP);
         }
         if (!written) {
             return copy->failure;

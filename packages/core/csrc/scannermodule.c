@@ -70,7 +70,7 @@ none_or_no_memory(bool done)
     if (!done) {
         return PyErr_NoMemory();
     }
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(expect_doc, "expect(serial, thread_only)\n--\n\n"
@@ -97,7 +97,7 @@ forget(PyObject *self, PyObject *arg)
         return NULL;
     }
     scanner_forget(scanner_of(self), serial);
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -113,9 +113,9 @@ whether_written(Written written, int error)
 {
     switch (written) {
         case WRITTEN:
-            Py_RETURN_TRUE;
+            return Py_NewRef(Py_True);
         case NOT_THERE:
-            Py_RETURN_FALSE;
+            return Py_NewRef(Py_False);
         case NO_MEMORY:
             return PyErr_NoMemory();
         default:
@@ -160,7 +160,7 @@ close_block(PyObject *self, PyObject *arg)
      * the page cache, so this does not wait for a disk. */
     switch (scanner_close_block(scanner_of(self), serial, &block)) {
         case INCOMPLETE:
-            Py_RETURN_NONE;
+            return Py_NewRef(Py_None);
         case BROKEN:
             return broken();
         default:
@@ -221,7 +221,7 @@ alive_at(PyObject *self, PyObject *args)
     Scanner *scanner = scanner_of(self);
     switch (scanner_scan_to(scanner, index)) {
         case INCOMPLETE:
-            Py_RETURN_NONE;
+            return Py_NewRef(Py_None);
         case BROKEN:
             return broken();
         default:
@@ -229,7 +229,7 @@ alive_at(PyObject *self, PyObject *args)
     }
     const Block *block = scanner_block(scanner, serial);
     if (!block || block->state != OPEN) {
-        Py_RETURN_NONE;
+        return Py_NewRef(Py_None);
     }
     size_t most = scanner->allocations.n_used + scanner->mappings.n_ranges;
     Alive *alive = malloc((most ? most : 1) * sizeof(Alive));
@@ -261,7 +261,7 @@ alive_objects(PyObject *self, PyObject *arg)
     const Block *block;
     switch (scanner_close_block(scanner, serial, &block)) {
         case INCOMPLETE:
-            Py_RETURN_NONE;
+            return Py_NewRef(Py_None);
         case BROKEN:
             return broken();
         default:

@@ -176,7 +176,7 @@ guard(PyObject *module, PyObject *callback)
     PyObject *last = before_switch;
     before_switch = Py_NewRef(callback);
     Py_XDECREF(last);
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(end_doc, "end()\n--\n\nWhen the tracker has stopped.");
@@ -187,7 +187,7 @@ end(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     Py_CLEAR(before_switch);
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
 }
 
 static PyMethodDef functions[] = {

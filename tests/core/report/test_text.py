@@ -14,17 +14,22 @@ from membudget import (
     Measurement,
     Result,
     Scope,
+    Unseen,
     Verdict,
     judge,
 )
 from membudget.report.failure import exceeded_line, exceeded_message, exceeded_section
 from membudget.report.text import (
     can_show_symbols,
+    margin_lines,
     pattern_lines,
     report_lines,
     summary_lines,
+    what_figures_mean,
 )
 from membudget.testing import make_measurement, make_result
+
+MIB = 1024 * 1024
 
 
 def texts(results: list[Result], **options: Any) -> list[str]:
@@ -242,3 +247,55 @@ def test_patterns_that_matched_nothing() -> None:
     ]
     lines = list(summary_lines(1, 5, patterns=["a line"]))
     assert lines == ["a line", "Measured 1 test"]
+
+
+def test_memory_that_was_not_seen() -> None:
+    """A test whose limit could not be checked in full says so, and the end of the report does."""
+    unseen = (Unseen("pyarrow", 5 * MIB), Unseen("polars", None), Unseen("", 40 * MIB))
+    measurement = replace(make_measurement(100), unseen=unseen)
+    result = make_result("test_blind", measurement, 200)
+    text = [line.text for line in report_lines([result], most_allocations=5, symbols=False)]
+    assert (
+        "\t Not counted: pyarrow took 5.0MiB from its own allocator, which memray does not see; "
+        "polars is loaded, and memray does not see what its allocator gives out; "
+        "the process grew by 40.0MiB more than the figures explain"
+    ) in text
+    over = make_result("test_over", measurement, 50)
+    lines = list(what_figures_mean([result, over], counts_objects=True))
+    assert [line.text for line in lines] == [
+        "Limits of 1 test could not be checked in full, see 'Not counted': test_blind"
+    ]
+    assert lines[0].tells == "near"
+
+
+def test_what_the_default_figure_counts() -> None:
+    """Said once, where a limit is enforced on arenas; not where objects are counted."""
+    limited, free = make_result("a", make_measurement(1), 2), make_result("b", make_measurement(1))
+    said = list(what_figures_mean([limited, limited, free], counts_objects=False))
+    assert len(said) == 1
+    assert "memray_stable = true" in said[0].text
+    assert not list(what_figures_mean([free], counts_objects=False))
+    assert not list(what_figures_mean([limited], counts_objects=True))
+    budget = Budget((Limit("peak_bytes", 2),), Scope(stable=True))
+    stable = replace(limited, verdict=judge(limited.measurement, budget))
+    assert not list(what_figures_mean([stable], counts_objects=False))
+
+
+def test_arenas_in_a_failure_and_in_margins() -> None:
+    """The line that needed room for one more small object is not to blame for a megabyte."""
+    frames = (Frame("load", "app.py", 7),)
+    sites = (Allocation(3 * MIB, 9, frames, 2 * MIB), Allocation(10, 1, ()))
+    measurement = replace(make_measurement(3 * MIB, 10), allocations=sites)
+    over = make_result("test_over", measurement, 1 * MIB)
+    said = exceeded_section("Test", measurement, over.verdict).splitlines()
+    assert said[2] == (
+        "2.0MiB of it is 2 arenas, in which Python keeps small objects: the line that needed "
+        "room for one more is blamed. stable=True counts the objects instead"
+    )
+    unread = replace(make_measurement(1 * MIB), allocations=())
+    margins = [
+        line.text.split("at the peak")[1]
+        for line in margin_lines([over, make_result("unread", unread, 2 * MIB)])
+        if "at the peak" in line.text
+    ]
+    assert margins == [" (2.0MiB of it arenas)", " (arenas may be in it)"]

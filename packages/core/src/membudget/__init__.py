@@ -17,6 +17,8 @@ from .checks import judge
 from .config_file import find_settings
 from .decorations import budget_of, measures
 from .errors import (
+    BlindBudgetError,
+    BlindBudgetWarning,
     CaptureError,
     FilterError,
     InvalidLimitError,
@@ -61,6 +63,7 @@ from .model import (
     Scope,
     Stack,
     TraceSettings,
+    Unseen,
     Verdict,
 )
 from .noted_verdicts import delivering_verdicts
@@ -76,10 +79,13 @@ from .report import json as report_json
 from .report import text as report_text
 from .runs import Run
 from .sizes import format_size, parse_size
+from .unseen import own_allocators_seen
 
 __all__ = [
     "OPTIONS",
     "Allocation",
+    "BlindBudgetError",
+    "BlindBudgetWarning",
     "Block",
     "Budget",
     "CaptureError",
@@ -117,6 +123,7 @@ __all__ = [
     "TraceSettings",
     "TrackerConflictError",
     "UnmatchedPatternWarning",
+    "Unseen",
     "UnsupportedLimitError",
     "Verdict",
     "budget_of",
@@ -138,6 +145,7 @@ __all__ = [
     "object_budget",
     "origin_at",
     "origin_of",
+    "own_allocators_seen",
     "parse_size",
     "platform_is_supported",
     "plugin_manager",

@@ -39,6 +39,7 @@ from .recording.platform import NOT_UTF_8, platform_is_supported
 from .recording.query import LateAllocations
 from .report.failure import exceeded_message, limits_of
 from .sizes import format_size
+from .unseen import UnseenMemory, tell_blindness
 from .unused_limits import Watched
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Block(MarkedBlock):
         self._decorates = False
         self._open: OpenBlock | None = None
         self._garbage = SettledGarbage()
+        self._unseen = UnseenMemory(budget, is_test=always_allocations)
         self._n_paused = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
@@ -196,6 +198,7 @@ class Block(MarkedBlock):
                 n_outer=self._n_outer() if self._keep_capture else 0,
                 outer_files=self._outer_files,
             )
+            self._unseen.begin()
             self._set_marks(
                 self._open.start_mark,
                 self._open.end_mark,
@@ -204,6 +207,7 @@ class Block(MarkedBlock):
             )
         except BaseException:
             self._clear_marks()
+            self._unseen.end()
             self._garbage.end()
             block, self._open = self._open, None
             if block is not None:
@@ -258,10 +262,12 @@ class Block(MarkedBlock):
         if self._watched is not None:
             self._counts_as_used()
         try:
+            self._unseen.end()
             self._garbage.end()
             self._open = None
             self._close(block, raised)
         finally:
+            self._unseen.end()
             self._garbage.end()
             self._open = None
             block.leave()
@@ -283,13 +289,14 @@ class Block(MarkedBlock):
                 raise
             let_win(raised, error, says_it=self.budget.limits_anything)
             return
-        self._measurement = measurement
+        self._measurement = measurement = self._unseen.added_to(measurement)
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
             self._on_measured(measurement, verdict, allocations)
         if verdict.within:
             if raised is None:
                 self._warn_of_patterns()
+            tell_blindness(self._subject, measurement, self.budget, raised)
             return
         message = self._message(self._subject, measurement, verdict)
         exceeded = MemoryLimitExceeded(message, measurement, verdict)
@@ -333,6 +340,7 @@ class Block(MarkedBlock):
         """Let the block count nothing until :meth:`go_on`, if it is open: see :meth:`paused`."""
         if self._open is not None and not self._open.is_parents:
             self._open.suspend()
+            self._unseen.suspend()
 
     def go_on(self) -> None:
         """End what :meth:`suspend` began."""

@@ -31,6 +31,28 @@ def judge(measurement: Measurement, budget: Budget) -> Verdict:
     return Verdict(budget, tuple(excesses), leaks, measurement.leaked_objects)
 
 
+def is_blind(measurement: Measurement, budget: Budget) -> bool:
+    """Whether memory that was not seen could have exceeded a limit that the figures keep.
+
+    Example:
+        >>> from membudget import Budget, Limit, Measurement, Unseen
+        >>> seen = Measurement(30, 30, 1, 0, unseen=(Unseen("pyarrow", 50),))
+        >>> is_blind(seen, Budget((Limit("peak_bytes", 79),)))
+        True
+        >>> is_blind(seen, Budget((Limit("peak_bytes", 80),)))
+        False
+    """
+    if not (measurement.unseen and budget.limits_memory):
+        return False
+    sizes = [unseen.size_bytes for unseen in measurement.unseen if unseen.size_bytes is not None]
+    if len(sizes) < len(measurement.unseen) or budget.limit_of("n_allocations") is not None:
+        return True
+    most = sum(sizes)
+    if budget.leaks is not None and most > budget.leaks.maximum:
+        return True
+    return any(getattr(measurement, limit.figure) + most > limit.maximum for limit in budget.limits)
+
+
 def holds(measurement: Measurement, budget: Budget) -> bool:
     """Whether the figures alone say that a budget holds; else, the stacks are to be read."""
     return judge(measurement, budget).within and not may_leak(measurement, budget)

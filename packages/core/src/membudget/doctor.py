@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import shutil
 import sys
@@ -14,6 +15,7 @@ from .limits import measure_memory, object_budget
 from .options import ENFORCEMENT_VARIABLE, enforcement_is_on
 from .recording import get_recorder
 from .recording.marks import MARKS_ARE_MADE_IN_C
+from .recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
 from .recording.platform import platform_is_supported
 from .recording.scanner import scanner_problem
 from .sizes import format_size
@@ -80,6 +82,21 @@ def _engine() -> Iterator[tuple[str, str]]:
         yield "objects", "tracked, for limit_leaked_objects"
     except UnsupportedLimitError as error:
         yield "objects", f"not tracked: {str(error).partition(': ')[2]}"
+    for allocator in ALLOCATORS:
+        if importlib.util.find_spec(allocator.module) is not None:
+            yield allocator.module, _how_seen(allocator)
+
+
+def _how_seen(allocator: OwnAllocator) -> str:
+    """Say how memray sees the memory of an installed library with an allocator of its own."""
+    if not allocator.variable:
+        return "has an allocator of its own that memray does not see; its limits are blind"
+    if is_set(allocator):
+        return f"visible, as {allocator.variable} is in the environment"
+    how = "pytest --memray and python -m unittest_membudget make it visible"
+    if allocator.pools is not None:
+        return f"{how}, and so does a block where it is loaded already"
+    return f"{how}; elsewhere its limits are blind: {allocator.advice}"
 
 
 def _scanner_knows_captures() -> bool:

@@ -61,6 +61,13 @@ class CaptureError(RecordingError):
     """The capture of a block could not be written, or not be read back in full."""
 
 
+class BlindBudgetError(RecordingError):
+    """A limit could not be checked in full: memory was taken that memray does not see.
+
+    With ``memray_blind = error``; a :class:`BlindBudgetWarning` otherwise.
+    """
+
+
 class MemoryLimitExceeded(MembudgetError, AssertionError):
     """A block used more memory than its budget allows.
 
@@ -107,3 +114,7 @@ class NotEnforcedWarning(UserWarning):
 
     memray does not run on this platform, or the limit was written and never used.
     """
+
+
+class BlindBudgetWarning(UserWarning):
+    """A limit was kept as far as memray can see, and memory was taken that memray does not see."""

@@ -37,6 +37,8 @@ class Allocation:
         other_threads_bytes: how much of it other threads allocated than the one of the block.
         other_tasks_bytes: how much of it something else allocated that ran in the event loop of the
             block, as far as stacks show that.
+        arena_bytes: how much of it is arenas: Python takes them for its small objects, when one
+            more does not fit into those that it has.
     """
 
     size_bytes: int
@@ -44,6 +46,7 @@ class Allocation:
     stack: tuple[Frame, ...]
     other_threads_bytes: int = 0
     other_tasks_bytes: int = 0
+    arena_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,20 @@ class LeakedObjects:
     n_objects: int
     stack: tuple[Frame, ...]
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Memory that was taken during a block and that its figures do not count.
+
+    Attributes:
+        library: the library that took it from an allocator of its own; empty where all that is
+            known is that the process grew.
+        size_bytes: how much at most; None where nothing tells.
+    """
+
+    library: str
+    size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +104,8 @@ class Measurement:
         lost_stacks: whether memory has no stack because the program replaced Python's profile
             function, through which memray follows stacks; known for what has its allocations here,
             and for a block with patterns.
+        unseen: memory that memray cannot see and that the figures do not count, as far as there
+            are signs of any.
     """
 
     peak_bytes: int
@@ -100,6 +119,7 @@ class Measurement:
     stacks_problem: str = ""
     unmatched: tuple[str, ...] = ()
     lost_stacks: bool = False
+    unseen: tuple[Unseen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

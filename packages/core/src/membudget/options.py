@@ -237,6 +237,22 @@ OPTIONS: Final = (
         check=_check_prefix,
     ),
     Option(
+        "memray_own_allocators",
+        default="visible",
+        help="Libraries with an allocator of their own: make them 'visible' to memray, or leave "
+        "them 'untouched'",
+        metavar="HOW",
+        choices=("visible", "untouched"),
+    ),
+    Option(
+        "memray_blind",
+        default="warn",
+        help="A limit that memray cannot check in full, because of memory that it does not see: "
+        "'warn' or 'error'",
+        metavar="HOW",
+        choices=("warn", "error"),
+    ),
+    Option(
         "native",
         default=False,
         help="Record native stacks as well (changes no figure, costs time)",
@@ -265,6 +281,8 @@ class Settings:
     memray_json: str
     memray_bin_path: str
     memray_bin_prefix: str
+    memray_own_allocators: str
+    memray_blind: str
     native: bool
     trace_python_allocators: bool
     default_limit_origin: str = ""
@@ -358,6 +376,17 @@ def resolve(
     if command_line.get("memray_bin_prefix") is not None and not values["memray_bin_path"]:
         raise InvalidOptionError("--memray-bin-prefix does nothing without --memray-bin-path")
     return Settings(**values, default_limit_origin=origins.get("memray_default_limit", ""))
+
+
+def from_environment(name: str) -> bool | int | str:
+    """Return the value of an option for code that has no other settings than the environment.
+
+    Raises:
+        InvalidOptionError: the value does not fit the option.
+    """
+    option = next(option for option in OPTIONS if option.name == name)
+    value = os.environ.get(option.variable) or option.default
+    return option.parse(value, source=option.variable)
 
 
 @functools.cache

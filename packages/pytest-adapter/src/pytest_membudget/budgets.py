@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pytest
+from _pytest.mark.structures import get_unpacked_marks
+from _pytest.nodes import Node
 from membudget import (
     Budget,
     InvalidLimitError,
@@ -39,6 +41,8 @@ MARKERS = (
     f"{KEEPS_OUT}: do not measure the test, because it uses memray itself",
 )
 T = TypeVar("T")
+_WRITTEN = pytest.StashKey[frozenset[int]]()
+_BY_HOOKS = pytest.StashKey[frozenset[int]]()
 _WORKER_PROBLEM = "membudget_bad_markers"
 
 
@@ -49,52 +53,86 @@ class BadMarkerError(ValueError):
 def marked(item: pytest.Item) -> Marks:
     """Return what the markers of a test say; the closest limit or waiver wins, kind by kind.
 
-    Where they leave something open, it is what is written at a test of another framework.
+    The order, closest first: ``pytest.param()``, the function, its class and the bases of that
+    (with what the decorators and attributes of a ``TestCase`` say), the module, the packages; then
+    what fixtures have added to the test, the last one first; then what hooks have added, in
+    pytest's order. So a conftest.py can give defaults, and takes away no limit that is written.
 
     Raises:
         BadMarkerError: the arguments of a marker are wrong, or markers contradict one another.
     """
-    measured = item.get_closest_marker(KEEPS_OUT) is None
+    measured = is_kept = item.get_closest_marker(KEEPS_OUT) is None
     budget: Budget | None = None
-    for mark in _closest_first(item):
-        if mark.name in _LIMITS:
-            if not measured:
+    for said in _closest_first(item):
+        if isinstance(said, Marks):
+            measured = measured and said.measured
+            if said.budget is not None:
+                budget = _inside(budget, said.budget, item.nodeid)
+            if said.waiver is not None:
+                return Marks(budget, said.waiver, measured)
+        elif said.name in _LIMITS:
+            if not is_kept:
                 raise BadMarkerError(
-                    f"{_written(mark)}: {KEEPS_OUT} keeps this test unmeasured; mark it "
+                    f"{_written(said)}: {KEEPS_OUT} keeps this test unmeasured; mark it "
                     f"{WAIVER} as well if that is meant"
                 )
-            budget = _inside(budget, _parse(mark, _LIMITS[mark.name]), _written(mark))
-        if mark.name == WAIVER:
-            return Marks(budget, _parse(mark, _no_memory_limit), measured)
-    cls, name = getattr(item, "cls", None), getattr(item, "originalname", None)
-    written = Marks() if cls is None or name is None else marks_of(cls, name)
-    if written.budget is not None:
-        budget = _inside(budget, written.budget, f"{cls.__qualname__ if cls else ''}.{name}")
-    return Marks(budget, written.waiver, written.measured and measured)
+            budget = _inside(budget, _parse(said, _LIMITS[said.name]), _written(said))
+        elif said.name == WAIVER:
+            return Marks(budget, _parse(said, _no_memory_limit), measured)
+    return Marks(budget, None, measured)
 
 
-def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark]:
-    """Yield the markers of a test: of pytest.param(), the function, its class and its bases, ..."""
-    for node in reversed(item.listchain()):
-        # pytest keeps those of a base class before those of the class, and those of pytest.param()
-        # behind those of the function.
-        yield from reversed(node.own_markers)
+def has_limit_marker(item: pytest.Item) -> bool | None:
+    """Whether the closest marker of a test is a limit and no waiver; None if it has neither."""
+    for said in _closest_first(item):
+        if isinstance(said, pytest.Mark) and said.name in (*_LIMITS, WAIVER):
+            return said.name != WAIVER
+    return None
+
+
+def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark | Marks]:
+    """Yield the markers of a test, and what another framework knows to be written at it."""
+    added: list[pytest.Mark] = []
+    for node in item.iter_parents():
+        if node.own_markers:
+            written = _written_at(node)
+            # pytest keeps those of a base class before those of the class, and those of
+            # pytest.param() after those of the function.
+            yield from (mark for mark in reversed(node.own_markers) if id(mark) in written)
+            added += (mark for mark in node.own_markers if id(mark) not in written)
+        if node is item.parent and isinstance(item, pytest.Function) and item.cls is not None:
+            yield marks_of(item.cls, item.originalname)
+    if added:
+        # What fixtures add is not there yet when the collection ends.
+        by_hooks = item.stash.get(_BY_HOOKS, frozenset(map(id, added)))
+        yield from (mark for mark in reversed(added) if id(mark) not in by_hooks)
+        yield from (mark for mark in added if id(mark) in by_hooks)
+
+
+def _written_at(node: Node) -> frozenset[int]:
+    """Return the ids of the markers of a node that are written there, and not added to it."""
+    written = node.stash.get(_WRITTEN, None)
+    if written is None:
+        marks = [*_parameter_marks(node), *get_unpacked_marks(getattr(node, "obj", None))]
+        written = node.stash[_WRITTEN] = frozenset(map(id, marks))
+    return written
 
 
 def _check_ambiguity(item: pytest.Item) -> None:
     """Refuse two markers of one kind in one place: nobody could say which one is closer."""
-    own = [mark for mark in item.own_markers if mark not in _parameter_marks(item)]
-    places: list[Iterable[pytest.Mark]] = [own, _parameter_marks(item)]
-    # A class keeps the markers of its bases among its own.
-    inner = (pytest.Item, pytest.Class)
-    places += [node.own_markers for node in item.listchain() if not isinstance(node, inner)]
+    parameters = {id(mark) for mark in _parameter_marks(item)}
+    places: list[list[pytest.Mark]] = [_parameter_marks(item)]
+    for node in item.iter_parents():
+        # A class keeps the markers of its bases among its own.
+        if not isinstance(node, pytest.Class):
+            ids = _written_at(node) - parameters
+            places.append([mark for mark in node.own_markers if id(mark) in ids])
     for cls in getattr(getattr(item, "cls", None), "__mro__", ()):
-        marks = vars(cls).get("pytestmark", ())
-        places.append(marks if isinstance(marks, (list, tuple)) else (marks,))
+        places.append(get_unpacked_marks(cls, consider_mro=False))
     for place in places:
         kinds = [
-            "limit_memory" if mark.name == WAIVER else mark.name
-            for mark in (getattr(mark, "mark", mark) for mark in place)
+            LIMIT if mark.name == WAIVER else mark.name
+            for mark in place
             if mark.name in (LIMIT, LEAKS, OBJECTS, WAIVER)
         ]
         for kind in set(kinds):
@@ -104,8 +142,9 @@ def _check_ambiguity(item: pytest.Item) -> None:
                 )
 
 
-def _parameter_marks(item: pytest.Item) -> list[pytest.Mark]:
-    return list(getattr(getattr(item, "callspec", None), "marks", ()))
+def _parameter_marks(node: Node) -> list[pytest.Mark]:
+    marks = getattr(getattr(node, "callspec", None), "marks", ())
+    return [getattr(mark, "mark", mark) for mark in marks]
 
 
 def _inside(closest: Budget | None, outer: Budget, where: str) -> Budget:
@@ -211,16 +250,26 @@ class MarkerCheck:
         # Of a worker of pytest-xdist: what it leaves to the reporting process.
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
         self._problem: str | None = None
+        self._deselected: list[pytest.Item] = []
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._deselected += items
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Look at the markers when every hook has added its own."""
+        for item in session.items:
+            marks = (mark for node in item.iter_parents() for mark in node.own_markers)
+            item.stash[_BY_HOOKS] = frozenset(map(id, marks))
         try:
-            _check_markers(items, self._settings)
+            _check_markers([*session.items, *self._deselected], self._settings)
         except pytest.UsageError as error:
             if self._workeroutput is None:
                 raise
             # A worker cannot raise it: pytest-xdist would take that for a crash.
             self._workeroutput[_WORKER_PROBLEM] = str(error)
-            items.clear()
+            session.items.clear()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
+import warnings
+from collections.abc import Mapping
 from typing import Literal
 
 import pytest
 from membudget import (
     OPTIONS,
     InvalidOptionError,
+    NotEnforcedWarning,
     Option,
     Run,
     Settings,
+    enforcement_is_on,
     find_settings,
     measuring_is_on,
+    own_allocators_seen,
 )
 
 from .budgets import MARKERS, MarkerCheck
+from .not_enforced import NotEnforcedPlugin
+from .verdicts import VerdictsPlugin
 
 VERBOSITY = "verbosity_memray"
 
@@ -65,53 +73,70 @@ def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:
     return importlib.util.find_spec("pytest_memray") is not None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    # Before a conftest.py imports a library that decides now where its memory comes from. What
+    # is wrong with the options is said when all plugins are there.
+    with contextlib.suppress(InvalidOptionError):
+        settings = _settings(early_config, vars(early_config.known_args_namespace))
+        if _enforces(settings):
+            _see_own_allocators(early_config, settings)
+
+
+def _settings(config: pytest.Config, command_line: Mapping[str, object]) -> Settings:
+    return find_settings(
+        "pytest",
+        {option.name: command_line.get(option.name) for option in OPTIONS},
+        directory=config.rootpath,
+        own_file={option.name: _from_file(config, option) for option in OPTIONS},
+        own_file_name=_file_name(config),
+    )
+
+
+def _enforces(settings: Settings) -> bool:
+    return settings.memray or settings.memray_enforce_markers == "always"
+
+
+def _see_own_allocators(config: pytest.Config, settings: Settings) -> None:
+    seen = contextlib.ExitStack()
+    seen.enter_context(own_allocators_seen(settings))
+    config.add_cleanup(seen.close)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     try:
-        settings = find_settings(
-            "pytest",
-            {option.name: config.getoption(option.name) for option in OPTIONS},
-            directory=config.rootpath,
-            own_file={option.name: _from_file(config, option) for option in OPTIONS},
-            own_file_name=_file_name(config),
-        )
-        measures = measuring_is_on()
+        settings = _settings(config, vars(config.option))
+        is_on = enforcement_is_on()
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
-    if not (settings.memray or settings.memray_enforce_markers == "always"):
+    register = config.pluginmanager.register
+    register(VerdictsPlugin(), "membudget-verdicts")
+    if not _enforces(settings):
         _check_given_alone(config)
-        if settings.idle and not settings.hide_memray_summary:
-            config.pluginmanager.register(IdleSettings(settings), "membudget-idle-settings")
+        if is_on:
+            register(NotEnforcedPlugin(settings), "membudget-not-enforced")
         return
+    with warnings.catch_warnings():
+        # The report says so, and no filter of the user's makes an internal error of it.
+        warnings.simplefilter("ignore", NotEnforcedWarning)
+        measures = measuring_is_on()
     from .measuring import MeasuringPlugin
     from .reports import NotMeasuringPlugin, ReportingPlugin, kept_captures
 
-    register = config.pluginmanager.register
     register(MarkerCheck(config, settings), "membudget-markers")
     if not measures:
         register(NotMeasuringPlugin(config, settings), "membudget-measuring")
         return
+    _see_own_allocators(config, settings)
     try:
         run = Run(settings.most_allocations, kept_captures(config, settings))
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     register(MeasuringPlugin(config, settings, run), "membudget-measuring")
     register(ReportingPlugin(config, settings, run), "membudget-reporting")
-
-
-class IdleSettings:
-    """Registered when nothing is measured, and files or the environment have settings for that."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._names = settings.idle
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        names, do = ", ".join(self._names), "does" if len(self._names) == 1 else "do"
-        terminalreporter.write_line(
-            f"membudget: {names} {do} nothing in this run: give --memray, or set memray = true"
-        )
 
 
 def _check_given_alone(config: pytest.Config) -> None:

@@ -36,6 +36,9 @@ _RESULT_ATTRIBUTE = "membudget_result"
 _WAIVER_ATTRIBUTE = "membudget_waiver"
 _KEPT_OUT_ATTRIBUTE = "membudget_kept_out"
 _NOT_MEASURABLE_ATTRIBUTE = "membudget_not_measurable"
+_TOLD_ATTRIBUTE = "membudget_told"
+_NEVER_RAN_ATTRIBUTE = "membudget_never_ran"
+_OVER_ATTRIBUTE = "membudget_over"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
 _PHASED_ATTRIBUTE = "membudget_phased"
 _WORKER_RESULTS = "membudget_results"
@@ -63,18 +66,33 @@ class Details(NamedTuple):
         return cls(settings.stacks, most)
 
 
-def tell_marks(report: pytest.TestReport, marks: Marks, *, is_phased: bool) -> None:
-    """Put into the report of a call what is written at its test."""
+def tell_marks(
+    report: pytest.TestReport, marks: Marks, *, is_phased: bool, never_ran: bool
+) -> None:
+    """Put into the report of a call what is written at its test, and how it was measured."""
+    setattr(report, _TOLD_ATTRIBUTE, True)
     if marks.waiver is not None and marks.budget is None:
         setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
     if not marks.measured:
         setattr(report, _KEPT_OUT_ATTRIBUTE, True)
     if is_phased:
         setattr(report, _PHASED_ATTRIBUTE, True)
+    if never_ran:
+        setattr(report, _NEVER_RAN_ATTRIBUTE, True)
+
+
+def was_told(report: pytest.TestReport) -> bool:
+    """Whether the report of a call has what :func:`tell_marks` puts into it."""
+    return hasattr(report, _TOLD_ATTRIBUTE)
 
 
 def tell_result(
-    report: pytest.TestReport, result: Result | None, raised: BaseException | None, details: Details
+    report: pytest.TestReport,
+    result: Result | None,
+    raised: BaseException | None,
+    details: Details,
+    *,
+    failed_before: bool,
 ) -> None:
     """Put into a report what was measured, and what the budget says to it."""
     if isinstance(raised, MembudgetError) and not isinstance(raised, MemoryLimitExceeded):
@@ -82,23 +100,62 @@ def tell_result(
     if result is None:
         return
     setattr(report, _RESULT_ATTRIBUTE, report_json.result_to_json(result))
+    if not (result.verdict.within or failed_before):
+        setattr(report, _OVER_ATTRIBUTE, True)
     if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
         return
-    setattr(report, _EXCEEDED_ATTRIBUTE, True)
     if raised.verdict == result.verdict:
         # The test's own budget: its one line and its section say all there is to say.
         # A block inside the test keeps its traceback, which shows which one it was.
-        report.longrepr = report_failure.exceeded_line("Test", result.verdict)
-        section = report_failure.exceeded_section(
-            "Test",
-            raised.measurement,
-            raised.verdict,
-            n_frames=details.n_frames,
-            n_allocations=details.n_allocations,
-        )
-        leaked = LEAK_SECTION if result.verdict.leaks else OBJECT_SECTION
-        title = SECTION if result.verdict.excesses else leaked
-        report.sections.append((title, section))
+        _say_exceeded(report, raised.measurement, raised.verdict, details)
+    setattr(report, _EXCEEDED_ATTRIBUTE, True)
+
+
+def insist_on_verdict(report: pytest.TestReport, details: Details) -> None:
+    """Make the report of a test over its limit a failure, if it is passed or skipped.
+
+    The test called ``pytest.skip()`` afterwards, or something around it took the exception. A
+    failure that was expected (``xfail``) stays so.
+    """
+    if not hasattr(report, _OVER_ATTRIBUTE) or report.outcome not in ("passed", "skipped"):
+        return
+    if hasattr(report, "wasxfail"):
+        report.outcome = "skipped"  # so pytest says that a failure was expected and came
+        return
+    ended = report.outcome
+    report.outcome = "failed"
+    result = report_json.result_from_json(getattr(report, _RESULT_ATTRIBUTE))
+    _say_exceeded(report, result.measurement, result.verdict, details)
+    report.longrepr = f"{report.longrepr}. It {_ENDS[ended]}"
+    setattr(report, _EXCEEDED_ATTRIBUTE, True)
+
+
+_ENDS = {
+    "passed": "passed all the same: something around the test caught the exception",
+    "skipped": "was skipped after that",
+}
+
+
+def refuse_unmeasured(report: pytest.TestReport, problem: str) -> None:
+    """Make the report of a test that passed a failure, because its limit was not enforced."""
+    report.outcome = "failed"
+    report.longrepr = problem
+    setattr(report, _NOT_MEASURABLE_ATTRIBUTE, True)
+
+
+def _say_exceeded(
+    report: pytest.TestReport, measurement: Measurement, verdict: Verdict, details: Details
+) -> None:
+    report.longrepr = report_failure.exceeded_line("Test", verdict)
+    section = report_failure.exceeded_section(
+        "Test",
+        measurement,
+        verdict,
+        n_frames=details.n_frames,
+        n_allocations=details.n_allocations,
+    )
+    leaked = LEAK_SECTION if verdict.leaks else OBJECT_SECTION
+    report.sections.append((SECTION if verdict.excesses else leaked, section))
 
 
 def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict) -> None:
@@ -140,8 +197,14 @@ class NotMeasuringPlugin:
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._json = "" if hasattr(config, "workeroutput") else settings.memray_json
+        reason = "memray does not run here"
+        if not enforcement_is_on():
+            reason = "MEMBUDGET=off in the environment"
+        self._text = f"Nothing was measured: {reason}"
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not session.config.pluginmanager.hasplugin("terminalreporter"):
+            sys.stderr.write(f"{self._text}\n")
         # Nobody shall take the results of an earlier run for those of this one.
         problem = _write_json(self._json, [])
         if problem:
@@ -150,10 +213,7 @@ class NotMeasuringPlugin:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("")
         terminalreporter.write_sep("=", report_text.TITLE)
-        reason = "memray does not run here"
-        if not enforcement_is_on():
-            reason = "MEMBUDGET=off in the environment"
-        terminalreporter.write_line(f"Nothing was measured: {reason}")
+        terminalreporter.write_line(self._text)
 
 
 class ReportingPlugin:
@@ -173,6 +233,15 @@ class ReportingPlugin:
         self._waivers: dict[str, str] = {}
         self._failed: set[str] = set()
         self._unmeasured: dict[str, str] = {}
+        self._wait_for_pytest_memray: set[str] = set()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._see_skip(report)
+
+    def _see_skip(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        """Take note of what ``pytest.importorskip("pytest_memray")`` skips."""
+        if report.skipped and "could not import 'pytest_memray'" in str(report.longrepr):
+            self._wait_for_pytest_memray.add(report.nodeid)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -216,6 +285,7 @@ class ReportingPlugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if is_silenced(report):
             return
+        self._see_skip(report)
         name = report.nodeid
         if hasattr(report, _WAIVER_ATTRIBUTE):
             self._waivers[name] = getattr(report, _WAIVER_ATTRIBUTE)
@@ -234,6 +304,13 @@ class ReportingPlugin:
             self._run.add_result(report_json.result_from_json(data))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._wait_for_pytest_memray:
+            names = ", ".join(sorted(self._wait_for_pytest_memray))
+            terminalreporter.write_line(
+                f'Skipped by pytest.importorskip("pytest_memray"): {names}. Remove that line: '
+                f"pytest-membudget enforces these markers",
+                yellow=True,
+            )
         if self._settings.hide_memray_summary or not self._settings.memray:
             return
         terminalreporter.write_line("")
@@ -251,6 +328,9 @@ class ReportingPlugin:
         if self._settings.memray_margins:
             for line in report_text.margin_lines(self._results):
                 terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        counts_objects = self._settings.trace_python_allocators
+        for line in report_text.what_figures_mean(self._results, counts_objects=counts_objects):
+            terminalreporter.write_line(line.text, **_MARKUP[line.tells])
         for text in report_text.summary_lines(
             len(self._results),
             self._settings.most_allocations,
@@ -270,11 +350,13 @@ def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
         return "no_memray"
     if hasattr(report, _NOT_MEASURABLE_ATTRIBUTE):
         return "could not be measured"
-    if report.when in ("setup", "call"):  # setUp of a TestCase is in its call
+    if report.when in ("setup", "call"):
         if report.skipped:
             return "skipped"
-        if report.failed:
-            return "failed in setup"
+        if report.failed:  # setUp of a TestCase is in its call
+            return f"failed {'in setup' if report.when == 'setup' else 'before it was measured'}"
+        if hasattr(report, _NEVER_RAN_ATTRIBUTE):
+            return "nothing to measure"
         # A block over several phases tells with the report of its last one.
         is_told = report.when == "setup" or hasattr(report, _PHASED_ATTRIBUTE)
         return "" if is_told else "run by another plugin"

@@ -9,7 +9,7 @@ import argparse
 import sys
 import unittest
 
-from membudget import InvalidOptionError, find_settings
+from membudget import InvalidOptionError, find_settings, own_allocators_seen
 
 from .options import add_options
 from .runner import MemoryTestRunner
@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> None:
         class Runner(MemoryTestRunner):
             settings = find_settings("unittest", vars(given))
 
-        unittest.main(module=None, argv=[_PROGRAM, *rest], testRunner=Runner)
+        # Before the tests import libraries that decide then where their memory comes from.
+        with own_allocators_seen(Runner.settings):
+            unittest.main(module=None, argv=[_PROGRAM, *rest], testRunner=Runner)
     except InvalidOptionError as error:
         parser.error(str(error))
 

@@ -17,7 +17,7 @@ from django.test.runner import (
     RemoteTestResult,
     RemoteTestRunner,
 )
-from membudget import OPTIONS, InvalidOptionError, find_settings
+from membudget import OPTIONS, InvalidOptionError, find_settings, own_allocators_seen
 
 from .options import add_options
 from .runner import MemoryResultMixin, MemoryTestRunner
@@ -67,6 +67,11 @@ class MemoryRunner(DiscoverRunner):  # type: ignore[misc]
         except InvalidOptionError as error:
             # As argparse ends a command with a wrong option.
             raise SystemExit(f"manage.py test: error: {error}") from error
+
+    def run_tests(self, *args: Any, **kwargs: Any) -> int:
+        """Find and run the tests, which may import libraries with allocators of their own."""
+        with own_allocators_seen(self._settings):
+            return int(super().run_tests(*args, **kwargs))
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from membudget import (
     LateAllocations,
     Marks,
     Measurement,
+    MemoryLimitExceeded,
     MisuseError,
     Phase,
     PhasedBlock,
@@ -65,6 +66,7 @@ class _Measuring:
         self._keep_capture = ""
         self._begins: Callable[[], None] | None = None
         self._told: list[tuple[Measurement, Verdict, LateAllocations]] = []
+        self._over: tuple[Measurement, Verdict] | None = None
         self._phased: PhasedBlock | None = None
         self.around = contextlib.ExitStack()
 
@@ -141,6 +143,26 @@ class _Measuring:
                     listener(*measured, phases)
             del measured
 
+    def raise_if_over(self) -> None:
+        """Raise what the block of the test raised, once more: something has caught it.
+
+        Raises:
+            MemoryLimitExceeded: the test is over its limit.
+        """
+        if self._over is not None:
+            measurement, verdict = self._over
+            raise MemoryLimitExceeded(self._message("Test", *self._over), measurement, verdict)
+
+    def _message(self, subject: str, measurement: Measurement, verdict: Verdict) -> str:
+        return report_failure.exceeded_message(
+            subject, measurement, verdict, n_frames=self._n_frames
+        )
+
+    def _note(self, measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+        self._told.append((measurement, verdict, late))
+        if not verdict.within:
+            self._over = (measurement, verdict)
+
     def _block(self) -> Block:
         return Block(
             self._budget,
@@ -149,8 +171,8 @@ class _Measuring:
             always_allocations=bool(self._listeners),
             keep_capture=self._keep_capture,
             outer_files=_OUTER_FILES,
-            message=functools.partial(report_failure.exceeded_message, n_frames=self._n_frames),
-            on_measured=lambda *measured: self._told.append(measured),
+            message=self._message,
+            on_measured=self._note,
         )
 
 
@@ -208,7 +230,7 @@ def measured(
     call, set_up = getattr(test, "_callTestMethod", None), getattr(test, "_callSetUp", None)
     if call is not None:
         # Python 3.12.1 looks the method up before it tells the result that the test starts.
-        replaced["_callTestMethod"] = lambda _: call(run)
+        replaced["_callTestMethod"] = _calling(call, run, measuring)
     if set_up is not None:
         replaced["_callSetUp"] = lambda: measuring.set_up(set_up)
     with _replaced(test, replaced):
@@ -217,6 +239,18 @@ def measured(
                 yield True
         finally:
             measuring.tell()
+
+
+def _calling(
+    call: Callable[..., Any], run: Callable[..., Any], measuring: _Measuring
+) -> Callable[[object], None]:
+    """Return a ``_callTestMethod``; a function that cannot be pickled, as Django needs it."""
+
+    def call_test_method(_: object) -> None:
+        call(run)
+        measuring.raise_if_over()  # the class of the test may have caught what the block raised
+
+    return call_test_method
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+from array import array
 from collections.abc import Iterator
+from itertools import chain
 from os import environ
 from types import ModuleType
 
@@ -123,6 +125,13 @@ class PackedAlive:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         values = iter(memoryview(self.packed).cast("Q"))
         return zip(values, values, strict=True)
+
+    def of_size(self, n_bytes: int) -> PackedAlive | None:
+        """Return those of exactly so many bytes; None if there are none."""
+        if n_bytes not in memoryview(self.packed).cast("Q")[1::2]:
+            return None
+        pairs = [pair for pair in self if pair[1] == n_bytes]
+        return PackedAlive(array("Q", chain.from_iterable(pairs)).tobytes())
 
 
 def write_peak(capture: int, peak: int, start_index: int, alive: PackedAlive) -> bool:

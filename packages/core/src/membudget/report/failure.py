@@ -6,12 +6,24 @@ import itertools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..model import Allocation, Budget, Excess, Figure, Frame, LeakedObjects, Measurement, Verdict
+from ..model import (
+    Allocation,
+    Budget,
+    Excess,
+    Figure,
+    Frame,
+    LeakedObjects,
+    Measurement,
+    Unseen,
+    Verdict,
+)
 from ..sizes import format_size
 from .printable import printable
 
 N_ALLOCATIONS: Final = 10
 """How many allocations a failure lists."""
+ARENA_BYTES: Final = 1 << 20
+"""What CPython maps for small objects at a time (ARENA_BITS in its Objects/obmalloc.c)."""
 N_FRAMES: Final = 5
 """How many frames of the stack trace of each it shows."""
 _NOISE: Final = 1000
@@ -49,6 +61,31 @@ def exceeded_line(subject: str, verdict: Verdict) -> str:
     """
     parts = [*map(_exceeded, verdict.excesses), *leaks_of(verdict)]
     return f"{printable(subject)} was {'; '.join(parts)}"
+
+
+def unseen_words(measurement: Measurement) -> str:
+    """Return which memory the figures do not count, as the end of a sentence."""
+    return "; ".join(map(_unseen, measurement.unseen))
+
+
+def _unseen(unseen: Unseen) -> str:
+    if not unseen.library and unseen.size_bytes is not None:
+        grown = format_size(unseen.size_bytes)
+        return f"the process grew by {grown} more than the figures explain"
+    if unseen.size_bytes is None:
+        return f"{unseen.library} is loaded, and memray does not see what its allocator gives out"
+    taken = format_size(unseen.size_bytes)
+    return f"{unseen.library} took {taken} from its own allocator, which memray does not see"
+
+
+def arena_words(arena_bytes: int) -> str:
+    """Return what arenas are, for a figure that has some in it."""
+    n_arenas = arena_bytes // ARENA_BYTES
+    is_arenas = "is an arena" if n_arenas == 1 else f"is {n_arenas} arenas"
+    return (
+        f"{format_size(arena_bytes)} of it {is_arenas}, in which Python keeps small objects: the "
+        f"line that needed room for one more is blamed. stable=True counts the objects instead"
+    )
 
 
 def leaks_of(verdict: Verdict) -> Iterator[str]:
@@ -157,6 +194,12 @@ def _details(
         yield _exactly(excess)
     yield from _origin(verdict)
     yield from _others(measurement, verdict)
+    listed = measurement.retained if figures == ["retained_bytes"] else measurement.allocations
+    arena_bytes = sum(one.arena_bytes for one in listed) if figures else 0
+    if arena_bytes:
+        yield arena_words(arena_bytes)
+    if measurement.unseen:
+        yield f"Not counted: {unseen_words(measurement)}"
     if n_allocations == 0:
         return
     if measurement.stacks_problem:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from json import dumps
 from typing import Any, Final
 
+from ..checks import is_blind
 from ..errors import MembudgetError
 from ..model import (
     Allocation,
@@ -23,6 +24,7 @@ from ..model import (
     ObjectLimit,
     Result,
     Scope,
+    Unseen,
     Verdict,
 )
 from ..whole_files import write_whole
@@ -39,6 +41,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "budget": budget_to_json(result.verdict.budget),
         "excesses": [asdict(excess) for excess in result.verdict.excesses],
         "leaks": [asdict(allocation) for allocation in result.verdict.leaks],
+        "blind": result.verdict.within and is_blind(result.measurement, result.verdict.budget),
         "phases": {phase: measurement_to_json(used) for phase, used in result.phases},
     }
 
@@ -102,6 +105,7 @@ def measurement_from_json(data: dict[str, Any]) -> Measurement:
                 LeakedObjects(**{**one, "stack": stack_from_json(one["stack"])})
                 for one in data["leaked_objects"]
             ),
+            "unseen": tuple(Unseen(**one) for one in data.get("unseen", ())),
         }
     )
 

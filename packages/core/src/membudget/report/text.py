@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TextIO
 
+from ..checks import is_blind
 from ..model import Allocation, Figure, Limit, Result, Scope
 from ..patterns import patterns_of
 from ..sizes import format_size
-from .failure import FIGURE_WORDS, LOST_STACKS, amount, leaks_of, no_stacks, site_of
+from .failure import (
+    ARENA_BYTES,
+    FIGURE_WORDS,
+    LOST_STACKS,
+    amount,
+    leaks_of,
+    no_stacks,
+    site_of,
+    unseen_words,
+)
 from .printable import printable
 
 TITLE: Final = "MEMRAY REPORT"
@@ -22,10 +32,12 @@ N_NAMES: Final = 3
 """How many tests a line below the results names."""
 NEAR_PERCENT: Final = 90
 """From how many percent of its limit on a test is near it."""
+_N_BLIND: Final = 5
+"""How many tests with blind limits are named."""
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
-_SYMBOLS: Final = "📦📏⛰🧩📌💧📊🥇❌" + _BARS
+_SYMBOLS: Final = "📦📏⛰🧩📌🕳💧📊🥇❌" + _BARS
 
 
 class Line(NamedTuple):
@@ -160,6 +172,10 @@ def _result_lines(
     if result.verdict.budget.limit_of("retained_bytes") is not None:
         retained = f"Retained memory: {format_size(measurement.retained_bytes)}"
         yield _judged(result, "retained_bytes", label("📌", retained))
+    if measurement.unseen:
+        unseen = f"Not counted: {unseen_words(measurement)}"
+        blind = is_blind(measurement, result.verdict.budget)
+        yield Line(label("🕳", unseen), "near" if blind else "")
     for leaked in leaks_of(result.verdict):
         yield Line(label("💧", f"It was {leaked}"), "over")
     bars = _histogram(measurement.size_histogram, _BARS if symbols else _PLAIN_BARS)
@@ -225,8 +241,48 @@ def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
         amounts = f"{amount(limit.figure, measured)} of {amount(limit.figure, limit.maximum)}"
         what = FIGURE_WORDS[limit.figure].exactly or "allocations"
         over, near = measured > limit.maximum, _is_near(limit, measured)
-        line = f"{share:>7}  {printable(result.name)}: {amounts} {what}"
+        arenas = _arenas_of(result, limit.figure)
+        line = f"{share:>7}  {printable(result.name)}: {amounts} {what}{arenas}"
         yield Line(line, "over" if over else "near" if near else "")
+
+
+def _arenas_of(result: Result, figure: Figure) -> str:
+    """Say how much of a figure is arenas; where stacks were not read, that some may be in it."""
+    measurement = result.measurement
+    if figure == "n_allocations" or result.verdict.budget.scope.stable:
+        return ""
+    if figure == "peak_bytes" and measurement.allocations:
+        arena_bytes = sum(one.arena_bytes for one in measurement.allocations)
+        return f" ({format_size(arena_bytes)} of it arenas)" if arena_bytes else ""
+    histogram = measurement.size_histogram
+    index = ARENA_BYTES.bit_length()
+    return " (arenas may be in it)" if len(histogram) > index and histogram[index] else ""
+
+
+def what_figures_mean(results: Iterable[Result], *, counts_objects: bool) -> Iterator[Line]:
+    """Yield what a reader has to know of the limits of a run: which are blind, what arenas do.
+
+    Args:
+        results: of the run.
+        counts_objects: whether the run counted Python's objects in place of arenas.
+    """
+    results = list(results)
+    blind = [
+        one.name
+        for one in results
+        if one.verdict.within and is_blind(one.measurement, one.verdict.budget)
+    ]
+    if blind:
+        names = ", ".join(blind[:_N_BLIND]) + (", ..." if len(blind) > _N_BLIND else "")
+        limits = "Limits of 1 test" if len(blind) == 1 else f"Limits of {len(blind)} tests"
+        yield Line(f"{limits} could not be checked in full, see 'Not counted': {names}", "near")
+    if counts_objects:
+        return
+    if any(one.verdict.budget.limits and not one.verdict.budget.scope.stable for one in results):
+        yield Line(
+            "Limits count arenas, not small objects, which can fit into room that earlier tests "
+            "left: memray_stable = true counts the objects"
+        )
 
 
 def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:

@@ -1,0 +1,182 @@
+"""Memory that memray does not see: looking for signs of it around a block, and saying so.
+
+Two signs: a library with an allocator of its own served the block from it (see
+``recording/own_allocators.py``), or the process grew by far more than the figures say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+from warnings import warn
+
+from .checks import is_blind
+from .errors import BlindBudgetError, BlindBudgetWarning
+from .model import Budget, Measurement, Unseen
+from .noted_verdicts import let_win
+from .options import Settings, enforcement_is_on, from_environment
+from .origins import levels_to_the_user
+from .recording import own_allocators
+from .recording.platform import runs_here
+from .recording.process_memory import ProcessMemory, most_memory, process_memory
+from .report.failure import unseen_words
+
+UNEXPLAINED_BYTES: Final = 32 * 1024 * 1024
+"""The growth of a process is a sign where more than this, and more than half of it, is not in the
+figures: docs/own-allocators.md says why."""
+
+_settings_of_runs: Final[list[Settings]] = []
+
+
+@contextlib.contextmanager
+def own_allocators_seen(settings: Settings) -> Iterator[None]:
+    """Make own allocators visible, as far as the settings say so, for a run of tests.
+
+    The earlier it is entered the better: most libraries decide when they are loaded.
+    """
+    with contextlib.ExitStack() as stack:
+        if not (runs_here() and enforcement_is_on()):
+            yield
+            return
+        if settings.memray_own_allocators == "visible":
+            stack.enter_context(own_allocators.visible_from_the_start())
+        _settings_of_runs.append(settings)
+        stack.callback(_settings_of_runs.remove, settings)
+        yield
+
+
+def _value_of(option: str) -> str:
+    """Return what the run of tests says, or the environment where there is none."""
+    if _settings_of_runs:
+        return str(getattr(_settings_of_runs[-1], option))
+    return _value_in_environment(option)
+
+
+@functools.cache
+def _value_in_environment(option: str) -> str:
+    return str(from_environment(option))
+
+
+class UnseenMemory:
+    """Looks for signs of memory that a block does not count, from :meth:`begin` to :meth:`end`.
+
+    Args:
+        budget: of the block.
+        is_test: whether it is the block of a test. The growth of the process is looked at closely
+            there, which takes some 20 microseconds; around any other block with a limit, in three.
+    """
+
+    __slots__ = (
+        *("_before", "_found", "_grown_bytes", "_is_on", "_switched", "_taken"),
+        *("_is_test", "_watches"),
+    )
+
+    def __init__(self, budget: Budget, *, is_test: bool) -> None:
+        scope = budget.scope
+        # Where the figures leave memory out, the process grows by more than they say.
+        leaves_out = scope.current_thread_only or scope.filters_stacks
+        self._watches = (is_test or budget.limits_memory) and not leaves_out
+        self._is_test = is_test
+        self._is_on = False
+        self._switched = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._taken: dict[str, int] = {}
+        self._found: dict[str, int | None] = {}
+        self._before: ProcessMemory | None = None
+        self._grown_bytes = 0
+
+    def begin(self) -> None:
+        """Begin, just before the block."""
+        self._forget()
+        if own_allocators.arrow_is_loaded() and _value_of("memray_own_allocators") == "visible":
+            self._switched = True
+            own_allocators.switch_arrow()
+        self._is_on = True
+        self._look()
+
+    def end(self) -> None:
+        """End, just after the block. Can be done again."""
+        if self._is_on:
+            self._is_on = False
+            self._compare()
+        if self._switched:
+            self._switched = False
+            own_allocators.switch_arrow_back()
+
+    def suspend(self) -> None:
+        """Look at the growth no more: a stretch is left out, so it is more than the figures say.
+
+        What libraries count is not taken apart: that is the most that they can have taken.
+        """
+        self._before = None
+
+    def _look(self) -> None:
+        for allocator in own_allocators.loaded():
+            taken = own_allocators.taken_bytes(allocator)
+            if taken is not None:
+                self._taken[allocator.module] = taken
+        if self._watches:
+            self._before = process_memory() if self._is_test else most_memory()
+
+    def _compare(self) -> None:
+        if self._before is not None and (self._is_test or most_memory() != self._before):
+            after = process_memory()
+            if after is not None:
+                self._grown_bytes = self._before.growth_until(after)
+        for allocator in own_allocators.loaded():
+            taken = own_allocators.taken_bytes(allocator)
+            if taken is not None:
+                grown = taken - self._taken.get(allocator.module, 0)
+                if grown:
+                    self._found[allocator.module] = grown
+            elif not own_allocators.is_visible(allocator):
+                self._found[allocator.module] = None
+
+    def added_to(self, measurement: Measurement) -> Measurement:
+        """Return the measurement of the block with what was found."""
+        explained = measurement.peak_bytes + sum(size or 0 for size in self._found.values())
+        unexplained = self._grown_bytes - explained
+        found = [Unseen(library, size) for library, size in self._found.items()]
+        if unexplained > max(UNEXPLAINED_BYTES, explained):
+            found.append(Unseen("", unexplained))
+        return replace(measurement, unseen=tuple(found)) if found else measurement
+
+
+def tell_blindness(
+    subject: str, measurement: Measurement, budget: Budget, raised: BaseException | None
+) -> None:
+    """Say that limits were kept as far as memray sees, where it did not see everything.
+
+    Raises:
+        BlindBudgetError: with ``memray_blind = error``. If the body has raised something, what is
+            said is a note on that instead.
+    """
+    __tracebackhide__ = True
+    if not is_blind(measurement, budget):
+        return
+    text = (
+        f"{subject} kept its limits as far as memray can see, but {unseen_words(measurement)}. "
+        f"{_advice(measurement)}"
+    )
+    if _value_of("memray_blind") == "error":
+        error = BlindBudgetError(text)
+        if raised is None:
+            raise error
+        let_win(raised, error)
+    elif raised is not None:
+        raised.add_note(text)
+    else:
+        warn(text, BlindBudgetWarning, stacklevel=levels_to_the_user())
+
+
+def _advice(measurement: Measurement) -> str:
+    libraries = {unseen.library for unseen in measurement.unseen}
+    known = [one for one in own_allocators.ALLOCATORS if one.module in libraries]
+    advice = "; ".join(dict.fromkeys(one.advice for one in known))
+    advice = advice[:1].upper() + advice[1:] + ". " if advice else ""
+    return f"{advice}See own-allocators.md in the documentation"

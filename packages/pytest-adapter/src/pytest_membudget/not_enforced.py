@@ -1,0 +1,54 @@
+"""What a run without ``--memray`` says of the limits and the settings that did nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from membudget import Settings
+
+from .budgets import has_limit_marker
+
+_LIMITED_ATTRIBUTE = "membudget_not_enforced"
+
+
+class NotEnforcedPlugin:
+    """Registered in a run that measures nothing: names the limits and settings that did nothing.
+
+    It changes no verdict, and looks at no argument of a marker.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._has_default = settings.default_budget.limits_anything
+        self._idle = () if settings.hide_memray_summary else settings.idle
+        self._names: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.when == "call":
+            is_limited = has_limit_marker(item)
+            if self._has_default if is_limited is None else is_limited:
+                setattr(report, _LIMITED_ATTRIBUTE, True)
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, _LIMITED_ATTRIBUTE):
+            self._names.add(report.nodeid)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._names:
+            n_tests = len(self._names)
+            one = "the limit of 1 test was"
+            tests = one if n_tests == 1 else f"the limits of {n_tests} tests were"
+            terminalreporter.write_line(
+                f"Memory: {tests} not enforced. To enforce limits, run pytest --memray, or set "
+                f"memray_enforce_markers = always in the ini file"
+            )
+        if self._idle:
+            names, do = ", ".join(self._idle), "does" if len(self._idle) == 1 else "do"
+            terminalreporter.write_line(
+                f"membudget: {names} {do} nothing in this run: give --memray, or set memray = true"
+            )

@@ -1,0 +1,130 @@
+"""The table of libraries with an allocator of their own, and the memory of the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+
+import pytest
+from conftest import in_subprocess
+from membudget.recording.own_allocators import ALLOCATORS, loaded, visible_from_the_start
+from membudget.recording.process_memory import ProcessMemory, most_memory, process_memory
+
+MIB = 1024 * 1024
+JEMALLOC = "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"
+POLARS = "dirty_decay_ms:500,muzzy_decay_ms:1000"
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for allocator in ALLOCATORS:
+        monkeypatch.delitem(sys.modules, allocator.module, raising=False)
+        if allocator.variable:
+            monkeypatch.delenv(allocator.variable, raising=False)
+
+
+def test_the_environment_is_set_and_put_back() -> None:
+    """A program that runs pytest finds its environment as it was."""
+    before = dict(os.environ)
+    with visible_from_the_start():
+        assert os.environ["ARROW_DEFAULT_MEMORY_POOL"] == "system"
+        assert os.environ["_RJEM_MALLOC_CONF"] == JEMALLOC
+        assert os.environ["DUCKDB_JE_MALLOC_CONF"] == JEMALLOC
+        with visible_from_the_start():
+            pass
+        assert os.environ["_RJEM_MALLOC_CONF"] == JEMALLOC
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("chosen", ["dirty_decay_ms:-1", "mimalloc"])
+def test_a_choice_of_the_user_stays(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", chosen)
+    with visible_from_the_start():
+        assert os.environ["_RJEM_MALLOC_CONF"] == chosen
+    assert os.environ["_RJEM_MALLOC_CONF"] == chosen
+
+
+@pytest.mark.parametrize("inherited", [POLARS, f"{POLARS},{POLARS}"])
+def test_what_polars_writes_is_no_choice_of_the_user(
+    inherited: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was started by one that has loaded polars inherits what polars wrote."""
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", inherited)
+    with visible_from_the_start():
+        assert os.environ["_RJEM_MALLOC_CONF"] == JEMALLOC
+        os.environ["_RJEM_MALLOC_CONF"] = f"{POLARS},{JEMALLOC}"  # polars is loaded now
+    assert os.environ["_RJEM_MALLOC_CONF"] == POLARS
+
+
+def test_a_stand_in_of_a_test_has_no_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests put objects of their own into sys.modules."""
+    monkeypatch.setitem(sys.modules, "polars", type("Fake", (ModuleType,), {})("polars"))
+    assert list(loaded()) == []
+    monkeypatch.setitem(sys.modules, "polars", ModuleType("polars"))
+    assert [allocator.module for allocator in loaded()] == ["polars"]
+
+
+def test_growth_leaves_files_out() -> None:
+    """Importing a large library is no memory that memray missed."""
+    before = ProcessMemory(100 * MIB, 20 * MIB, 150 * MIB)
+    assert before.growth_until(ProcessMemory(180 * MIB, 90 * MIB, 180 * MIB)) == 10 * MIB
+    assert before.growth_until(ProcessMemory(100 * MIB, 20 * MIB, 190 * MIB)) == 90 * MIB
+    assert before.growth_until(ProcessMemory(90 * MIB, 20 * MIB, 150 * MIB)) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system says nothing about it")
+def test_the_memory_of_this_process() -> None:
+    memory, most = process_memory(), most_memory()
+    assert memory is not None
+    assert most is not None
+    assert 0 < memory.shared_bytes < memory.resident_bytes
+    assert most.resident_bytes == most.most_bytes
+    assert most.shared_bytes == 0
+
+
+@in_subprocess
+def test_arrow_is_switched_while_a_block_is_open() -> None:
+    """Its pool is the program's again afterwards, and a pool that the program chose stays."""
+    import pyarrow as pa
+    from membudget import measure_memory
+
+    pa.set_memory_pool(pa.mimalloc_memory_pool())
+    with measure_memory() as outer:
+        with measure_memory():
+            assert pa.default_memory_pool().backend_name == "system"
+        assert pa.default_memory_pool().backend_name == "system"
+        buffer = pa.allocate_buffer(5_000_000)
+    assert outer.peak_bytes > 5_000_000
+    assert outer.measurement is not None
+    assert not outer.measurement.unseen
+    assert pa.default_memory_pool().backend_name == "mimalloc"
+    del buffer
+    with measure_memory():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+    assert pa.default_memory_pool().backend_name == "jemalloc"
+
+
+@in_subprocess
+def test_arrow_memory_of_a_pool_that_is_named() -> None:
+    """A pool that is handed to Arrow explicitly is counted by Arrow, to the byte."""
+    import warnings
+
+    import pyarrow as pa
+    from membudget import BlindBudgetWarning, Unseen, limit_memory
+
+    pool = pa.mimalloc_memory_pool()
+    with limit_memory("2 GB") as wide:
+        pa.allocate_buffer(5_000_000, memory_pool=pool)
+    assert wide.measurement is not None
+    assert wide.measurement.unseen == (Unseen("pyarrow", 5_000_000),)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with limit_memory("4 MB"):
+            pa.allocate_buffer(1_000_000, memory_pool=pool)
+        assert not caught
+        with limit_memory("4 MB"):
+            pa.allocate_buffer(5_000_000, memory_pool=pool)
+    assert [one.category for one in caught] == [BlindBudgetWarning]
+    assert "pyarrow took 4.8MiB from its own allocator" in str(caught[0].message)
+    assert caught[0].filename == __file__
