@@ -262,7 +262,7 @@ try:
     with limit_memory("1 KB"):
         print("must not run unmeasured")
 except RecordingError as error:
-    print(error)
+    print(error, flush=True)
 """
 if sys.version_info >= (3, 13):
     import _interpreters

@@ -510,7 +510,6 @@ def _stack_filter(scope: Scope) -> StackFilter | None:
     keep = keeps_allocation if filter_allocations() else None
     if not scope.filters_stacks and keep is None:
         return None
-    from .recording.recorder import get_recorder
 
     with get_recorder().at_work():  # it allocates, and a block around this one may be open
         return StackFilter(scope, keep)

@@ -38,8 +38,13 @@ from operator import is_
 from types import ModuleType
 from typing import Any, Final
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
-def _of(module: ModuleType, name: str) -> Any:
+
+def _of(module: ModuleType | None, name: str) -> Any:
     """Return a function of a module; None where this platform does not have it."""
     return getattr(module, name, None)
 
@@ -57,7 +62,8 @@ class Real:
     stat: Final[Any] = staticmethod(os.stat)
     lstat: Final[Any] = staticmethod(os.lstat)
     fstat: Final = staticmethod(os.fstat)
-    dup: Final = staticmethod(os.dup)
+    control: Final = staticmethod(_of(fcntl, "fcntl"))
+    dup_above: Final[int] = getattr(fcntl, "F_DUPFD_CLOEXEC", 0)
     dup2: Final = staticmethod(os.dup2)
     get_inheritable: Final = staticmethod(os.get_inheritable)
     set_inheritable: Final = staticmethod(os.set_inheritable)

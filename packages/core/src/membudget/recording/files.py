@@ -125,6 +125,16 @@ class OwnFile:
         self.close()
 
 
+def duplicate_above(fd: int, least: int) -> int:
+    """Return a number from ``least`` on that stands for the file of ``fd`` as well.
+
+    Raises:
+        OSError: there are too many files.
+    """
+    number: int = Real.control(fd, Real.dup_above, least)
+    return number
+
+
 def _identity(fd: int) -> tuple[int, int]:
     status = Real.fstat(fd)
     return status.st_dev, status.st_ino

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..system import Real
-from .files import OwnFile, private_file
+from .files import OwnFile, duplicate_above, private_file
 
 _NUMBERS: Final = "/dev/fd"
 _MAPPED_BYTES: Final = 16 << 20
@@ -46,10 +46,11 @@ class MemraysFiles:
         they are kept under others meanwhile, and memray finds an empty file.
         """
         kept = []
+        least = 1 + max((file.number for file in self._files), default=0)
         for file in self._files:
             if not file.is_ours and _is_open(file.number):
                 fd = file.number
-                kept.append((Real.dup(fd), fd, Real.get_inheritable(fd)))
+                kept.append((duplicate_above(fd, least), fd, Real.get_inheritable(fd)))
                 with private_file() as empty:
                     empty.truncate(_MAPPED_BYTES)
                     Real.dup2(empty.fileno(), fd, False)

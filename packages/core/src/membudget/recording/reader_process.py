@@ -31,7 +31,7 @@ from ..report.json import (
     stack_to_json,
 )
 from ..system import Real, search_path
-from .files import OwnFile, open_to_read, private_file, temporary_file
+from .files import OwnFile, duplicate_above, open_to_read, private_file, temporary_file
 from .marks import Alphabet
 from .query import BlockQuery
 from .reading import read_block
@@ -158,15 +158,9 @@ class ReaderProcess:
 
 def _pipe() -> Iterable[OwnFile]:
     """Return both ends of a pipe. Neither has a number that the new process will need."""
-    ends = Real.pipe()
-    for fd in ends:
-        low = []
-        while fd <= _OUTPUT:
-            low.append(fd)
-            fd = Real.dup(fd)
-        for number in low:
-            Real.close(number)
-        yield OwnFile(fd)
+    for fd in Real.pipe():
+        yield OwnFile(duplicate_above(fd, _OUTPUT + 1))
+        Real.close(fd)
 
 
 def _start(its_input: int, its_output: int, its_errors: int) -> None:

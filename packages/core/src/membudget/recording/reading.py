@@ -15,6 +15,7 @@ from ..errors import CaptureError, FilterError
 from ..model import Allocation, Measurement
 from ..system import real_functions
 from .accounting import Account
+from .capture import import_memray
 from .files import open_to_read
 from .lost_stacks import read_stacks
 from .marks import Alphabet
@@ -69,8 +70,7 @@ def lost_stacks(
     """Whether memray has lost the stacks of some of these allocations of a block."""
     if all(allocation.stack for allocation in allocations):
         return False
-    import memray
-
+    memray = import_memray()
     with contextlib.closing(memray.FileReader(path)) as reader:
         return read_stacks(
             iter(reader.get_allocation_records()),
