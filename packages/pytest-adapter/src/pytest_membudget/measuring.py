@@ -32,11 +32,24 @@ from membudget import (
     warm_up_block,
 )
 
-from .budgets import BadMarkerError, budget_for, marked
-from .reports import Details, set_properties, tell_marks, tell_result
+from .budgets import WAIVER, BadMarkerError, budget_for, marked
+from .open_calls import OpenCall
+from .reports import (
+    Details,
+    insist_on_verdict,
+    refuse_unmeasured,
+    set_properties,
+    tell_marks,
+    tell_result,
+    was_told,
+)
 from .warming_up import silence, warm_up
 
 _RESULT_KEY = pytest.StashKey[Result]()
+_PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+_WORKER_UNREPORTED = "membudget_unreported"
+# The packages whose ways to run a test are measured, see tests/pytest_adapter.
+_KNOWN_TO_MEASURE = ("_pytest", "anyio", "pytest_asyncio", "pytest_rerunfailures", "xdist", "")
 # What leads to a test: the frames of pytest, pluggy, unittest, asyncio and this package.
 _OUTER_FILES = tuple(
     f"{Path(str(file)).parent}{os.sep}"
@@ -48,16 +61,18 @@ _OUTER_FILES = tuple(
 def _function_replaced(item: Any, function: Callable[..., object]) -> Iterator[None]:
     original, instance = item.obj, item.instance
     item.obj = function
-    # pytest leaves async methods of TestCase classes to the class, which looks them up by name.
-    looked_up = isinstance(instance, unittest.TestCase) and inspect.iscoroutinefunction(function)
-    if looked_up:
-        setattr(instance, item.name, function)
+    # A TestCase looks its method up by name, and not every runtest puts item.obj there: pytest
+    # itself does not for async methods, and pytest-django replaces what does.
+    attributes = vars(instance) if isinstance(instance, unittest.TestCase) else {}
+    before = dict(attributes)
+    attributes[item.name] = function
     try:
         yield
     finally:
         item.obj = original
-        if looked_up:
-            delattr(instance, item.name)
+        attributes.pop(item.name, None)  # pytest's own runtest removes it as well
+        if item.name in before:
+            attributes[item.name] = before[item.name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +97,7 @@ class _Plan:
 
     @property
     def measures(self) -> bool:
-        if not self.marks.measured or self.budget.limits_anything:
-            return self.marks.measured
-        # Calling a generator function runs nothing yet: a plugin may run it, or nobody does.
-        is_generator = inspect.isgeneratorfunction(self.function)
-        is_generator |= inspect.isasyncgenfunction(self.function)
-        return self.measures_all and not is_generator
+        return self.marks.measured and (self.budget.limits_anything or self.measures_all)
 
 
 class MeasuringPlugin:
@@ -106,9 +116,17 @@ class MeasuringPlugin:
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         self._hooks: list[ModuleType] = []
         self._warming_up = False
+        self._in_call = False
+        self._never_ran = False  # what the test function returned, see OpenCall
+        # What was raised in the setup of a test that warmed up, which is not set up again then.
+        self._failed_setup: BaseException | None = None
         # Of the test at hand, where more counts than its call.
         self._phased: PhasedBlock | None = None
         self._phased_marks = Marks()
+        # What was measured as over its limit and is in no report yet, by test.
+        self._to_report: dict[str, Result] = {}
+        self._unreported: list[str] = []  # at the end of the run
+        self._items: dict[str, pytest.Item] = {}
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Let a conftest.py, or a plugin of pytest, have a say through membudget's own hooks.
@@ -129,11 +147,13 @@ class MeasuringPlugin:
     def pytest_sessionstart(self) -> None:
         self._run.begin()
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._items = {item.nodeid: item for item in session.items}
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        plan = self._plan(item)
-        # Items of other kinds need not be such that they can run again: a doctest is not.
-        if isinstance(item, pytest.Function) and plan.measures and plan.budget.scope.stable:
+        self._failed_setup = None
+        if self._is_to_warm_up(item):
             self._warming_up = True
             try:
                 warm_up(item)
@@ -143,6 +163,16 @@ class MeasuringPlugin:
             return (yield)
         finally:
             self._abandon_phases()
+
+    def _is_to_warm_up(self, item: pytest.Item) -> bool:
+        # Items of other kinds need not be such that they can run again: a doctest is not.
+        if not isinstance(item, pytest.Function):
+            return False
+        try:
+            plan = self._plan(item)
+        except BadMarkerError:  # added since the collection: an error of its setup
+            return False
+        return plan.measures and bool(plan.budget.scope.stable)
 
     def _abandon_phases(self) -> None:
         if self._phased is not None:
@@ -156,6 +186,9 @@ class MeasuringPlugin:
         if plan.keeps_out:
             self._run.stop_recording()
         self._abandon_phases()  # of an earlier run of this test
+        if self._failed_setup is not None and not self._warming_up:
+            raised, self._failed_setup = self._failed_setup, None
+            raise raised
         if self._warming_up or not plan.measures or plan.budget.scope.phases == ("call",):
             return (yield)
         self._phased, self._phased_marks = PhasedBlock(self._block(item, plan)), plan.marks
@@ -206,20 +239,55 @@ class MeasuringPlugin:
                 "a marker about memory was added to this test in its setup, which was measured "
                 "already (include): write it at the test"
             )
-        block = self._block(item, plan)
-        if plan.function is None:
-            with block if phased is None else phased.phase("call"):
-                return (yield)
-        # Around the function and nothing else: fixtures, and what plugins do, stay outside.
-        function = block(plan.function) if phased is None else phased.around(plan.function)
-        with contextlib.ExitStack() as replaced:
-            replaced.enter_context(_function_replaced(item, function))
-            if phased is not None and _is_test_case(item):
-                replaced.enter_context(phased.around_test_case(getattr(item, "instance", None)))
-            outcome = yield
+        self._in_call, self._never_ran = True, False
+        try:
+            with self._measured(item, plan):
+                outcome = yield
+        finally:
+            self._in_call = False
         if not self._warming_up:
-            _check_enforced(item, plan, phased)
+            self._check_enforced(item, plan)
         return outcome
+
+    @contextlib.contextmanager
+    def _measured(self, item: pytest.Item, plan: _Plan) -> Iterator[None]:
+        """Measure a call while this lasts."""
+        __tracebackhide__ = True
+        phased = self._phased
+        function = plan.function
+        if function is None:
+            with self._block(item, plan) if phased is None else phased.phase("call"):
+                yield
+            return
+        # Around the function and nothing else: fixtures, and what plugins do, stay outside.
+        with contextlib.ExitStack() as around:
+            if _is_test_case(item) or _is_async(function):
+                block = self._block(item, plan)
+                function = block(function) if phased is None else phased.around(function)
+            else:
+                call = OpenCall(function, lambda: self._context_of_call(item, plan))
+                around.push(lambda _, raised, __: self._end_of_call(call, plan, raised))
+                function = call.function
+            around.enter_context(_function_replaced(item, function))
+            if phased is not None and _is_test_case(item):
+                around.enter_context(phased.around_test_case(getattr(item, "instance", None)))
+            yield
+
+    def _context_of_call(
+        self, item: pytest.Item, plan: _Plan
+    ) -> contextlib.AbstractContextManager[object]:
+        phased = self._phased
+        return self._block(item, plan) if phased is None else phased.phase("call")
+
+    def _end_of_call(self, call: OpenCall, plan: _Plan, raised: BaseException | None) -> None:
+        __tracebackhide__ = True
+        self._never_ran = call.has_never_run
+        call.end(raised)
+        if self._never_ran and raised is None and plan.budget.limits_anything:
+            raise MisuseError(
+                "this test has a limit, and it returned a generator or coroutine that nobody ran, "
+                "so there was nothing to measure: run it in the test"
+            )
 
     def _plan(self, item: pytest.Item) -> _Plan:
         """Say how a test is measured, as far as its markers say so by now."""
@@ -234,9 +302,13 @@ class MeasuringPlugin:
             return warm_up_block(self._settings.trace)
 
         def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+            if self._never_ran and verdict.within:
+                return
             phases = {} if self._phased is None else self._phased.measured
             result = self._run.add(item.nodeid, measurement, verdict, late, phases)
             item.stash[_RESULT_KEY] = result
+            if not verdict.within:
+                self._to_report[item.nodeid] = result
             if self._writes_junit:
                 set_properties(item, measurement, verdict)
 
@@ -257,24 +329,54 @@ class MeasuringPlugin:
         # A subtest is reported in the call of its test, which is none of its doing.
         with self._run.left_out():
             report = yield
-            self._tell(item, call, report)
+            if not self._warming_up:
+                self._tell(item, call, report)
+            elif call.when == "setup" and report.failed and call.excinfo is not None:
+                self._failed_setup = call.excinfo.value
             return report
 
     def _tell(
         self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
     ) -> None:
-        if self._warming_up:
-            return
-        if call.when == "call":
-            try:
-                tell_marks(report, marked(item), is_phased=self._phased is not None)
-            except BadMarkerError:  # of a fixture; the test has failed because of it
-                return
+        """Put into a report what there is to say, and make it a failure where one is due."""
         result = item.stash.get(_RESULT_KEY, None)
         if result is not None:
             del item.stash[_RESULT_KEY]
+            self._to_report.pop(item.nodeid, None)
         raised = call.excinfo.value if call.excinfo is not None else None
         tell_result(report, result, raised, self._details)
+        insist_on_verdict(report, self._details)
+        if call.when != "call":
+            return
+        try:
+            plan = self._plan(item)
+        except BadMarkerError:  # of a fixture; the test has failed because of it
+            return
+        tell_marks(
+            report, plan.marks, is_phased=self._phased is not None, never_ran=self._never_ran
+        )
+        # In the call of a test, its subtests are reported.
+        if report.passed and not self._in_call and not self._is_enforced(plan, result):
+            refuse_unmeasured(report, _not_enforced(item))
+
+    def _check_enforced(self, item: pytest.Item, plan: _Plan) -> None:
+        """Fail a test that passed, and whose limits were compared with nothing."""
+        __tracebackhide__ = True
+        if marked(item) != plan.marks:
+            raise MisuseError(
+                "a marker about memory was added to this test while it ran, when its limits were "
+                "known already: add it in a fixture, or write 'with limit_memory(...)'"
+            )
+        if not self._is_enforced(plan, item.stash.get(_RESULT_KEY, None)):
+            raise MisuseError(_not_enforced(item))
+
+    def _is_enforced(self, plan: _Plan, result: Result | None) -> bool:
+        if not (plan.measures and plan.budget.limits_anything) or result is not None:
+            return True
+        phased = self._phased
+        if phased is None:
+            return False
+        return "call" not in plan.budget.scope.phases or "call" in phased.measured
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(
@@ -283,27 +385,66 @@ class MeasuringPlugin:
         with self._run.left_out():
             if self._warming_up:
                 silence(report)
+            else:
+                self._insist(report)
             return (yield)
+
+    def _insist(self, report: pytest.TestReport) -> None:
+        """Let no test pass whose verdict got lost after, or instead of, the report that we saw."""
+        if report.when == "call" and type(report) is pytest.TestReport and not was_told(report):
+            item = self._items.get(report.nodeid)
+            if item is not None:  # another plugin has made this report by itself
+                call = pytest.CallInfo[None].from_call(lambda: None, "call")
+                self._tell(item, call, report)
+        insist_on_verdict(report, self._details)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Make the run fail for tests over their limits of which there is no report."""
+        self._unreported += self._to_report
+        workeroutput: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+        if workeroutput is not None:
+            workeroutput[_WORKER_UNREPORTED] = self._unreported
+        elif self._unreported and session.exitstatus in _PASSED:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return (yield)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._unreported += getattr(node, "workeroutput", {}).get(_WORKER_UNREPORTED, ())
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for name in self._unreported:
+            terminalreporter.write_line(
+                f"MEMORY PROBLEMS {name}: over its limit, and the run ended before its report",
+                red=True,
+            )
 
 
 def _is_test_case(item: pytest.Item) -> bool:
     return isinstance(getattr(item, "instance", None), unittest.TestCase)
 
 
-def _check_enforced(item: pytest.Item, plan: _Plan, phased: PhasedBlock | None) -> None:
-    """Fail a test that passed, and whose limits nobody held against anything."""
-    __tracebackhide__ = True
-    if marked(item) != plan.marks:
-        raise MisuseError(
-            "a marker about memory was added to this test while it ran, when its limits were "
-            "known already: add it in a fixture, or write 'with limit_memory(...)'"
-        )
-    if phased is not None:
-        is_measured = "call" not in plan.budget.scope.phases or "call" in phased.measured
-    else:
-        is_measured = _RESULT_KEY in item.stash
-    if plan.budget.limits_anything and not is_measured:
-        raise MisuseError(
-            "this test has a limit and was not measured: something ran its function in another "
-            "way than pytest does, such as a plugin that replaces item.runtest"
-        )
+def _is_async(function: Callable[..., object]) -> bool:
+    """Whether a function is ``async def``, or an object that can be called like one."""
+    called = getattr(function, "__call__", None)  # noqa: B004 - not whether, but what is called
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+
+
+def _not_enforced(item: pytest.Item) -> str:
+    """Say that nothing measured a test with a limit, and who may have run it."""
+    hooks = (item.ihook.pytest_pyfunc_call, item.ihook.pytest_runtest_protocol)
+    modules = [type(item).runtest.__module__]
+    for hook in hooks:
+        modules += [
+            getattr(one.function, "__module__", "")
+            for one in hook.get_hookimpls()
+            if not (one.wrapper or one.hookwrapper)
+        ]
+    others = sorted({name for name in modules if name.split(".")[0] not in _KNOWN_TO_MEASURE})
+    who = f" Other code that runs tests here: {', '.join(others)}." if others else ""
+    return (
+        f"this test has a limit and was not measured: something ran its function in another way "
+        f"than pytest does.{who} Write 'with limit_memory(...):' in the test, or mark it "
+        f"{WAIVER}"
+    )

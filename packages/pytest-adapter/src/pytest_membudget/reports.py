@@ -37,6 +37,9 @@ _RESULT_ATTRIBUTE = "membudget_result"
 _WAIVER_ATTRIBUTE = "membudget_waiver"
 _KEPT_OUT_ATTRIBUTE = "membudget_kept_out"
 _NOT_MEASURABLE_ATTRIBUTE = "membudget_not_measurable"
+_TOLD_ATTRIBUTE = "membudget_told"
+_NEVER_RAN_ATTRIBUTE = "membudget_never_ran"
+_OVER_ATTRIBUTE = "membudget_over"
 _EXCEEDED_ATTRIBUTE = "membudget_exceeded"
 _PHASED_ATTRIBUTE = "membudget_phased"
 _WORKER_RESULTS = "membudget_results"
@@ -64,14 +67,24 @@ class Details(NamedTuple):
         return cls(settings.stacks, most)
 
 
-def tell_marks(report: pytest.TestReport, marks: Marks, *, is_phased: bool) -> None:
-    """Put into the report of a call what is written at its test."""
+def tell_marks(
+    report: pytest.TestReport, marks: Marks, *, is_phased: bool, never_ran: bool
+) -> None:
+    """Put into the report of a call what is written at its test, and how it was measured."""
+    setattr(report, _TOLD_ATTRIBUTE, True)
     if marks.waiver is not None and marks.budget is None:
         setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
     if not marks.measured:
         setattr(report, _KEPT_OUT_ATTRIBUTE, True)
     if is_phased:
         setattr(report, _PHASED_ATTRIBUTE, True)
+    if never_ran:
+        setattr(report, _NEVER_RAN_ATTRIBUTE, True)
+
+
+def was_told(report: pytest.TestReport) -> bool:
+    """Whether the report of a call has what :func:`tell_marks` puts into it."""
+    return hasattr(report, _TOLD_ATTRIBUTE)
 
 
 def tell_result(
@@ -83,23 +96,62 @@ def tell_result(
     if result is None:
         return
     setattr(report, _RESULT_ATTRIBUTE, report_json.result_to_json(result))
+    if not result.verdict.within:
+        setattr(report, _OVER_ATTRIBUTE, True)
     if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
         return
-    setattr(report, _EXCEEDED_ATTRIBUTE, True)
     if raised.verdict == result.verdict:
         # The test's own budget: its one line and its section say all there is to say.
         # A block inside the test keeps its traceback, which shows which one it was.
-        report.longrepr = report_failure.exceeded_line("Test", result.verdict)
-        section = report_failure.exceeded_section(
-            "Test",
-            raised.measurement,
-            raised.verdict,
-            n_frames=details.n_frames,
-            n_allocations=details.n_allocations,
-        )
-        leaked = LEAK_SECTION if result.verdict.leaks else OBJECT_SECTION
-        title = SECTION if result.verdict.excesses else leaked
-        report.sections.append((title, section))
+        _say_exceeded(report, raised.measurement, raised.verdict, details)
+    setattr(report, _EXCEEDED_ATTRIBUTE, True)
+
+
+def insist_on_verdict(report: pytest.TestReport, details: Details) -> None:
+    """Make the report of a test over its limit a failure, if it is passed or skipped.
+
+    The test called ``pytest.skip()`` afterwards, or something around it took the exception. A
+    failure that was expected (``xfail``) stays so.
+    """
+    if not hasattr(report, _OVER_ATTRIBUTE) or report.outcome not in ("passed", "skipped"):
+        return
+    if hasattr(report, "wasxfail"):
+        report.outcome = "skipped"  # so pytest says that a failure was expected and came
+        return
+    ended = report.outcome
+    report.outcome = "failed"
+    result = report_json.result_from_json(getattr(report, _RESULT_ATTRIBUTE))
+    _say_exceeded(report, result.measurement, result.verdict, details)
+    report.longrepr = f"{report.longrepr}. It {_ENDS[ended]}"
+    setattr(report, _EXCEEDED_ATTRIBUTE, True)
+
+
+_ENDS = {
+    "passed": "passed all the same: something around the test caught the exception",
+    "skipped": "was skipped after that",
+}
+
+
+def refuse_unmeasured(report: pytest.TestReport, problem: str) -> None:
+    """Make the report of a test that passed a failure, because its limit was not enforced."""
+    report.outcome = "failed"
+    report.longrepr = problem
+    setattr(report, _NOT_MEASURABLE_ATTRIBUTE, True)
+
+
+def _say_exceeded(
+    report: pytest.TestReport, measurement: Measurement, verdict: Verdict, details: Details
+) -> None:
+    report.longrepr = report_failure.exceeded_line("Test", verdict)
+    section = report_failure.exceeded_section(
+        "Test",
+        measurement,
+        verdict,
+        n_frames=details.n_frames,
+        n_allocations=details.n_allocations,
+    )
+    leaked = LEAK_SECTION if verdict.leaks else OBJECT_SECTION
+    report.sections.append((SECTION if verdict.excesses else leaked, section))
 
 
 def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict) -> None:
@@ -270,11 +322,13 @@ def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
         return "no_memray"
     if hasattr(report, _NOT_MEASURABLE_ATTRIBUTE):
         return "could not be measured"
-    if report.when in ("setup", "call"):  # setUp of a TestCase is in its call
+    if report.when in ("setup", "call"):
         if report.skipped:
             return "skipped"
-        if report.failed:
-            return "failed in setup"
+        if report.failed:  # setUp of a TestCase is in its call
+            return f"failed {'in setup' if report.when == 'setup' else 'before it was measured'}"
+        if hasattr(report, _NEVER_RAN_ATTRIBUTE):
+            return "nothing to measure"
         # A block over several phases tells with the report of its last one.
         is_told = report.when == "setup" or hasattr(report, _PHASED_ATTRIBUTE)
         return "" if is_told else "run by another plugin"

@@ -1,0 +1,95 @@
+"""Calls of test functions whose work may go on after they returned."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from membudget import MemoryLimitExceeded
+
+
+class OpenCall:
+    """Calls a test function in a context, which stays open while there is work left to do.
+
+    A plugin may take what the function returned, such as a Deferred of Twisted's or a generator,
+    and run it: pytest-twisted does so.
+
+    Args:
+        function: a ``def``.
+        new_context: makes the context of a call.
+
+    Attributes:
+        function: what to call in its place.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        new_context: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._new_context = new_context
+        self._open: AbstractContextManager[object] | None = None
+        self._returned: object = None
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = _hide_unless_exceeded
+            context = self._new_context()
+            # No with statement: the context may stay open. What stands between entering and
+            # leaving allocates nothing.
+            context.__enter__()
+            try:
+                returned = function(*args, **kwargs)
+            except BaseException as raised:
+                context.__exit__(type(raised), raised, raised.__traceback__)
+                raise
+            if returned is not None and _is_work_to_come(returned):
+                self._open, self._returned = context, returned
+            else:
+                context.__exit__(None, None, None)
+            return returned
+
+        self.function = call
+
+    @property
+    def has_never_run(self) -> bool:
+        """Whether the function returned something that nobody has run so far."""
+        return self._open is not None and not _has_run(self._returned)
+
+    def end(self, raised: BaseException | None) -> None:
+        """Leave the context, if it is open: whoever runs the test has done so."""
+        __tracebackhide__ = _hide_unless_exceeded
+        context = self._open
+        self._open = self._returned = None
+        if context is None:
+            return
+        kind = None if raised is None else type(raised)
+        context.__exit__(kind, raised, None if raised is None else raised.__traceback__)
+
+
+def _is_work_to_come(returned: object) -> bool:
+    generators = (Generator, AsyncGenerator)
+    return isinstance(returned, generators) or inspect.isawaitable(returned)
+
+
+def _has_run(returned: object) -> bool:
+    """Whether somebody has run what a test function returned.
+
+    pytest fails a test that returns any other awaitable than these and that no plugin takes.
+    """
+    match returned:
+        case Coroutine():
+            return getattr(returned, "cr_frame", None) is None
+        case Generator():
+            return getattr(returned, "gi_frame", None) is None
+        case AsyncGenerator():
+            return getattr(returned, "ag_frame", None) is None
+    return True
+
+
+def _hide_unless_exceeded(excinfo: Any) -> bool:
+    """Leave our frame out of pytest's traceback, unless nothing would be left of it."""
+    return not isinstance(excinfo.value, MemoryLimitExceeded)
