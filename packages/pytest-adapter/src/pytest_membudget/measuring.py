@@ -84,12 +84,14 @@ class _Plan:
         marks: what is written at the test.
         budget: what holds.
         measures_all: whether tests without a limit are measured.
+        is_generator_method: whether it is a generator of a TestCase, which nobody will run.
     """
 
     function: Callable[..., object] | None
     marks: Marks
     budget: Budget
     measures_all: bool
+    is_generator_method: bool
 
     @property
     def keeps_out(self) -> bool:
@@ -97,6 +99,8 @@ class _Plan:
 
     @property
     def measures(self) -> bool:
+        if self.is_generator_method and not self.budget.limits_anything:
+            return False
         return self.marks.measured and (self.budget.limits_anything or self.measures_all)
 
 
@@ -118,6 +122,7 @@ class MeasuringPlugin:
         self._warming_up = False
         self._in_call = False
         self._never_ran = False  # what the test function returned, see OpenCall
+        self._has_failed = False  # in a phase that is reported already
         # What was raised in the setup of a test that warmed up, which is not set up again then.
         self._failed_setup: BaseException | None = None
         # Of the test at hand, where more counts than its call.
@@ -186,9 +191,6 @@ class MeasuringPlugin:
         if plan.keeps_out:
             self._run.stop_recording()
         self._abandon_phases()  # of an earlier run of this test
-        if self._failed_setup is not None and not self._warming_up:
-            raised, self._failed_setup = self._failed_setup, None
-            raise raised
         if self._warming_up or not plan.measures or plan.budget.scope.phases == ("call",):
             return (yield)
         self._phased, self._phased_marks = PhasedBlock(self._block(item, plan)), plan.marks
@@ -196,6 +198,14 @@ class MeasuringPlugin:
             return (yield)
         with self._phased.phase("setup", counts=False):
             return (yield)
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_setup")
+    def pytest_runtest_setup_as_before(self) -> None:
+        """Leave out a second setup: what the first one left would only hide why it failed."""
+        __tracebackhide__ = True
+        if self._failed_setup is not None and not self._warming_up:
+            raised, self._failed_setup = self._failed_setup, None
+            raise raised
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
@@ -294,7 +304,9 @@ class MeasuringPlugin:
         function, marks, budget = budget_for(item, self._settings)
         if item.config.getoption("trace", False):
             function = None  # the debugger opens in what is called: let that be the test's own
-        return _Plan(function, marks, budget, self._settings.memray)
+        is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        is_generator_method = is_generator and _is_test_case(item)
+        return _Plan(function, marks, budget, self._settings.memray, is_generator_method)
 
     def _block(self, item: pytest.Item, plan: _Plan) -> Block:
         """Make the block of a test; of one that only warms up, a block that nobody hears of."""
@@ -344,8 +356,10 @@ class MeasuringPlugin:
             del item.stash[_RESULT_KEY]
             self._to_report.pop(item.nodeid, None)
         raised = call.excinfo.value if call.excinfo is not None else None
-        tell_result(report, result, raised, self._details)
+        self._has_failed &= call.when != "setup"
+        tell_result(report, result, raised, self._details, failed_before=self._has_failed)
         insist_on_verdict(report, self._details)
+        self._has_failed |= report.failed
         if call.when != "call":
             return
         try:

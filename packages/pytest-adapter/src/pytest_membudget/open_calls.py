@@ -31,25 +31,26 @@ class OpenCall:
         new_context: Callable[[], AbstractContextManager[object]],
     ) -> None:
         self._new_context = new_context
-        self._open: AbstractContextManager[object] | None = None
+        self._leave: Callable[..., object] | None = None
         self._returned: object = None
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = _hide_unless_exceeded
             context = self._new_context()
-            # No with statement: the context may stay open. What stands between entering and
-            # leaving allocates nothing.
+            # No with statement: the context may stay open. As with one, what leaves it is looked
+            # up before, and nothing is allocated between entering and leaving.
+            leave = context.__exit__
             context.__enter__()
             try:
                 returned = function(*args, **kwargs)
             except BaseException as raised:
-                context.__exit__(type(raised), raised, raised.__traceback__)
+                leave(type(raised), raised, raised.__traceback__)
                 raise
             if returned is not None and _is_work_to_come(returned):
-                self._open, self._returned = context, returned
+                self._leave, self._returned = leave, returned
             else:
-                context.__exit__(None, None, None)
+                leave(None, None, None)
             return returned
 
         self.function = call
@@ -57,17 +58,17 @@ class OpenCall:
     @property
     def has_never_run(self) -> bool:
         """Whether the function returned something that nobody has run so far."""
-        return self._open is not None and not _has_run(self._returned)
+        return self._leave is not None and not _has_run(self._returned)
 
     def end(self, raised: BaseException | None) -> None:
         """Leave the context, if it is open: whoever runs the test has done so."""
         __tracebackhide__ = _hide_unless_exceeded
-        context = self._open
-        self._open = self._returned = None
-        if context is None:
+        leave = self._leave
+        self._leave = self._returned = None
+        if leave is None:
             return
         kind = None if raised is None else type(raised)
-        context.__exit__(kind, raised, None if raised is None else raised.__traceback__)
+        leave(kind, raised, None if raised is None else raised.__traceback__)
 
 
 def _is_work_to_come(returned: object) -> bool:

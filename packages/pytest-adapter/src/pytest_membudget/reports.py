@@ -88,7 +88,12 @@ def was_told(report: pytest.TestReport) -> bool:
 
 
 def tell_result(
-    report: pytest.TestReport, result: Result | None, raised: BaseException | None, details: Details
+    report: pytest.TestReport,
+    result: Result | None,
+    raised: BaseException | None,
+    details: Details,
+    *,
+    failed_before: bool,
 ) -> None:
     """Put into a report what was measured, and what the budget says to it."""
     if isinstance(raised, MembudgetError) and not isinstance(raised, MemoryLimitExceeded):
@@ -96,7 +101,7 @@ def tell_result(
     if result is None:
         return
     setattr(report, _RESULT_ATTRIBUTE, report_json.result_to_json(result))
-    if not result.verdict.within:
+    if not (result.verdict.within or failed_before):
         setattr(report, _OVER_ATTRIBUTE, True)
     if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
         return
