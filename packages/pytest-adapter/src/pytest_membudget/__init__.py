@@ -3,6 +3,20 @@
 * :mod:`plugin` - what pytest loads: the options, and whether measuring is on;
 * :mod:`budgets` - markers in, budgets out; every bad marker is reported at once;
 * :mod:`measuring` - a block around each test;
+* :mod:`open_calls` - test functions that others run on, when they have returned;
 * :mod:`warming_up` - a run before the measured one, for stable figures;
-* :mod:`reports` - what pytest's reports say of memory, the report at the end, and files.
+* :mod:`reports` - what pytest's reports say of memory, the report at the end, and files;
+* :mod:`not_enforced` - what a run without ``--memray`` says of limits.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Load the plugin for ``-p pytest_membudget`` as well; its own name is ``membudget``."""
+    pluginmanager.import_plugin("membudget", consider_entry_points=True)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import warnings
 from typing import Literal
 
 import pytest
 from membudget import (
     OPTIONS,
     InvalidOptionError,
+    NotEnforcedWarning,
     Option,
     Run,
+    enforcement_is_on,
     measuring_is_on,
     resolve,
 )
 
 from .budgets import MARKERS, MarkerCheck
+from .not_enforced import NotEnforcedPlugin
 
 VERBOSITY = "verbosity_memray"
 
@@ -73,17 +77,23 @@ def pytest_configure(config: pytest.Config) -> None:
             command_line={option.name: config.getoption(option.name) for option in OPTIONS},
             config_name=_file_name(config),
         )
-        measures = measuring_is_on()
+        is_on = enforcement_is_on()
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
+    register = config.pluginmanager.register
     if not (settings.memray or settings.memray_enforce_markers == "always"):
         _check_given_alone(config)
+        if is_on:
+            register(NotEnforcedPlugin(settings), "membudget-not-enforced")
         return
+    with warnings.catch_warnings():
+        # The report says so, and no filter of the user's makes an internal error of it.
+        warnings.simplefilter("ignore", NotEnforcedWarning)
+        measures = measuring_is_on()
     from .measuring import MeasuringPlugin
     from .reports import NotMeasuringPlugin, ReportingPlugin, kept_captures
 
-    register = config.pluginmanager.register
     register(MarkerCheck(config, settings), "membudget-markers")
     if not measures:
         register(NotMeasuringPlugin(config, settings), "membudget-measuring")

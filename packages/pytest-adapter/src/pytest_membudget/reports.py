@@ -198,8 +198,14 @@ class NotMeasuringPlugin:
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._json = "" if hasattr(config, "workeroutput") else settings.memray_json
+        reason = "memray does not run here"
+        if not enforcement_is_on():
+            reason = "MEMBUDGET=off in the environment"
+        self._text = f"Nothing was measured: {reason}"
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not session.config.pluginmanager.hasplugin("terminalreporter"):
+            sys.stderr.write(f"{self._text}\n")
         # Nobody shall take the results of an earlier run for those of this one.
         problem = _write_json(self._json, [])
         if problem:
@@ -208,10 +214,7 @@ class NotMeasuringPlugin:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("")
         terminalreporter.write_sep("=", report_text.TITLE)
-        reason = "memray does not run here"
-        if not enforcement_is_on():
-            reason = "MEMBUDGET=off in the environment"
-        terminalreporter.write_line(f"Nothing was measured: {reason}")
+        terminalreporter.write_line(self._text)
 
 
 class ReportingPlugin:
@@ -231,6 +234,15 @@ class ReportingPlugin:
         self._waivers: dict[str, str] = {}
         self._failed: set[str] = set()
         self._unmeasured: dict[str, str] = {}
+        self._wait_for_pytest_memray: set[str] = set()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._see_skip(report)
+
+    def _see_skip(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        """Take note of what ``pytest.importorskip("pytest_memray")`` skips."""
+        if report.skipped and "could not import 'pytest_memray'" in str(report.longrepr):
+            self._wait_for_pytest_memray.add(report.nodeid)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -274,6 +286,7 @@ class ReportingPlugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if is_silenced(report):
             return
+        self._see_skip(report)
         name = report.nodeid
         if hasattr(report, _WAIVER_ATTRIBUTE):
             self._waivers[name] = getattr(report, _WAIVER_ATTRIBUTE)
@@ -292,6 +305,13 @@ class ReportingPlugin:
             self._run.add_result(report_json.result_from_json(data))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._wait_for_pytest_memray:
+            names = ", ".join(sorted(self._wait_for_pytest_memray))
+            terminalreporter.write_line(
+                f'Skipped by pytest.importorskip("pytest_memray"): {names}. Remove that line: '
+                f"pytest-membudget enforces these markers",
+                yellow=True,
+            )
         if self._settings.hide_memray_summary or not self._settings.memray:
             return
         terminalreporter.write_line("")

@@ -1,0 +1,48 @@
+"""What a run without ``--memray`` says of the limits that did nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from membudget import Settings
+
+from .budgets import has_limit_marker
+
+_LIMITED_ATTRIBUTE = "membudget_not_enforced"
+
+
+class NotEnforcedPlugin:
+    """Registered in a run that measures nothing: counts the tests with limits that did nothing.
+
+    It changes no verdict, and looks at no argument of a marker.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._has_default = settings.default_budget.limits_anything
+        self._names: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if call.when == "call":
+            is_limited = has_limit_marker(item)
+            if self._has_default if is_limited is None else is_limited:
+                setattr(report, _LIMITED_ATTRIBUTE, True)
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, _LIMITED_ATTRIBUTE):
+            self._names.add(report.nodeid)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._names:
+            return
+        n_tests = len(self._names)
+        tests = "the limit of 1 test was" if n_tests == 1 else f"the limits of {n_tests} tests were"
+        terminalreporter.write_line(
+            f"Memory: {tests} not enforced. To enforce limits, run pytest --memray, or set "
+            f"memray_enforce_markers = always in the ini file"
+        )
