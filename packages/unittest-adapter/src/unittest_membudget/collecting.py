@@ -47,12 +47,14 @@ class Notes:
         failed: the tests that failed for another reason than their budget.
         unmeasured: for the tests that were started, why they have no measurement if they have none.
         ignored: the classes with a ``memory_limit`` that nothing looks at.
+        marked: the tests with limits as markers of pytest's, which do nothing here.
     """
 
     waivers: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     unmeasured: dict[str, str] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
+    marked: set[str] = field(default_factory=set)
 
     def add(self, other: Notes) -> None:
         """Take what another run knows."""
@@ -60,6 +62,7 @@ class Notes:
         self.failed |= other.failed
         self.unmeasured |= other.unmeasured
         self.ignored |= other.ignored
+        self.marked |= other.marked
 
 
 UNKNOWN: Final = "ended without a measurement"
@@ -87,8 +90,8 @@ def leave(results: Iterable[Result], notes: Notes) -> None:
     with path.open("a", encoding="utf-8") as file:
         for result in results:
             file.write(json.dumps({"result": report_json.result_to_json(result)}) + "\n")
-        lists = {"failed": sorted(notes.failed), "ignored": sorted(notes.ignored)}
-        written = {**asdict(notes), **lists}
+        sets = ("failed", "ignored", "marked")
+        written = {**asdict(notes), **{name: sorted(getattr(notes, name)) for name in sets}}
         file.write(json.dumps({"notes": written}) + "\n")
 
 
@@ -195,5 +198,6 @@ class Collection:
                     {here(name) for name in notes["failed"]},
                     {here(name): reason for name, reason in notes["unmeasured"].items()},
                     set(notes["ignored"]),
+                    {here(name) for name in notes["marked"]},
                 )
             )

@@ -18,6 +18,7 @@ CLASS_BUDGET: Final = "_membudget_class_budget"
 RUNS_MEASURED: Final = "_membudget_runs_measured"
 MEASURING: Final = "_membudget_measuring"
 """The attribute of a test that is being measured: by what."""
+_PYTEST_LIMITS: Final = ("limit_memory", "limit_leaks", "limit_leaked_objects")
 _WAIVER: Final = "_membudget_waiver"
 _KEPT_OUT: Final = "_membudget_kept_out"
 
@@ -98,6 +99,14 @@ def ignores_limit(cls: type) -> bool:
         return bool(parse_size(limit))
     except InvalidLimitError:
         return False  # something else of the user's
+
+
+def has_pytest_markers(test: Any) -> bool:
+    """Whether a test has a limit as a marker of pytest's, which does nothing here."""
+    method = getattr(type(test), getattr(test, "_testMethodName", ""), None)
+    written = (getattr(holder, "pytestmark", ()) for holder in (method, type(test)))
+    markers = (mark for marks in written if isinstance(marks, (list, tuple)) for mark in marks)
+    return any(getattr(mark, "name", "") in _PYTEST_LIMITS for mark in markers)
 
 
 def _closest(cls: type, function: Any) -> tuple[Budget | None, str | None]:

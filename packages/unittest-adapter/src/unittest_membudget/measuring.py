@@ -19,6 +19,7 @@ from membudget import (
     LateAllocations,
     Marks,
     Measurement,
+    MemoryLimitExceeded,
     MisuseError,
     Phase,
     PhasedBlock,
@@ -64,6 +65,7 @@ class _Measuring:
         self._keep_capture = ""
         self._begins: Callable[[], None] | None = None
         self._told: list[tuple[Measurement, Verdict, LateAllocations]] = []
+        self._over: tuple[Measurement, Verdict] | None = None
         self._phased: PhasedBlock | None = None
         self.around = contextlib.ExitStack()
 
@@ -140,6 +142,26 @@ class _Measuring:
                     listener(*measured, phases)
             del measured
 
+    def raise_if_over(self) -> None:
+        """Raise what the block raised, or would have: the test was skipped, or caught it.
+
+        Raises:
+            MemoryLimitExceeded: the test is over its limit.
+        """
+        if self._over is not None:
+            measurement, verdict = self._over
+            raise MemoryLimitExceeded(self._message("Test", *self._over), measurement, verdict)
+
+    def _message(self, subject: str, measurement: Measurement, verdict: Verdict) -> str:
+        return report_failure.exceeded_message(
+            subject, measurement, verdict, n_frames=self._n_frames
+        )
+
+    def _note(self, measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+        self._told.append((measurement, verdict, late))
+        if not verdict.within:
+            self._over = (measurement, verdict)
+
     def _block(self) -> Block:
         return Block(
             self._budget,
@@ -148,8 +170,8 @@ class _Measuring:
             always_allocations=bool(self._listeners),
             keep_capture=self._keep_capture,
             outer_files=_OUTER_FILES,
-            message=functools.partial(report_failure.exceeded_message, n_frames=self._n_frames),
-            on_measured=lambda *measured: self._told.append(measured),
+            message=self._message,
+            on_measured=self._note,
         )
 
 
@@ -207,7 +229,7 @@ def measured(
     call, set_up = getattr(test, "_callTestMethod", None), getattr(test, "_callSetUp", None)
     if call is not None:
         # Python 3.12.1 looks the method up before it tells the result that the test starts.
-        replaced["_callTestMethod"] = lambda _: call(run)
+        replaced["_callTestMethod"] = functools.partial(_call_test_method, call, run, measuring)
     if set_up is not None:
         replaced["_callSetUp"] = lambda: measuring.set_up(set_up)
     with _replaced(test, replaced):
@@ -216,6 +238,13 @@ def measured(
                 yield True
         finally:
             measuring.tell()
+
+
+def _call_test_method(
+    call: Callable[..., Any], run: Callable[..., Any], measuring: _Measuring, _: object
+) -> None:
+    call(run)
+    measuring.raise_if_over()  # the class of the test may have caught what the block raised
 
 
 @contextlib.contextmanager
@@ -253,6 +282,9 @@ def _in_block(
         async def run(*args: Any) -> Any:
             try:
                 return await measuring.call(bare)(*args)
+            except unittest.SkipTest:
+                measuring.raise_if_over()
+                raise
             finally:
                 measuring.tell()
 
@@ -264,6 +296,9 @@ def _in_block(
             try:
                 result = measuring.call(bare)(*args)
                 return result
+            except unittest.SkipTest:
+                measuring.raise_if_over()
+                raise
             finally:
                 measuring.tell(result)
 

@@ -21,13 +21,14 @@ from membudget import (
     Settings,
     enforcement_is_on,
     platform_is_supported,
+    report_failure,
     report_json,
     report_text,
 )
 
 from . import collecting
 from .collecting import UNKNOWN, Notes
-from .marks import LIMIT_ATTRIBUTE, ignores_limit, valid_marks_of
+from .marks import LIMIT_ATTRIBUTE, has_pytest_markers, ignores_limit, valid_marks_of
 from .measuring import measured
 
 _WIDTH: Final = 70
@@ -55,6 +56,7 @@ class MemoryRun:
         self._measures_here = True
         self._notes = Notes()
         self._names: dict[int, str] = {}  # of the tests that run, by identity
+        self._to_report: dict[str, Result] = {}  # over a limit, and nobody has said so yet
         self._n_started = collecting.n_started if collecting.collects() else Counter[str]()
 
     def begin(self) -> None:
@@ -89,9 +91,13 @@ class MemoryRun:
         self._note(name, UNKNOWN)
         if ignores_limit(type(test)):
             self._notes.ignored.add(f"{type(test).__module__}.{type(test).__qualname__}")
+        if has_pytest_markers(test):
+            self._notes.marked.add(name)
 
         def keep(*measured: Any) -> None:
             result = self._run.add(name, *measured)
+            if not result.verdict.within:
+                self._to_report[name] = result
             if collecting.collects():
                 collecting.leave([result], Notes())
 
@@ -105,7 +111,18 @@ class MemoryRun:
     def stop_test(self, test: unittest.TestCase) -> None:
         """Measure the test no more."""
         self._measuring.close()
+        self._to_report.pop(self._name(test), None)
         self._names.pop(id(test), None)
+
+    def lost_verdict(self, test: unittest.TestCase) -> MemoryLimitExceeded | None:
+        """Return what to report of a test over its limit that is about to be no failure."""
+        result = self._to_report.pop(self._name(test), None)
+        if result is None:
+            return None
+        message = report_failure.exceeded_message(
+            "Test", result.measurement, result.verdict, n_frames=self.settings.stacks
+        )
+        return MemoryLimitExceeded(message, result.measurement, result.verdict)
 
     def _new_name(self, test: unittest.TestCase) -> str:
         """Name a test that starts; tests of one id, made at run time, are told apart."""
@@ -138,11 +155,12 @@ class MemoryRun:
         if not self._measures_here:
             return
         name = self._name(test)
+        self._to_report.pop(name, None)
         if not isinstance(error, MemoryLimitExceeded):
             self._notes.failed.add(name)
         if self._notes.unmeasured.get(name) == UNKNOWN:
             not_measurable = isinstance(error, MembudgetError)
-            reason = "could not be measured" if not_measurable else "failed in setup"
+            reason = "could not be measured" if not_measurable else "failed before it was measured"
             self._note(name, reason)
 
     def left_out(self) -> contextlib.AbstractContextManager[None]:
@@ -218,6 +236,11 @@ class MemoryRun:
             yield (
                 f"Not enforced: {name}.{LIMIT_ATTRIBUTE}, as it is no MemoryTestCase and has no "
                 f"MemoryTestMixin"
+            )
+        for name in sorted(self._notes.marked):
+            yield (
+                f"Not enforced: the markers of {name}, which only pytest reads. Here, write "
+                f"@limit_memory(...)"
             )
         captures = self._run.captures
         yield from report_text.summary_lines(

@@ -72,11 +72,24 @@ class MemoryResultMixin:
         self.memory_run.end()
         super().stopTestRun()  # type: ignore[misc]
 
+    def addSuccess(self, test: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+        """Let no test succeed that was over its limit."""
+        if not self._failed_instead(test):
+            super().addSuccess(test, *args, **kwargs)  # type: ignore[misc]
+
     # testtools gives details in place of reasons and exceptions, as keywords.
     def addSkip(self, test: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N802
-        """Take note of a test that is skipped."""
-        self.memory_run.saw_skip(test)
-        super().addSkip(test, *args, **kwargs)  # type: ignore[misc]
+        """Take note of a test that is skipped, and was not over its limit before that."""
+        if not self._failed_instead(test):
+            self.memory_run.saw_skip(test)
+            super().addSkip(test, *args, **kwargs)  # type: ignore[misc]
+
+    def _failed_instead(self, test: Any) -> bool:
+        """Report a test over its limit as failed, where something caught what its block raised."""
+        exceeded = self.memory_run.lost_verdict(test)
+        if exceeded is not None:
+            self.addFailure(test, (type(exceeded), exceeded, None))  # type: ignore[arg-type]
+        return exceeded is not None
 
     def addError(  # noqa: N802
         self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
