@@ -18,12 +18,12 @@ ADAPTERS = {
 
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
-    {"errors"},
-    {"sizes", "phases"},
+    {"errors", "loaded_classes"},
+    {"sizes", "phases", "origins"},
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},
-    {"recording", "testing", "garbage", "calls"},
-    {"blocks", "config_file", "decorations"},
+    {"recording", "testing", "garbage", "calls", "noted_verdicts", "lazy_work"},
+    {"blocks", "config_file", "decorations", "unused_limits"},
     {"limits", "phased", "runs", "kept_captures"},
     {"doctor"},
     {"__main__"},

@@ -17,8 +17,9 @@ from conftest import run_python_in
 HERE = Path(__file__).parent
 
 PRELUDE = """
-import asyncio, json, unittest
+import asyncio, json, unittest, warnings
 from membudget import *
+warnings.simplefilter("ignore", NotRaisedWarning)
 from workloads import *
 import workloads
 workload = workloads.{workload}

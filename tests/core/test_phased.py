@@ -43,7 +43,16 @@ def test_what_lies_between_phases_does_not_count() -> None:
 @in_subprocess
 def test_the_verdict_comes_after_the_last_phase() -> None:
     """In that phase; as a note where something else is raised; nowhere, when it is not reached."""
-    from membudget import Block, MemoryLimitExceeded, MisuseError, PhasedBlock, memory_budget
+    import warnings
+
+    from membudget import (
+        Block,
+        MemoryLimitExceeded,
+        MisuseError,
+        NotRaisedWarning,
+        PhasedBlock,
+        memory_budget,
+    )
     from membudget.recording.recorder import get_recorder
     from workloads import KIB, allocate, make_headroom
 
@@ -65,6 +74,7 @@ def test_the_verdict_comes_after_the_last_phase() -> None:
     with test.phase("teardown"):
         allocate(20 * KIB)
 
+    warnings.simplefilter("ignore", NotRaisedWarning)  # that the note may be read by nobody
     test = new("setup,call")
     with test.phase("setup"):
         allocate(20 * KIB)

@@ -174,8 +174,8 @@ def test_blocks_with_other_settings() -> None:
             with Block(Budget(), trace=TraceSettings()):
                 raise AssertionError("the body must not run")
         except MisuseError as error:
-            assert "Python's objects counted" in str(error)
-            assert "and the one around it with" in str(error)
+            assert "Python's own allocators" in str(error)
+            assert "the open block around it has one with" in str(error)
         more = [str(n) for n in range(300, 400)]
     assert len(more) == 100
     assert same.n_allocations >= any_settings.n_allocations >= 100

@@ -25,6 +25,7 @@ from .errors import (
     NotEnforcedWarning,
     NotKeptWarning,
     NotMeasuredError,
+    NotRaisedWarning,
     RecordingError,
     TrackerConflictError,
     UnsupportedLimitError,
@@ -58,7 +59,9 @@ from .model import (
     TraceSettings,
     Verdict,
 )
+from .noted_verdicts import delivering_verdicts
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
+from .origins import origin_at, origin_of, shown_path
 from .phased import PhasedBlock
 from .phases import Phase
 from .plugins import marks_of, plugin_manager
@@ -96,6 +99,7 @@ __all__ = [
     "NotEnforcedWarning",
     "NotKeptWarning",
     "NotMeasuredError",
+    "NotRaisedWarning",
     "ObjectLimit",
     "Option",
     "Phase",
@@ -111,6 +115,7 @@ __all__ = [
     "UnsupportedLimitError",
     "Verdict",
     "budget_of",
+    "delivering_verdicts",
     "enforcement_is_on",
     "find_settings",
     "format_size",
@@ -126,6 +131,8 @@ __all__ = [
     "measuring_is_on",
     "memory_budget",
     "object_budget",
+    "origin_at",
+    "origin_of",
     "parse_size",
     "platform_is_supported",
     "plugin_manager",
@@ -133,5 +140,6 @@ __all__ = [
     "report_json",
     "report_text",
     "resolve",
+    "shown_path",
     "warm_up_block",
 ]

@@ -10,9 +10,9 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
+from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from .calls import run_in
@@ -25,14 +25,17 @@ from .errors import (
     NotMeasuredError,
 )
 from .garbage import SettledGarbage
+from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .model import Budget, Measurement, Scope, TraceSettings, Verdict
+from .noted_verdicts import let_win
 from .options import enforcement_is_on
 from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
-from .report.failure import exceeded_message
+from .report.failure import exceeded_message, limits_of
+from .sizes import format_size
 
 if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
@@ -70,9 +73,8 @@ class Block(MarkedBlock):
 
     Raises:
         MemoryLimitExceeded: when the block ends and a limit is exceeded. If its body raises
-            something, that propagates and the message is added to it as a note.
-        RecordingError: when it begins or ends and cannot be measured. If its body raises
-            something, that propagates and the message is added to it as a note.
+            something, see :mod:`membudget.noted_verdicts`.
+        RecordingError: when it begins or ends and cannot be measured; likewise.
         MisuseError: when it is entered before it has been left, or when it asks for other
             ``trace`` settings than those of a block that is open.
     """
@@ -145,6 +147,21 @@ class Block(MarkedBlock):
         else:
             reason = "the block was not entered, or could not be read"
         raise NotMeasuredError(f"there are no figures: {reason}. See .measurement, which is None")
+
+    def __repr__(self) -> str:
+        """Show the limits, and the figures when the block has ended."""
+        limits = ", ".join(limits_of(self.budget)) or "no limit"
+        return f"<{type(self).__name__} {limits}: {self._state()}>"
+
+    def _state(self) -> str:
+        measured = self._measurement
+        if measured is None:
+            return "not ended" if self._open is not None else "not measured"
+        return (
+            f"peak {format_size(measured.peak_bytes)}, total {format_size(measured.total_bytes)}, "
+            f"{measured.n_allocations:,} allocations, "
+            f"retained {format_size(measured.retained_bytes)}"
+        )
 
     # __enter__ and __exit__ are MarkedBlock's: they make the marks, and call these two.
     def _enter(self) -> None:
@@ -220,6 +237,8 @@ class Block(MarkedBlock):
         block = self._open
         if block is None:
             return
+        if sys.is_finalizing():  # of a generator, say; its limit was warned of at exit
+            return
         try:
             self._garbage.end()
             self._open = None
@@ -240,10 +259,10 @@ class Block(MarkedBlock):
             # What was raised holds the frames that it went through, and their objects.
             measurement, allocations = block.read(objects=raised is None)
         except MembudgetError as error:
-            if raised is not None:
-                raised.add_note(f"membudget: {error}")
-                return
-            raise
+            if raised is None:
+                raise
+            let_win(raised, error, says_it=self.budget.limits_anything)
+            return
         self._measurement = measurement
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
@@ -251,10 +270,10 @@ class Block(MarkedBlock):
         if verdict.within:
             return
         message = self._message(self._subject, measurement, verdict)
-        # A generator that is closed early raises nothing that anybody would see a note on.
-        if raised is None or isinstance(raised, GeneratorExit):
-            raise MemoryLimitExceeded(message, measurement, verdict)
-        raised.add_note(message)
+        exceeded = MemoryLimitExceeded(message, measurement, verdict)
+        if raised is None:
+            raise exceeded
+        let_win(raised, exceeded)
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
         """Leave a stretch of this block out: nothing that is allocated meanwhile counts in it.
@@ -293,10 +312,11 @@ class Block(MarkedBlock):
             func: a ``def`` or an ``async def``; or a class that an installed adapter knows.
 
         Raises:
-            TypeError: it is a generator function, not callable, or a class that no adapter knows.
+            TypeError: it is a generator function or one of ``contextlib.contextmanager``, not
+                callable, or a class that no adapter knows.
 
-        A call of the decorated function raises MisuseError when it returns a coroutine or a
-        generator, whose work is still to come and would not be measured.
+        A call of the decorated function raises MisuseError when it returns something whose work is
+        still to come and would not be measured: a coroutine, a generator, a ``map``, a future.
         """
         if inspect.isclass(func):
             return cast(F, self._limit_class(func))
@@ -308,10 +328,12 @@ class Block(MarkedBlock):
         if not callable(func):
             raise TypeError(f"a budget goes on a function or a class, not on {func!r}")
         name = getattr(func, "__qualname__", None) or repr(func)
-        if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        later = later_work_of(func)
+        if later is not None and self._refuses_later_work:
+            what, around = later
             raise TypeError(
-                f"{name} is a generator function: calling it runs nothing yet, so there is nothing "
-                f"to measure. Write 'with {self._written_as}(...):' around the loop that uses it"
+                f"{name} is {what}: calling it runs nothing yet, so there is nothing "
+                f"to measure. Write 'with {self._written_as}(...):' around {around}"
             )
         combined = self._with_inner(func)
         if combined is not None:
@@ -338,17 +360,21 @@ class Block(MarkedBlock):
     def _is_an_adapters(self) -> bool:
         return type(self) is Block
 
-    def _check(self, name: str, result: Any) -> None:
+    def _check(self, name: str, was_awaited: bool, result: Any) -> None:
         """Refuse what a call returned when its work is still to do, which no limit would see.
 
         A test that an adapter only measures may return what it likes: measuring changes nothing.
         """
-        if isinstance(result, _WORK_TO_COME):
-            is_refused = self.budget.limits_anything or not self._is_an_adapters
-        else:
-            is_refused = self.budget.limits_anything and inspect.isawaitable(result)
+        is_refused = self._refuses_later_work and does_work_later(result)
+        if not was_awaited and self.budget.limits_anything:
+            # What was awaited may return a connection or a pool that can be awaited as well.
+            is_refused |= inspect.isawaitable(result) and not is_finished_future(result)
         if is_refused:
             _refuse_work_to_come(name, result)
+
+    @property
+    def _refuses_later_work(self) -> bool:
+        return self.budget.limits_anything or not self._is_an_adapters
 
     def _refuse_phases(self) -> None:
         if not self._is_an_adapters and self.budget.scope.phases != ("call",):
@@ -358,13 +384,14 @@ class Block(MarkedBlock):
                 f"unittest: write it above the class"
             )
 
-    def _for_calls(self, name: str) -> Iterator[Block]:
-        """Yield the blocks in which a decorated function is called: once in each."""
-        if measuring_is_on():
-            self._refuse_phases()
-            if self.budget.scope.stable and not self._is_an_adapters:
-                yield warm_up_block(self._trace)
-        yield self._for_call(name)
+    def _for_calls(self, name: str) -> tuple[Block, ...] | None:
+        """Return the blocks in which a decorated function is called: once in each; None if off."""
+        if not measuring_is_on():
+            return None
+        self._refuse_phases()
+        if self.budget.scope.stable and not self._is_an_adapters:
+            return warm_up_block(self._trace), self._for_call(name)
+        return (self._for_call(name),)
 
     def _for_call(self, name: str) -> Block:
         block = Block(
@@ -447,14 +474,11 @@ class _Combined(Block):
     _adapters_may_take_over = True
 
 
-_WORK_TO_COME: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
-
-
 def _refuse_work_to_come(name: str, result: Any) -> None:
     kind = type(result).__name__.replace("_", " ")
     if isinstance(result, CoroutineType):
-        result.close()  # it will never be awaited
+        result.close()  # Python would warn that it was never awaited
     raise MisuseError(
-        f"{name}() returned a {kind} that has not run yet, so there was nothing to measure. Put "
-        f"the budget on the function that it comes from, or around what runs it"
+        f"{name}() returned a {kind} that has not run yet, or not to its end, so its work was not "
+        f"measured. Put the budget on the function that it comes from, or around what runs it"
     )

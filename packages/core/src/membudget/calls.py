@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from .errors import MemoryLimitExceeded
 
-Contexts: TypeAlias = Callable[[], Iterable[AbstractContextManager[Any]]]
+Contexts: TypeAlias = Callable[[], Iterable[AbstractContextManager[Any]] | None]
 
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
 # a traceback begins at the user's code.
@@ -20,15 +20,16 @@ __unittest = True
 def run_in(
     contexts: Contexts,
     func: Callable[..., Any],
-    check: Callable[[Any], None] = lambda _: None,
+    check: Callable[[bool, Any], None] = lambda *_: None,
 ) -> Callable[..., Any]:
     """Return a function that calls ``func`` once in each of several contexts.
 
     Args:
         contexts: called for each call; one context manager for each time that ``func`` is to be
-            called, whose last result is returned.
+            called, whose last result is returned. None for a plain call.
         func: a ``def``, an ``async def``, or an object that can be called like one.
-        check: called with each result of a ``def``, when its context has ended.
+        check: called when a context has ended: with whether its call was awaited, and with the
+            result.
     """
     if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004 - an object whose call is async
@@ -37,11 +38,15 @@ def run_in(
         @functools.wraps(func)
         async def run_async(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = _hide_unless_exceeded
+            entered = contexts()
+            if entered is None:
+                return await func(*args, **kwargs)
             result = None
-            for context in contexts():
+            for context in entered:
                 result = None  # what an earlier call returned is let go of before the next one
                 with context:
                     result = await func(*args, **kwargs)
+                check(True, result)
             return result
 
         return run_async
@@ -49,12 +54,15 @@ def run_in(
     @functools.wraps(func)
     def run(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = _hide_unless_exceeded
+        entered = contexts()
+        if entered is None:
+            return func(*args, **kwargs)
         result = None
-        for context in contexts():
+        for context in entered:
             result = None
             with context:
                 result = func(*args, **kwargs)
-            check(result)
+            check(False, result)
         return result
 
     return run

@@ -40,8 +40,11 @@ class MisuseError(MembudgetError, RuntimeError):
     """A block was used in a way that cannot be measured, such as entered while it is still open."""
 
 
-class NotMeasuredError(MembudgetError, RuntimeError):
-    """A figure was asked for that nobody measured: the block has not ended, or measuring is off."""
+class NotMeasuredError(MembudgetError, RuntimeError, AttributeError):
+    """A figure was asked for that was not measured: the block has not ended, or measuring is off.
+
+    An ``AttributeError``, so that ``hasattr(memory, "peak_bytes")`` is False then.
+    """
 
 
 class RecordingError(MembudgetError, RuntimeError):
@@ -91,5 +94,12 @@ class NotKeptWarning(UserWarning):
     """The capture of a block was to be kept and could not be; its figures are not affected."""
 
 
+class NotRaisedWarning(UserWarning):
+    """A budget was exceeded, and what the body of the block raised was raised in its place."""
+
+
 class NotEnforcedWarning(UserWarning):
-    """Budgets are not enforced here, because memray does not run on this platform."""
+    """A limit is not enforced.
+
+    memray does not run on this platform, or the limit was written and never used.
+    """

@@ -9,17 +9,19 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Iterable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Final, TypeAlias, cast
 
-from .blocks import Block
+from .blocks import Block, F
 from .errors import InvalidLimitError, UnsupportedLimitError
 from .model import Budget, Figure, LeakLimit, Limit, ObjectLimit, Scope, Stack
+from .origins import origin_of
 from .patterns import check_patterns
 from .phases import parse_phases
 from .recording.platform import runs_here
 from .recording.scanner import scanner_problem
 from .sizes import parse_size
+from .unused_limits import saw_enter, saw_use, watch
 
 Patterns: TypeAlias = str | Iterable[str] | None
 OLDEST_PYTHON_WITH_OBJECTS: Final = (3, 13, 3)
@@ -62,7 +64,36 @@ class measure_memory(Block):  # noqa: N801 - reads like the function that it is 
         super().__init__(Budget((), scope))
 
 
-class limit_memory(Block):  # noqa: N801
+class _WrittenLimit(Block):
+    """What the limits have in common that users write: somebody notices when one is never used."""
+
+    _adapters_may_take_over = True
+
+    def _enter(self) -> None:
+        try:
+            super()._enter()
+        except BaseException:
+            saw_use(self)
+            raise
+        saw_enter(self)
+
+    def _leave(
+        self,
+        exc_type: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        __tracebackhide__ = True
+        saw_use(self)
+        super()._leave(exc_type, raised, traceback)
+
+    def __call__(self, func: F) -> F:
+        """Decorate a function, see :class:`Block`."""
+        saw_use(self)
+        return super().__call__(func)
+
+
+class limit_memory(_WrittenLimit):  # noqa: N801
     """Limit the memory of a block, as a context manager or as a decorator.
 
     The block may use exactly the limit. What was allocated before the block does not count, in
@@ -103,8 +134,6 @@ class limit_memory(Block):  # noqa: N801
         100000
     """
 
-    _adapters_may_take_over = True
-
     def __init__(
         self,
         limit: str | int | None = None,
@@ -129,13 +158,15 @@ class limit_memory(Block):  # noqa: N801
                 ignore=ignore,
                 include=include,
                 stable=stable,
+                origin=origin_of(sys._getframe(1)),
             )
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+        watch(self, sys._getframe(1))
 
 
-class limit_leaks(Block):  # noqa: N801
+class limit_leaks(_WrittenLimit):  # noqa: N801
     """Limit what single call stacks leave behind, as a context manager or as a decorator.
 
     Python's own objects are traced for it, and garbage is collected when the block ends. What is
@@ -159,7 +190,6 @@ class limit_leaks(Block):  # noqa: N801
         ...     kept.append(bytearray(1000))
     """
 
-    _adapters_may_take_over = True
     _written_as = "limit_leaks"
 
     def __init__(
@@ -171,14 +201,18 @@ class limit_leaks(Block):  # noqa: N801
     ) -> None:
         try:
             budget = leak_budget(
-                location_limit, filter_fn=filter_fn, current_thread_only=current_thread_only
+                location_limit,
+                filter_fn=filter_fn,
+                current_thread_only=current_thread_only,
+                origin=origin_of(sys._getframe(1)),
             )
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+        watch(self, sys._getframe(1))
 
 
-class limit_leaked_objects(Block):  # noqa: N801
+class limit_leaked_objects(_WrittenLimit):  # noqa: N801
     """Limit what objects a block leaves behind to none, as a context manager or as a decorator.
 
     Garbage is collected when the block ends. What is alive then of the objects that were made in
@@ -199,25 +233,29 @@ class limit_leaked_objects(Block):  # noqa: N801
         MisuseError: when the block ends, and another one is open around it.
     """
 
-    _adapters_may_take_over = True
     _written_as = "limit_leaked_objects"
 
     def __init__(self, *, filter_fn: Callable[[object], object] | None = None) -> None:
         try:
-            budget = object_budget(filter_fn=filter_fn)
+            budget = object_budget(filter_fn=filter_fn, origin=origin_of(sys._getframe(1)))
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(sys._getframe(1))}{error}") from None
         super().__init__(budget)
+        watch(self, sys._getframe(1))
 
 
 def object_budget(
-    *, filter_fn: Callable[[object], object] | None = None, where: str = "limit_leaked_objects"
+    *,
+    filter_fn: Callable[[object], object] | None = None,
+    where: str = "limit_leaked_objects",
+    origin: str = "",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_leaked_objects`` stand for.
 
     Args:
         filter_fn: see :class:`limit_leaked_objects`.
-        where: where the limit was written; it begins the message of the error.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
 
     Raises:
         InvalidLimitError: for a filter that cannot be called, or where objects cannot be tracked.
@@ -234,7 +272,7 @@ def object_budget(
     problem = scanner_problem() if runs_here() else None
     if problem is not None:
         raise UnsupportedLimitError(f"{where}: objects are read in C, and {problem}")
-    return Budget(objects=ObjectLimit(filter_fn))
+    return Budget(objects=ObjectLimit(filter_fn, origin))
 
 
 def leak_budget(
@@ -243,19 +281,21 @@ def leak_budget(
     filter_fn: Callable[[Stack], object] | None = None,
     current_thread_only: bool = False,
     where: str = "limit_leaks",
+    origin: str = "",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_leaks`` stand for.
 
     Args:
         location_limit, filter_fn, current_thread_only: see :class:`limit_leaks`.
-        where: where the limit was written; it begins the message of the error.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
 
     Raises:
         InvalidLimitError: for a limit that is no size, or a filter that cannot be called.
     """
     if filter_fn is not None and not callable(filter_fn):
         raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
-    leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn)
+    leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn, origin)
     return Budget((), _scope(where, current_thread_only=current_thread_only), leaks)
 
 
@@ -284,13 +324,15 @@ def memory_budget(
     include: str | None = None,
     stable: bool | None = None,
     where: str = "limit_memory",
+    origin: str = "",
 ) -> Budget:
     """Return the budget that the arguments of ``limit_memory`` stand for.
 
     Args:
         limit, total, allocations, retained, current_thread_only, only, ignore, include, stable:
             see :class:`limit_memory`.
-        where: where the limit was written; it begins the message of the error.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
 
     Raises:
         InvalidLimitError: for a limit that is no size or no count, for no limit at all, or for a
@@ -303,13 +345,14 @@ def memory_budget(
         (", retained", "retained_bytes", retained),
     ):
         if size is not None:
-            limits.append(Limit(cast(Figure, figure), parse_size(size, where=f"{where}{name}")))
+            maximum = parse_size(size, where=f"{where}{name}")
+            limits.append(Limit(cast(Figure, figure), maximum, origin))
     if allocations is not None:
         if not isinstance(allocations, int) or isinstance(allocations, bool) or allocations < 0:
             raise InvalidLimitError(
                 f"{where}, allocations: {allocations!r} is not a count: write an int, 0 or more"
             )
-        limits.append(Limit("n_allocations", allocations))
+        limits.append(Limit("n_allocations", allocations, origin))
     if not limits:
         raise InvalidLimitError(
             f"{where}: say what is limited: a size for the peak, or total=, allocations= or "

@@ -6,7 +6,7 @@ Frozen and plain: nothing here needs memray, so reports and tests can make these
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, TypeAlias
 
 from .errors import InvalidLimitError
@@ -34,11 +34,16 @@ class Allocation:
         n_allocations: in how many allocations.
         stack: the Python stack trace, innermost frame first, beginning at the block. Empty where
             no Python code was running.
+        other_threads_bytes: how much of it other threads allocated than the one of the block.
+        other_tasks_bytes: how much of it something else allocated that ran in the event loop of the
+            block, as far as stacks show that.
     """
 
     size_bytes: int
     n_allocations: int
     stack: tuple[Frame, ...]
+    other_threads_bytes: int = 0
+    other_tasks_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,17 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One threshold: a figure may be at most ``maximum``."""
+    """One threshold: a figure may be at most ``maximum``.
+
+    Attributes:
+        figure: which one.
+        maximum: in bytes; a count, for ``n_allocations``.
+        origin: where the limit is written, such as ``"tests/test_orders.py:12"``; empty if unknown.
+    """
 
     figure: Figure
     maximum: int
+    origin: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +125,16 @@ class LeakLimit:
     Attributes:
         maximum: in bytes.
         filter_fn: whether a stack counts; None where all of them do.
+        origin: where the limit is written; empty if unknown.
     """
 
     maximum: int
     filter_fn: Callable[[Stack], object] | None = None
+    origin: str = field(default="", compare=False)
 
-    def __reduce__(self) -> tuple[type[LeakLimit], tuple[int]]:
+    def __reduce__(self) -> tuple[type[LeakLimit], tuple[int, None, str]]:
         # A filter is code of its process, and often cannot be pickled.
-        return LeakLimit, (self.maximum,)
+        return LeakLimit, (self.maximum, None, self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +143,14 @@ class ObjectLimit:
 
     Attributes:
         filter_fn: whether an object counts; None where all of them do.
+        origin: where the limit is written; empty if unknown.
     """
 
     filter_fn: Callable[[object], object] | None = None
+    origin: str = field(default="", compare=False)
 
-    def __reduce__(self) -> tuple[type[ObjectLimit], tuple[()]]:
-        return ObjectLimit, ()
+    def __reduce__(self) -> tuple[type[ObjectLimit], tuple[None, str]]:
+        return ObjectLimit, (None, self.origin)
 
 
 @dataclass(frozen=True, slots=True)

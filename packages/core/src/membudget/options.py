@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from .errors import InvalidLimitError, InvalidOptionError, InvalidSizeError
 from .model import Budget, Limit, Scope, TraceSettings
+from .origins import shown_path
 from .phases import parse_phases
 from .report.failure import N_FRAMES
 from .sizes import parse_size
@@ -255,13 +256,16 @@ class Settings:
     memray_bin_prefix: str
     native: bool
     trace_python_allocators: bool
+    default_limit_origin: str = ""
+    """Where ``memray_default_limit`` is written."""
 
     @property
     def default_budget(self) -> Budget:
         """The budget of a test that has none of its own."""
         if not self.memray_default_limit:
             return Budget()
-        return Budget((Limit("peak_bytes", parse_size(self.memray_default_limit)),))
+        maximum = parse_size(self.memray_default_limit)
+        return Budget((Limit("peak_bytes", maximum, self.default_limit_origin),))
 
     @property
     def scope(self) -> Scope:
@@ -295,19 +299,33 @@ def resolve(
         InvalidOptionError: a value does not fit its option.
     """
     values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     for option in OPTIONS:
         values[option.name] = option.default
-        for source, value in (
-            (f"{config_name}: {option.name}", config.get(option.name)),
-            # CI files often set variables to nothing.
-            (option.variable, os.environ.get(option.variable) or None),
-            (option.flag, command_line.get(option.name)),
+        for source, origin, value in (
+            (
+                f"{config_name}: {option.name}",
+                f"{shown_path(config_name)}, {option.name}",
+                config.get(option.name),
+            ),
+            (
+                option.variable,
+                f"the environment, {option.variable}",
+                # CI files often set variables to nothing.
+                os.environ.get(option.variable) or None,
+            ),
+            (
+                option.flag,
+                f"the command line, {option.flag}",
+                command_line.get(option.name),
+            ),
         ):
             if value is not None:
                 values[option.name] = option.parse(value, source=source)
+                origins[option.name] = origin
     if command_line.get("memray_bin_prefix") is not None and not values["memray_bin_path"]:
         raise InvalidOptionError("--memray-bin-prefix does nothing without --memray-bin-path")
-    return Settings(**values)
+    return Settings(**values, default_limit_origin=origins.get("memray_default_limit", ""))
 
 
 @functools.cache

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from .blocks import Block, measuring_is_on
 from .calls import run_in
-from .errors import MisuseError
+from .errors import MembudgetError, MisuseError
 from .model import Budget, Measurement
+from .noted_verdicts import delivering_verdicts
 from .phases import Phase
 
 # unittest leaves out the frames of modules with this name from tracebacks.
@@ -129,7 +130,9 @@ class PhasedBlock:
     def abandon(self) -> None:
         """End the block, if it is open because its last phase was never reached; raises nothing."""
         if self._open:
-            self._finish(MisuseError("this test did not reach its last phase"))
+            # The test fails for another reason; on_measured hears of the verdict.
+            with contextlib.suppress(MembudgetError), delivering_verdicts():
+                self._finish(MisuseError("this test did not reach its last phase"))
 
     def _finish(self, raised: BaseException | None) -> None:
         __tracebackhide__ = True

@@ -6,6 +6,7 @@
 * :mod:`open_calls` - test functions that others run on, when they have returned;
 * :mod:`warming_up` - a run before the measured one, for stable figures;
 * :mod:`reports` - what pytest's reports say of memory, the report at the end, and files;
+* :mod:`verdicts` - what is measured as over in a block of a test arrives, in every run;
 * :mod:`not_enforced` - what a run without ``--memray`` says of limits.
 """
 

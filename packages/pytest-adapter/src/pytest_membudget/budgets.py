@@ -163,7 +163,7 @@ def _written(mark: pytest.Mark) -> str:
 def _signature(take: Callable[..., object]) -> inspect.Signature:
     """Return the arguments of a marker: where it is written is none of them."""
     signature = inspect.signature(take)
-    own = [one for one in signature.parameters.values() if one.name != "where"]
+    own = [one for one in signature.parameters.values() if one.name not in ("where", "origin")]
     return signature.replace(parameters=own)
 
 

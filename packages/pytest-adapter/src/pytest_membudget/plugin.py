@@ -22,6 +22,7 @@ from membudget import (
 
 from .budgets import MARKERS, MarkerCheck
 from .not_enforced import NotEnforcedPlugin
+from .verdicts import VerdictsPlugin
 
 VERBOSITY = "verbosity_memray"
 
@@ -82,6 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
     register = config.pluginmanager.register
+    register(VerdictsPlugin(), "membudget-verdicts")
     if not (settings.memray or settings.memray_enforce_markers == "always"):
         _check_given_alone(config)
         if is_on:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import sys
 import unittest
 from collections.abc import Callable, Iterable
+from types import CoroutineType
 from typing import Any, TypeVar, overload
 
 from membudget import (
@@ -13,6 +16,7 @@ from membudget import (
     MisuseError,
     Verdict,
     memory_budget,
+    origin_of,
     report_failure,
 )
 
@@ -109,8 +113,9 @@ class MemoryTestMixin:
             limit: the largest peak allowed, such as ``"10 MB"``. With the context manager, also
                 ``total=``, ``allocations=``, ``retained=``, ``only=``, ``ignore=`` and ``stable=``,
                 as ``membudget.limit_memory`` has them.
-            callable: what to call, with ``args`` and ``kwargs``; without it, a context manager is
-                returned, and a test that never enters it ends with a MisuseError.
+            callable: what to call, with ``args`` and ``kwargs``; await the result of an ``async
+                def``. Without it, a context manager is returned. A test that never awaits the one
+                or never enters the other ends with a MisuseError.
             current_thread_only: with the context manager: count only what this thread allocates.
             msg: with the context manager: added to the message of a failure, as with the other
                 assertions of unittest.
@@ -132,16 +137,21 @@ class MemoryTestMixin:
             100000
         """
         assert isinstance(self, unittest.TestCase)
+        origin = origin_of(sys._getframe(1))
         if callable is not None:
-            block = AssertedLimit(memory_budget(limit, where="assertMemoryLimit"))
-            return block(_function_of(callable))(*args, **kwargs)
-        return self._asserted_limit(limit, **kwargs)
+            budget = memory_budget(limit, where="assertMemoryLimit", origin=origin)
+            block = AssertedLimit(budget)
+            returned = block(_function_of(callable))(*args, **kwargs)
+            if inspect.iscoroutine(returned):
+                self.addCleanup(_check_awaited, returned)
+            return returned
+        return self._asserted_limit(limit, origin, **kwargs)
 
     def _asserted_limit(
-        self, limit: str | int | None, *, msg: object = None, **limits: Any
+        self, limit: str | int | None, origin: str, *, msg: object = None, **limits: Any
     ) -> AssertedLimit:
         assert isinstance(self, unittest.TestCase)
-        budget = memory_budget(limit, **limits, where="assertMemoryLimit")
+        budget = memory_budget(limit, **limits, where="assertMemoryLimit", origin=origin)
         block = AssertedLimit(budget, message=functools.partial(_message, self, msg))
         self.addCleanup(_check_entered, block)
         return block
@@ -178,6 +188,15 @@ def _function_of(callable: Callable[..., Any]) -> Callable[..., Any]:  # noqa: A
         return callable(*args, **kwargs)
 
     return make
+
+
+def _check_awaited(coroutine: CoroutineType[Any, Any, Any]) -> None:
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        coroutine.close()
+        raise MisuseError(
+            "assertMemoryLimit() measured nothing: its callable is an async def, so await it, in "
+            "an IsolatedAsyncioTestCase"
+        )
 
 
 def _check_entered(block: AssertedLimit) -> None:

@@ -5,10 +5,19 @@ Decorators say what a limit does not: a waiver, and not to measure at all.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from membudget import Budget, InvalidLimitError, Marks, budget_of, memory_budget, parse_size
+from membudget import (
+    Budget,
+    InvalidLimitError,
+    Marks,
+    budget_of,
+    memory_budget,
+    parse_size,
+    shown_path,
+)
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -121,7 +130,7 @@ def _closest(cls: type, function: Any) -> tuple[Budget | None, str | None]:
             outer = written[CLASS_BUDGET]
         # What MemoryTestCase itself says stands for nothing.
         elif LIMIT_ATTRIBUTE in written and _is_measured(cls) and not _is_ours(holder):
-            outer = written_budget(cls, written[LIMIT_ATTRIBUTE])
+            outer = written_budget(cls, written[LIMIT_ATTRIBUTE], holder)
             if outer is None:
                 return budget, ""
         if outer is not None:
@@ -137,12 +146,26 @@ def _is_ours(holder: Any) -> bool:
     return str(holder.__module__).startswith(f"{__package__}.")
 
 
-def written_budget(cls: type, limit: str | int | None) -> Budget | None:
+def written_budget(cls: type, limit: str | int | None, holder: type | None = None) -> Budget | None:
     """Return the budget of a ``memory_limit`` attribute; None stands for no limit.
+
+    Args:
+        cls: the class of the test.
+        limit: the value of the attribute.
+        holder: the class that has the attribute, if it is another one.
 
     Raises:
         InvalidSizeError: the limit is no size; the message names the class.
     """
     if limit is None:
         return None
-    return memory_budget(limit, where=f"{cls.__qualname__}.{LIMIT_ATTRIBUTE}")
+    return memory_budget(
+        limit, where=f"{cls.__qualname__}.{LIMIT_ATTRIBUTE}", origin=_origin_in(holder or cls)
+    )
+
+
+def _origin_in(cls: type) -> str:
+    """Return where the ``memory_limit`` of a class is written, as far as classes know it."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    attribute = f"{cls.__qualname__}.{LIMIT_ATTRIBUTE}"
+    return f"{shown_path(file)}, {attribute}" if isinstance(file, str) else attribute

@@ -28,6 +28,7 @@ from membudget import (
     TraceSettings,
     Verdict,
     budget_of,
+    delivering_verdicts,
     measures,
     measuring_is_on,
     report_failure,
@@ -143,7 +144,7 @@ class _Measuring:
             del measured
 
     def raise_if_over(self) -> None:
-        """Raise what the block raised, or would have: the test was skipped, or caught it.
+        """Raise what the block of the test raised, once more: something has caught it.
 
         Raises:
             MemoryLimitExceeded: the test is over its limit.
@@ -281,10 +282,8 @@ def _in_block(
         @functools.wraps(bare)
         async def run(*args: Any) -> Any:
             try:
-                return await measuring.call(bare)(*args)
-            except unittest.SkipTest:
-                measuring.raise_if_over()
-                raise
+                with delivering_verdicts():
+                    return await measuring.call(bare)(*args)
             finally:
                 measuring.tell()
 
@@ -294,11 +293,9 @@ def _in_block(
         def run(*args: Any) -> Any:
             result = None
             try:
-                result = measuring.call(bare)(*args)
+                with delivering_verdicts():
+                    result = measuring.call(bare)(*args)
                 return result
-            except unittest.SkipTest:
-                measuring.raise_if_over()
-                raise
             finally:
                 measuring.tell(result)
 

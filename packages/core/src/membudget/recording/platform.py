@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import warnings
-from pathlib import Path
 
 from ..errors import NotEnforcedWarning
-
-_OWN_FILES = f"{Path(__file__).parents[1]}{os.sep}"
+from ..origins import levels_to_the_user
 
 
 @functools.cache
@@ -22,7 +19,7 @@ def platform_is_supported() -> bool:
         f"memory budgets are not enforced: memray does not run with {sys.implementation.name} on "
         f"{sys.platform}",
         NotEnforcedWarning,
-        stacklevel=_levels_to_the_user(),
+        stacklevel=levels_to_the_user(),
     )
     return False
 
@@ -32,11 +29,3 @@ def runs_here() -> bool:
     # Not compared directly: a type checker would take the rest for unreachable.
     platform, implementation = str(sys.platform), sys.implementation.name
     return platform != "win32" and implementation == "cpython"
-
-
-def _levels_to_the_user() -> int:
-    """Count the frames of membudget, for a warning that is to point at the user's line."""
-    frame, n_levels = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
-        frame, n_levels = frame.f_back, n_levels + 1
-    return n_levels

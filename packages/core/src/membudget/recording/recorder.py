@@ -24,6 +24,7 @@ import contextlib
 import gc
 import itertools
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -34,6 +35,7 @@ from typing import Final
 from ..checks import holds, judge
 from ..errors import CaptureError, MisuseError, NotKeptWarning
 from ..model import Allocation, Budget, Measurement, TraceSettings
+from ..origins import levels_to_the_user
 from ..patterns import StackFilter
 from .capture import import_memray
 from .lingering import Lingering
@@ -179,10 +181,11 @@ class Recorder:
         if segment is not None and self._open:
             if trace not in (None, segment.trace):
                 raise MisuseError(
-                    f"this block is recorded with {_described(trace or TraceSettings())}, and the "
-                    f"one around it with {_described(segment.trace)}: blocks that overlap share "
-                    f"one recording. Say the same around it (of a test: a marker or decorator, or "
-                    f"--memray-stable or --trace-python-allocators for a run), or not here"
+                    f"this block needs a recording with {_described(trace or TraceSettings())}; "
+                    f"the open block around it has one with {_described(segment.trace)}, and "
+                    f"blocks that overlap share one recording. Give the outer block the same "
+                    f"setting (a test: in its marker or decorator, or for the whole run with "
+                    f"--memray-stable or --trace-python-allocators), or take it from this one"
                 )
             return segment
         trace = trace or TraceSettings()
@@ -199,6 +202,8 @@ class Recorder:
 
     def abandon(self, serial: int) -> None:
         """Close a block without reading it, if it is open; its thread is at work no more."""
+        if sys.is_finalizing():
+            return  # the modules that this needs are gone; the system takes the file back
         with self._lock:
             self._close(serial)
         if self._open:
@@ -259,7 +264,8 @@ class Recorder:
         try:
             segment.keep_block(query)
         except (CaptureError, OSError) as error:
-            warnings.warn(f"{query.keep_as} was not kept: {error}", NotKeptWarning, stacklevel=2)
+            message = f"{query.keep_as} was not kept: {error}"
+            warnings.warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
 
     def _read_in_full(self, segment: Segment, query: BlockQuery) -> Measurement:
         if self._open.keys() <= {query.serial}:
@@ -363,11 +369,11 @@ class Recorder:
 def _described(trace: TraceSettings) -> str:
     """Name what a recording traces, in the words in which it was asked for."""
     asked = [
-        (trace.trace_python_allocators, "Python's objects counted (stable=True, limit_leaks, ...)"),
-        (trace.track_objects, "objects tracked (limit_leaked_objects)"),
-        (trace.native_traces, "native stacks"),
+        (trace.trace_python_allocators, "Python's own allocators (stable=True, limit_leaks)"),
+        (trace.track_objects, "objects (limit_leaked_objects)"),
+        (trace.native_traces, "native stacks (native_traces)"),
     ]
-    return " and ".join(words for is_asked, words in asked if is_asked) or "nothing of that"
+    return " and ".join(words for is_asked, words in asked if is_asked) or "none of these"
 
 
 class _GarbageStays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,16 @@ if TYPE_CHECKING:
     from memray import AllocationRecord
 
 _ALL_FRAMES = 1 << 30
+_EVENT_LOOPS = ("/asyncio/", "/trio/", "/uvloop/", "/tornado/", "/twisted/internet/")
 _OWN_FILES = f"{Path(__file__).parents[1]}{os.sep}"
+
+
+class Allocator(enum.Enum):
+    """What allocated something while a block was open, as far as stacks show it."""
+
+    BLOCK = "the block"
+    OTHER_THREAD = "another thread"
+    OTHER_TASK = "something else in the event loop of the block"
 
 
 class StackTraces:
@@ -26,11 +36,15 @@ class StackTraces:
 
     def __init__(self, query: BlockQuery, mark: AllocationRecord) -> None:
         self._outer_files = query.outer_files
+        self._thread = mark.tid
         stack = _frames(mark)
         n_own = 0
         while n_own < len(stack) and _is_own(stack[n_own]):
             n_own += 1
-        self._outer = stack[n_own if query.stacks_begin_inside else n_own + 1 :]
+        n_inside = n_own if query.stacks_begin_inside else n_own + 1
+        self._outer = stack[n_inside:]
+        # The outermost frame of the block: what has the with statement, or calls the function.
+        self._outermost = stack[n_inside - 1] if 0 < n_inside <= len(stack) else None
 
     @staticmethod
     def is_own(record: AllocationRecord) -> bool:
@@ -40,12 +54,38 @@ class StackTraces:
 
     def of(self, record: AllocationRecord) -> tuple[Frame, ...]:
         """Return the frames of a record inside the block, innermost first."""
+        return self.read(record)[0]
+
+    def read(self, record: AllocationRecord) -> tuple[tuple[Frame, ...], Allocator]:
+        """Return the frames of a record inside the block, and what allocated there."""
         stack = _frames(record)
         shared = 0
         for frame, around in zip(reversed(stack), reversed(self._outer), strict=False):
             if frame != around:
                 break
             shared += 1
+        if record.tid != self._thread:
+            allocator = Allocator.OTHER_THREAD
+        else:
+            is_other = self._turns_off(stack, shared)
+            allocator = Allocator.OTHER_TASK if is_other else Allocator.BLOCK
+        return self._inside(stack, shared), allocator
+
+    def _turns_off(self, stack: list[Frame], shared: int) -> bool:
+        """Whether a stack leaves the block's own in the event loop, which ran something else.
+
+        Only there: elsewhere, blocks can be left open when their function returns.
+        """
+        if not 0 < shared < len(stack) or not _is_event_loop(stack[-shared]):
+            return False
+        is_at_block = shared == len(self._outer)
+        expected = self._outermost if is_at_block else self._outer[-shared - 1]
+        found = stack[-shared - 1]
+        return expected is not None and (
+            (found.function, found.filename) != (expected.function, expected.filename)
+        )
+
+    def _inside(self, stack: list[Frame], shared: int) -> tuple[Frame, ...]:
         inside = [frame for frame in stack[: len(stack) - shared] if not _is_own(frame)]
         if not inside:
             # Calling the block's function allocates a little before its first frame begins.
@@ -58,6 +98,10 @@ class StackTraces:
 
 def _frames(record: AllocationRecord) -> list[Frame]:
     return [Frame(*frame) for frame in record.stack_trace(_ALL_FRAMES)]
+
+
+def _is_event_loop(frame: Frame) -> bool:
+    return any(part in frame.filename for part in _EVENT_LOOPS)
 
 
 def _is_own(frame: Frame) -> bool:

@@ -16,7 +16,7 @@ from ..model import Allocation, Frame
 from .files import open_to_read, path_of, temporary_file
 from .query import BlockQuery
 from .scanner import PackedAlive, write_peak
-from .stack_traces import StackTraces
+from .stack_traces import Allocator, StackTraces
 
 if TYPE_CHECKING:
     from memray import AllocationRecord
@@ -55,7 +55,7 @@ def _read_reduced(path: str, peak: Peak) -> tuple[Allocation, ...] | None:
             mark = next(iter(reader.get_allocation_records()))
             sizes = [
                 (record.size, record.n_allocations, record)
-                for record in reader.get_leaked_allocation_records(merge_threads=True)
+                for record in reader.get_leaked_allocation_records(merge_threads=False)
             ]
             return _by_stack(sizes, StackTraces(peak.query, mark))
 
@@ -64,7 +64,7 @@ def _read_whole(path: str, peak: Peak) -> tuple[Allocation, ...]:
     """Read a peak from the whole capture, record by record."""
     import memray
 
-    by_id: dict[int, tuple[int, int, AllocationRecord]] = {}
+    by_id: dict[tuple[int, int], tuple[int, int, AllocationRecord]] = {}
     with contextlib.closing(memray.FileReader(path)) as reader:
         records = reader.get_allocation_records()
         mark = next(islice(records, peak.start_index, None))
@@ -74,8 +74,9 @@ def _read_whole(path: str, peak: Peak) -> tuple[Allocation, ...]:
             if index >= position:
                 record = next(islice(records, index - position, None))
                 position = index + 1
-            n_bytes, count, first = by_id.get(record.stack_id, (0, 0, record))
-            by_id[record.stack_id] = (n_bytes + size, count + 1, first)
+            key = (record.stack_id, record.tid)
+            n_bytes, count, first = by_id.get(key, (0, 0, record))
+            by_id[key] = (n_bytes + size, count + 1, first)
         return _by_stack(by_id.values(), StackTraces(peak.query, mark))
 
 
@@ -84,11 +85,15 @@ def _by_stack(
 ) -> tuple[Allocation, ...]:
     """Sum (bytes, allocations, a record) by the stack trace of the record, largest first."""
     # One line of code has several records: memray tells instructions apart.
-    by_stack: dict[tuple[Frame, ...], tuple[int, int]] = {}
+    by_stack: dict[tuple[Frame, ...], Allocation] = {}
     for size, count, record in found:
-        stack = traces.of(record)
-        n_bytes, n_allocations = by_stack.get(stack, (0, 0))
-        by_stack[stack] = (n_bytes + size, n_allocations + count)
-    allocations = [Allocation(size, count, stack) for stack, (size, count) in by_stack.items()]
-    allocations.sort(key=lambda allocation: -allocation.size_bytes)
-    return tuple(allocations)
+        stack, allocator = traces.read(record)
+        before = by_stack.get(stack) or Allocation(0, 0, stack)
+        by_stack[stack] = Allocation(
+            before.size_bytes + size,
+            before.n_allocations + count,
+            stack,
+            before.other_threads_bytes + size * (allocator is Allocator.OTHER_THREAD),
+            before.other_tasks_bytes + size * (allocator is Allocator.OTHER_TASK),
+        )
+    return tuple(sorted(by_stack.values(), key=lambda allocation: -allocation.size_bytes))

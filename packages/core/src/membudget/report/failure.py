@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..model import Allocation, Excess, Figure, Frame, LeakedObjects, Measurement, Verdict
+from ..model import Allocation, Budget, Excess, Figure, Frame, LeakedObjects, Measurement, Verdict
 from ..sizes import format_size
 
 N_ALLOCATIONS: Final = 10
@@ -120,6 +120,24 @@ def amount(figure: Figure, value: int) -> str:
     return f"{value:,}" if figure == "n_allocations" else format_size(value)
 
 
+def limits_of(budget: Budget) -> Iterator[str]:
+    """Yield the limits of a budget, in a few words each.
+
+    Example:
+        >>> from membudget import Limit
+        >>> list(limits_of(Budget((Limit("peak_bytes", 1024), Limit("n_allocations", 5000)))))
+        ['peak 1.0KiB', '5,000 allocations']
+    """
+    for limit in budget.limits:
+        words = limit.figure.removesuffix("_bytes")
+        value = amount(limit.figure, limit.maximum)
+        yield f"{value} allocations" if words == "n_allocations" else f"{words} {value}"
+    if budget.leaks is not None:
+        yield f"leaks {format_size(budget.leaks.maximum)}"
+    if budget.objects is not None:
+        yield "no leaked objects"
+
+
 def _exact(figure: Figure, value: int) -> str:
     unit = "allocation" if figure == "n_allocations" else "byte"
     return f"{value:,} {unit}{'' if value == 1 else 's'}"
@@ -131,6 +149,8 @@ def _details(
     figures = [excess.limit.figure for excess in verdict.excesses]
     for excess in verdict.excesses:
         yield _exactly(excess)
+    yield from _origin(verdict)
+    yield from _others(measurement, verdict)
     if n_allocations == 0:
         return
     if verdict.leaks:
@@ -146,6 +166,40 @@ def _details(
     if "retained_bytes" in figures:
         yield "Still alive at the end: "
         yield from _listed(measurement.retained, n_frames, n_allocations)
+
+
+def _origin(verdict: Verdict) -> Iterator[str]:
+    """Yield a line that says where the limits are written that were exceeded, if that is known."""
+    budget = verdict.budget
+    origins = [excess.limit.origin for excess in verdict.excesses]
+    if verdict.leaks and budget.leaks is not None:
+        origins.append(budget.leaks.origin)
+    if verdict.leaked_objects and budget.objects is not None:
+        origins.append(budget.objects.origin)
+    known = dict.fromkeys(filter(None, origins))
+    if known:
+        yield f"The limit is written in {' and in '.join(known)}"
+
+
+def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
+    """Yield who else allocated what was alive, if that is more than a hundredth of it."""
+    figures = [excess.limit.figure for excess in verdict.excesses]
+    alive = verdict.leaks or measurement.retained
+    if figures not in ([], ["retained_bytes"]):
+        alive = measurement.allocations
+    least = sum(one.size_bytes for one in alive) / 100
+    in_threads = sum(one.other_threads_bytes for one in alive)
+    in_tasks = sum(one.other_tasks_bytes for one in alive)
+    if in_threads > least:
+        yield (
+            f"Other threads allocated {format_size(in_threads)} of it: current_thread_only=True "
+            f"counts the thread of the block alone"
+        )
+    if in_tasks > least:
+        yield (
+            f"Other tasks or callbacks of the event loop allocated {format_size(in_tasks)} of it: "
+            f"they count as well, so run the block while no other task does"
+        )
 
 
 def _exactly(excess: Excess) -> str:

@@ -97,11 +97,7 @@ def measurement_from_json(data: dict[str, Any]) -> Measurement:
 
 def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, ...]:
     return tuple(
-        Allocation(
-            allocation["size_bytes"],
-            allocation["n_allocations"],
-            stack_from_json(allocation["stack"]),
-        )
+        Allocation(**{**allocation, "stack": stack_from_json(allocation["stack"])})
         for allocation in data
     )
 
@@ -121,9 +117,14 @@ def budget_to_json(budget: Budget) -> dict[str, Any]:
     return {
         "limits": [asdict(limit) for limit in budget.limits],
         "scope": asdict(budget.scope),
-        "leaks": None if budget.leaks is None else {"maximum": budget.leaks.maximum},
+        "leaks": _leaks_to_json(budget.leaks),
         "objects": budget.objects is not None,
+        "objects_origin": "" if budget.objects is None else budget.objects.origin,
     }
+
+
+def _leaks_to_json(leaks: LeakLimit | None) -> dict[str, Any] | None:
+    return None if leaks is None else {"maximum": leaks.maximum, "origin": leaks.origin}
 
 
 def budget_from_json(data: dict[str, Any]) -> Budget:
@@ -133,8 +134,8 @@ def budget_from_json(data: dict[str, Any]) -> Budget:
     return Budget(
         limits,
         scope_from_json(data["scope"]),
-        None if leaks is None else LeakLimit(leaks["maximum"]),
-        ObjectLimit() if data["objects"] else None,
+        None if leaks is None else LeakLimit(leaks["maximum"], origin=leaks["origin"]),
+        ObjectLimit(origin=data["objects_origin"]) if data["objects"] else None,
     )
 
 

@@ -1,0 +1,123 @@
+"""Calls that do no work yet: what they return does it later, when no limit looks any more.
+
+Some functions show that before they are called, all others by what they return. An iterator over
+data that is there already, such as ``iter(rows)``, an open file or a ``csv.reader``, does no such
+work, and is returned as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
+from typing import Any, Final
+
+from .loaded_classes import loaded_class
+
+# What runs functions of the program's when it is iterated over, entered or awaited.
+_DOES_IT_LATER: Final = (
+    CoroutineType,
+    GeneratorType,
+    AsyncGeneratorType,
+    contextlib._GeneratorContextManager,
+    contextlib._AsyncGeneratorContextManager,
+    map,
+    filter,
+    itertools.accumulate,
+    itertools.dropwhile,
+    itertools.filterfalse,
+    itertools.groupby,
+    itertools.starmap,
+    itertools.takewhile,
+    type(iter(int, 1)),  # calls a function until it returns 1
+)
+# What hands on the items of other iterators, one of which may do work.
+_HANDS_ON: Final = (
+    zip,
+    enumerate,
+    itertools.chain,
+    itertools.compress,
+    itertools.cycle,
+    itertools.islice,
+    itertools.pairwise,
+    itertools.zip_longest,
+    type(itertools.tee(())[0]),
+    itertools._tee_dataobject,  # type: ignore[attr-defined]
+    *filter(None, [getattr(itertools, "batched", None)]),  # since Python 3.12
+)
+
+
+def _code_of(decorator: Callable[[Any], Any]) -> CodeType:
+    """Return the code that all functions share which a decorator of the library makes."""
+    code: CodeType = decorator(_code_of).__code__
+    return code
+
+
+_MAKES_CONTEXT_MANAGERS: Final = {
+    _code_of(contextlib.contextmanager): "contextmanager",
+    _code_of(contextlib.asynccontextmanager): "asynccontextmanager",
+}
+
+
+def later_work_of(func: Callable[..., Any]) -> tuple[str, str] | None:
+    """Say why calling a function does no work yet, as far as it shows without a call.
+
+    Returns:
+        What it is, and around what its work can be limited; None where nothing shows.
+
+    Example:
+        >>> later_work_of(contextlib.contextmanager(later_work_of))
+        ('a function of @contextmanager', 'the with statement that uses it')
+        >>> later_work_of(len) is None
+        True
+    """
+    while isinstance(func, functools.partial):
+        func = func.func
+    for function in (func, type(func).__call__):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            return "a generator function", "the loop that uses it"
+        code: Any = getattr(function, "__code__", None)
+        maker = _MAKES_CONTEXT_MANAGERS.get(code)
+        if maker is not None:
+            return f"a function of @{maker}", "the with statement that uses it"
+    return None
+
+
+def does_work_later(result: object) -> bool:
+    """Whether what a call returned runs code of the program's, or whose work may go on elsewhere.
+
+    Example:
+        >>> does_work_later(map(len, ["rows"])), does_work_later(iter(["rows"]))
+        (True, False)
+        >>> does_work_later(zip(iter(["rows"]), (row for row in ["rows"])))
+        True
+    """
+    if isinstance(result, _HANDS_ON):
+        return any(map(does_work_later, _held_by(result)))
+    is_future = isinstance(result, _futures())
+    return isinstance(result, _DOES_IT_LATER) or (is_future and not is_finished_future(result))
+
+
+def _held_by(iterator: object) -> Iterator[object]:
+    """Yield what an iterator takes its items from."""
+    for held in gc.get_referents(iterator):
+        # Several are in a tuple; chain goes through it with an iterator.
+        inner = gc.get_referents(held) if isinstance(iterator, itertools.chain) else ()
+        for one in (held, *inner):
+            yield from one if isinstance(one, tuple) else (one,)
+
+
+def is_finished_future(result: Any) -> bool:
+    """Whether what a call returned is a future, or a task, whose work is done."""
+    return isinstance(result, _futures()) and result.done()
+
+
+def _futures() -> tuple[Any, ...]:
+    return (
+        loaded_class("asyncio.futures", "Future"),
+        loaded_class("concurrent.futures._base", "Future"),
+    )

@@ -1,0 +1,160 @@
+"""An error of ours when the body of its block has raised something: who wins, and who hears of it.
+
+What the body raised wins, and our error is a note on it. Two things can happen to a note: nobody
+reads it, because the exception says where to go on and not what went wrong (``SystemExit``, a
+cancelled task, the end of an iteration, a skipped test); or somebody handles the exception, as
+``hasattr`` does. In the first case our error is raised all the same. In the second one, the test
+that runs fails with it, see :func:`delivering_verdicts`, and where no test runs a warning says it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+from .errors import MembudgetError, NotRaisedWarning
+from .loaded_classes import loaded_class
+from .origins import levels_to_the_user, origin_of_error
+
+# unittest leaves out the frames of modules with this name from tracebacks.
+__unittest = True
+
+# One list for each delivering_verdicts() that runs, the innermost one last.
+_listeners: Final[list[list[MembudgetError]]] = []
+if hasattr(os, "register_at_fork"):
+    # In a forked child, nobody looks at its parent's lists.
+    os.register_at_fork(after_in_child=_listeners.clear)
+
+
+@contextlib.contextmanager
+def delivering_verdicts() -> Iterator[None]:
+    """Let nothing that runs meanwhile pass over an exceeded budget: for adapters, around a test.
+
+    When a block's body raised something that was handled later, the test would pass; it fails with
+    the error of the block. A test that fails by itself has that error as a note. A test that is
+    skipped fails. When the run is interrupted, a line on stderr says it.
+
+    Raises:
+        MemoryLimitExceeded: a budget was exceeded, and the test does not fail by itself.
+        RecordingError: a budget could not be checked, likewise.
+
+    Example:
+        >>> from membudget import MemoryLimitExceeded, limit_memory
+        >>> try:
+        ...     with delivering_verdicts():
+        ...         with contextlib.suppress(KeyError), limit_memory("1 KB"):
+        ...             data = bytearray(5000)
+        ...             {}["missing"]
+        ... except MemoryLimitExceeded:
+        ...     print("failed")
+        failed
+    """
+    __tracebackhide__ = True
+    noted: list[MembudgetError] = []
+    _listeners.append(noted)
+    try:
+        yield
+    except BaseException as raised:
+        if noted:
+            error = _combined(noted)
+            if _steers(raised):
+                raise error from raised
+            _add_note(raised, error)
+            if _stops_the_run(raised):
+                _say(error)
+        raise
+    finally:
+        _stop_listening(noted)
+    if noted:
+        raise _combined(noted)
+
+
+def let_win(raised: BaseException, error: MembudgetError, *, says_it: bool = True) -> None:
+    """Let what the body of a block raised win over ``error``, if somebody will read a note on it.
+
+    Args:
+        raised: what the body raised.
+        error: the block's.
+        says_it: whether it is to be said even when somebody handles what was raised.
+
+    Raises:
+        MembudgetError: ``error``, when nobody would read the note.
+    """
+    __tracebackhide__ = True
+    if says_it and _steers(raised):
+        raise error from raised
+    _add_note(raised, error)
+    if not says_it:
+        return
+    where = origin_of_error(raised.__traceback__)
+    what = f"{type(raised).__name__}{f' ({where})' if where else ''}"
+    if _listeners:
+        error.add_note(f"The body of the block raised {what}, and something handled that")
+        _listeners[-1].append(error)
+        return
+    if _stops_the_run(raised):
+        _say(error)
+        return
+    message = f"{_first_line(error)}; the body raised {what}, and a note on that has the details"
+    try:
+        warnings.warn(message, NotRaisedWarning, stacklevel=levels_to_the_user())
+    except NotRaisedWarning:
+        raise error from raised
+
+
+def _say(error: MembudgetError) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"membudget: {_first_line(error)}\n")
+
+
+def _first_line(error: MembudgetError) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _add_note(raised: BaseException, error: MembudgetError) -> None:
+    if not _carries(raised, str(error)):
+        raised.add_note(str(error))
+
+
+def _stop_listening(noted: list[MembudgetError]) -> None:
+    _listeners[:] = [listener for listener in _listeners if listener is not noted]
+
+
+def _combined(noted: list[MembudgetError]) -> MembudgetError:
+    first, *others = noted
+    for other in others:
+        first.add_note("\n".join([str(other), *getattr(other, "__notes__", ())]))
+    return first
+
+
+def _carries(raised: BaseException | None, note: str) -> bool:
+    """Whether an exception, or one that a traceback shows with it, has the note already."""
+    while raised is not None:
+        if note in getattr(raised, "__notes__", ()):
+            return True
+        raised = raised.__cause__ or raised.__context__
+    return False
+
+
+def _steers(raised: BaseException) -> bool:
+    """Whether an exception says where to go on, and not what went wrong."""
+    if isinstance(raised, Exception):
+        skips: Any = loaded_class("unittest.case", "SkipTest")
+        return isinstance(raised, (StopIteration, StopAsyncIteration, skips))
+    return not (_stops_the_run(raised) or isinstance(raised, _failures()))
+
+
+def _stops_the_run(raised: BaseException) -> bool:
+    """Whether an exception ends all that runs, and that must not be kept from it."""
+    if isinstance(raised, BaseExceptionGroup):
+        return raised.subgroup(KeyboardInterrupt) is not None
+    return isinstance(raised, (KeyboardInterrupt, loaded_class("_pytest.outcomes", "Exit")))
+
+
+def _failures() -> Any:
+    """Return the class of what pytest.fail() and pytest.xfail() raise, which is no Exception."""
+    return loaded_class("_pytest.outcomes", "Failed")

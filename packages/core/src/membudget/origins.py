@@ -1,0 +1,65 @@
+"""Where something is written in the user's code, as ``file:line``.
+
+Paths below the directory in which the process started are relative to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Final
+
+# Frames of these only lead from the user's code to ours.
+_NOT_THE_USERS: Final = (f"{Path(__file__).parent}{os.sep}", str(contextlib.__file__))
+
+
+def _start_directory() -> str:
+    try:
+        directory = os.path.join(os.getcwd(), "")
+    except OSError:  # it was removed
+        return ""
+    return "" if directory == os.sep else directory
+
+
+# Looked up when this is imported: tests change the working directory.
+_START_DIRECTORY: Final = _start_directory()
+
+
+def origin_at(filename: str, lineno: int) -> str:
+    """Return a place in a file as messages show it.
+
+    Example:
+        >>> origin_at("/elsewhere/test_orders.py", 12)
+        '/elsewhere/test_orders.py:12'
+    """
+    return f"{shown_path(filename)}:{lineno}"
+
+
+def shown_path(filename: str) -> str:
+    """Return a path as messages show it."""
+    return filename.removeprefix(_START_DIRECTORY)
+
+
+def origin_of(frame: FrameType) -> str:
+    """Return the line at which a frame is."""
+    return origin_at(frame.f_code.co_filename, frame.f_lineno)
+
+
+def origin_of_error(traceback: TracebackType | None) -> str:
+    """Return the innermost line of a traceback; empty for none."""
+    if traceback is None:
+        return ""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return origin_at(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+
+
+def levels_to_the_user() -> int:
+    """Count the frames of membudget, for a warning that is to point at the user's line."""
+    frame, n_levels = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+        frame, n_levels = frame.f_back, n_levels + 1
+    return n_levels

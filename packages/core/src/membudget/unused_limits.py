@@ -1,0 +1,99 @@
+"""Limits that are written and hold for nothing: a warning at the line where they are written.
+
+A statement ``limit_memory("1 MB")`` limits nothing, and no more does a block that is entered and
+never left, such as by an ``ExitStack`` that nobody closes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import warnings
+import weakref
+from types import FrameType
+from typing import Any, Final
+
+from .errors import NotEnforcedWarning
+from .options import enforcement_is_on
+from .recording.platform import runs_here
+
+_NEVER_USED: Final = (
+    "this limit is written and never used, so it limits nothing: write 'with {name}(...):', or use "
+    "it as a decorator"
+)
+_NEVER_LEFT: Final = (
+    "this block was entered and never left, so its limit was not checked: use a with statement, or "
+    "close the ExitStack that entered it"
+)
+
+
+class _Watched(weakref.ref[Any]):
+    """A limit that has not held for anything yet, and where it is written."""
+
+    __slots__ = ("key", "name", "place", "was_entered")
+    key: int
+    name: str
+    place: tuple[str, int]
+    was_entered: bool
+
+
+# By the identity of the limit. Not a __del__: Python would run it for every limit, and lose a
+# KeyboardInterrupt that happens to arrive in it.
+_watched: Final[dict[int, _Watched]] = {}
+_warned: Final[dict[Any, Any]] = {}  # what Python keeps to warn once for each line
+
+
+def watch(limit: object, frame: FrameType) -> None:
+    """Warn if a limit is lost before it was used.
+
+    Args:
+        limit: the object.
+        frame: where it is written.
+    """
+    watched = _Watched(limit, _lost)
+    watched.key = id(limit)
+    watched.name = type(limit).__name__
+    watched.place = frame.f_code.co_filename, frame.f_lineno
+    watched.was_entered = False
+    _watched[watched.key] = watched
+
+
+def saw_enter(limit: object) -> None:
+    """Take note that the block of a limit has begun: it counts as used when it ends."""
+    watched = _watched.get(id(limit))
+    if watched is not None:
+        watched.was_entered = True
+
+
+def saw_use(limit: object) -> None:
+    """Watch a limit no longer: its block has ended, or it decorates something."""
+    _watched.pop(id(limit), None)
+
+
+def _lost(watched: _Watched) -> None:
+    if _watched.pop(watched.key, None) is not None and not sys.is_finalizing():
+        _warn(watched)
+
+
+def _warn(watched: _Watched) -> None:
+    if not (enforcement_is_on() and runs_here()):
+        return
+    text = _NEVER_LEFT if watched.was_entered else _NEVER_USED.format(name=watched.name)
+    filename, lineno = watched.place
+    warnings.warn_explicit(
+        text, NotEnforcedWarning, filename, lineno, registry=_warned.setdefault(filename, {})
+    )
+
+
+def _warn_of_open_blocks() -> None:
+    """Warn of blocks that are open when the program ends; limits that were only made are fine."""
+    for watched in list(_watched.values()):
+        if watched.was_entered:
+            saw_use(watched())
+            _warn(watched)
+
+
+atexit.register(_warn_of_open_blocks)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watched.clear)  # its parent's
