@@ -4,6 +4,7 @@
 * :mod:`budgets` - markers in, budgets out; every bad marker is reported at once;
 * :mod:`measuring` - a block around each test;
 * :mod:`open_calls` - test functions that others run on, when they have returned;
+* :mod:`kept_by_pytest` - log records and output, which are not a test's leaks;
 * :mod:`warming_up` - a run before the measured one, for stable figures;
 * :mod:`reports` - what pytest's reports say of memory, the report at the end, and files;
 * :mod:`verdicts` - what is measured as over in a block of a test arrives, in every run;

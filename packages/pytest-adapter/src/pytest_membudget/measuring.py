@@ -33,6 +33,7 @@ from membudget import (
 )
 
 from .budgets import WAIVER, BadMarkerError, budget_for, marked
+from .kept_by_pytest import moved_out
 from .open_calls import OpenCall
 from .reports import (
     Details,
@@ -269,6 +270,8 @@ class MeasuringPlugin:
             with self._block(item, plan) if phased is None else phased.phase("call"):
                 yield
             return
+        if _limits_what_stays(plan.budget):
+            function = moved_out(function, self._run.left_out)
         # Around the function and nothing else: fixtures, and what plugins do, stay outside.
         with contextlib.ExitStack() as around:
             if _is_test_case(item) or _is_async(function):
@@ -437,6 +440,11 @@ class MeasuringPlugin:
 
 def _is_test_case(item: pytest.Item) -> bool:
     return isinstance(getattr(item, "instance", None), unittest.TestCase)
+
+
+def _limits_what_stays(budget: Budget) -> bool:
+    retained = budget.limit_of("retained_bytes")
+    return not (retained is None and budget.leaks is None and budget.objects is None)
 
 
 def _is_async(function: Callable[..., object]) -> bool:

@@ -1,0 +1,121 @@
+"""What pytest keeps of a test's doings: no limit on what a test leaves counts it.
+
+These are log records and their text, output that is captured in memory, and warnings. At the end of
+a test, :func:`moved_out` puts copies of them in their places, which no block counts; the ones that
+the test made are gone before its block ends, unless the test itself holds them.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import logging
+import marshal
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from io import BytesIO, StringIO
+from typing import Any
+
+from _pytest.capture import CaptureIO
+from _pytest.logging import LogCaptureHandler
+
+# Taken early: a test may replace them.
+_root_logger = logging.getLogger()
+_copied, _to_bytes, _from_bytes = copy.copy, marshal.dumps, marshal.loads
+
+
+def moved_out(
+    function: Callable[..., Any], left_out: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., Any]:
+    """Return a test function at whose end pytest keeps copies, which no block counts.
+
+    Args:
+        function: a ``def`` or an ``async def``.
+        left_out: makes a context in which no block counts.
+    """
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                with left_out():
+                    _move_out()
+
+        return run_async
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return function(*args, **kwargs)
+        finally:
+            with left_out():
+                _move_out()
+
+    return run
+
+
+def _move_out() -> None:
+    copies: dict[int, Any] = {}  # both handlers of pytest's hold the same records
+    for handler in _root_logger.handlers:
+        if isinstance(handler, LogCaptureHandler) and handler.records:
+            _replace(handler.records, copies)
+            # Without the copy, the new stream would share the text of the old one.
+            text = _copy_of_text(handler.stream.getvalue())
+            handler.stream = StringIO()
+            handler.stream.write(text)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, CaptureIO) and isinstance(stream.buffer, BytesIO):
+            output = bytes(bytearray(stream.buffer.getvalue()))
+            stream.buffer.seek(0)
+            stream.buffer.truncate()
+            stream.buffer.write(output)
+    # Where warnings are recorded, this is the append() of a list.
+    recorded = getattr(getattr(warnings, "_showwarnmsg_impl", None), "__self__", None)
+    if isinstance(recorded, list):
+        _replace(recorded, copies)
+
+
+def _replace(kept: list[Any], copies: dict[int, Any]) -> None:
+    """Put copies in the place of what a list holds; the list stays the same, its memory does not.
+
+    Args:
+        kept: records or warnings.
+        copies: those made so far, by the identity of the original.
+    """
+    originals = kept[:]
+    for original in originals:
+        if id(original) not in copies:
+            copies[id(original)] = _copy_of(original)
+    kept.clear()
+    kept.extend(copies[id(original)] for original in originals)
+
+
+def _copy_of(original: Any) -> Any:
+    """Copy a record or a warning with its texts; other objects that it holds are the program's."""
+    try:
+        made = _copied(original)
+        for name, value in vars(original).items():
+            setattr(made, name, _copy_of_text(value))
+    except Exception:  # a class of the program's that cannot be copied
+        return original
+    return made
+
+
+def _copy_of_text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_copy_of_text, value))
+    if isinstance(value, Warning):
+        made = _copied(value)
+        made.args = tuple(map(_copy_of_text, value.args))
+        return made
+    try:
+        return _from_bytes(_to_bytes(value))
+    except ValueError:
+        return value
