@@ -49,6 +49,7 @@ class OpenCall:
                 raise
             if returned is not None and _is_work_to_come(returned):
                 self._leave, self._returned = leave, returned
+                _when_fired(returned, self.end)
             else:
                 leave(None, None, None)
             return returned
@@ -69,6 +70,26 @@ class OpenCall:
             return
         kind = None if raised is None else type(raised)
         leave(kind, raised, None if raised is None else raised.__traceback__)
+
+
+def _when_fired(returned: Any, end: Callable[[BaseException | None], None]) -> None:
+    """Let a Deferred of Twisted's leave the context itself, as soon as it has its result.
+
+    It does so in the greenlet in which the test function was called. pytest runs in another one,
+    where memray must not be asked to stop what it began here: it crashes.
+    """
+    if not hasattr(returned, "addCallbacks"):
+        return
+
+    def succeeded(result: object) -> object:
+        end(None)
+        return result
+
+    def failed(failure: Any) -> Any:
+        end(failure.value)
+        return failure
+
+    returned.addCallbacks(succeeded, failed)
 
 
 def _is_work_to_come(returned: object) -> bool:
