@@ -240,7 +240,7 @@ class Own(unittest.TestCase):
     assert len(last) == 1, done.stderr
     assert last[0].endswith(
         "shown 5: --most-allocations=0 shows all; 5 not measured: "
-        "1 failed in setup, 1 no_memray, 2 not run, 1 skipped"
+        "1 failed before it was measured, 1 no_memray, 2 not run, 1 skipped"
     ), last
 
 

@@ -230,7 +230,7 @@ def measured(
     call, set_up = getattr(test, "_callTestMethod", None), getattr(test, "_callSetUp", None)
     if call is not None:
         # Python 3.12.1 looks the method up before it tells the result that the test starts.
-        replaced["_callTestMethod"] = functools.partial(_call_test_method, call, run, measuring)
+        replaced["_callTestMethod"] = _calling(call, run, measuring)
     if set_up is not None:
         replaced["_callSetUp"] = lambda: measuring.set_up(set_up)
     with _replaced(test, replaced):
@@ -241,11 +241,16 @@ def measured(
             measuring.tell()
 
 
-def _call_test_method(
-    call: Callable[..., Any], run: Callable[..., Any], measuring: _Measuring, _: object
-) -> None:
-    call(run)
-    measuring.raise_if_over()  # the class of the test may have caught what the block raised
+def _calling(
+    call: Callable[..., Any], run: Callable[..., Any], measuring: _Measuring
+) -> Callable[[object], None]:
+    """Return a ``_callTestMethod``; a function that cannot be pickled, as Django needs it."""
+
+    def call_test_method(_: object) -> None:
+        call(run)
+        measuring.raise_if_over()  # the class of the test may have caught what the block raised
+
+    return call_test_method
 
 
 @contextlib.contextmanager
