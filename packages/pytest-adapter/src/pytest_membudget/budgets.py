@@ -84,9 +84,11 @@ def marked(item: pytest.Item) -> Marks:
 
 def has_limit_marker(item: pytest.Item) -> bool | None:
     """Whether the closest marker of a test is a limit and no waiver; None if it has neither."""
-    for said in _closest_first(item):
-        if isinstance(said, pytest.Mark) and said.name in (*_LIMITS, WAIVER):
-            return said.name != WAIVER
+    names = (*_LIMITS, WAIVER)
+    if any(mark.name in names for mark in item.iter_markers()):
+        for said in _closest_first(item):
+            if isinstance(said, pytest.Mark) and said.name in names:
+                return said.name != WAIVER
     return None
 
 
