@@ -90,7 +90,7 @@ class OpenBlock:
             RecordingError: recording cannot start.
             MisuseError: a block is open whose recording traces something else.
         """
-        self._recorder.open(self, self._query, trace)
+        self._recorder.open(self, self._query, trace, self._garbage)
 
     def suspend(self) -> None:
         """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
@@ -167,13 +167,21 @@ class Recorder:
         )
         return OpenBlock(self, query, self._alphabet)
 
-    def open(self, block: OpenBlock, query: BlockQuery, trace: TraceSettings | None) -> None:
+    def open(
+        self,
+        block: OpenBlock,
+        query: BlockQuery,
+        trace: TraceSettings | None,
+        garbage: GarbageStays,
+    ) -> None:
         """Open a block; see ``OpenBlock.open``."""
         serial = query.serial
         with self._lock:
+            garbage.begin()
             segment = self._ready_segment(trace)
             self._open[serial] = weakref.ref(block, lambda _: self.close(serial))
             segment.expect(query)
+            garbage.end()
 
     def _ready_segment(self, trace: TraceSettings | None) -> Segment:
         """Return the segment that records, for a block that asks for ``trace``."""
