@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging  # noqa: F401 - it registers for forks before we do, see below
 import os
+import re
 import sys
 import threading
 import warnings
@@ -30,7 +31,6 @@ class _Fork(threading.local):
     """What was done before the fork that this thread makes."""
 
     is_waited_for = False
-    filters: list[Any] | None = None
     tracker_runs = False  # of the whole process
 
 
@@ -42,22 +42,58 @@ def tracker_runs(runs: bool) -> None:
     _Fork.tracker_runs = runs
 
 
+class _ForksWarning:
+    """Stands in a filter for the text of Python's warning: matches it once, and is gone.
+
+    Python 3.12 warns before it calls what is registered for after the fork, 3.13 does so later.
+    """
+
+    def __init__(self) -> None:
+        self._filters: list[Any] = []
+        self._entry: object = None
+
+    def leave_out(self) -> None:
+        """Leave the warning out of the fork that is about to be made."""
+        self.forget()
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        self._filters = warnings.filters  # type: ignore[assignment]
+        self._filters[0] = self._entry = ("ignore", self, DeprecationWarning, None, 0)
+
+    def match(self, text: str) -> bool:
+        """Whether it is this warning; called by Python where something warns."""
+        is_it = re.match(r"This process \(pid=\d+\) is multi-threaded", text) is not None
+        if is_it:
+            self.forget()
+        return is_it
+
+    def forget(self) -> None:
+        """Take the filter out again."""
+        # Whoever has copied the filters meanwhile may have put the copy in their place.
+        for filters in (self._filters, warnings.filters):
+            if self._entry in filters:
+                filters.remove(self._entry)  # type: ignore[union-attr]
+        self._filters = []
+
+
+_forks_warning = _ForksWarning()
+
+
 def _before() -> None:
     # Not forever: a thread that is waited for could wait for a lock of the one that forks.
     _fork.is_waited_for = not_forking.acquire(timeout=_LONGEST_WAIT_SECONDS)
     if _WARNS and _fork.tracker_runs and _memrays_is_the_only_other_thread():
-        warnings.filterwarnings("ignore", r"This process \(pid=\d+\) is multi-threaded")
-        _fork.filters = warnings.filters  # type: ignore[assignment]
+        _forks_warning.leave_out()
 
 
 def _after() -> None:
-    filters, _fork.filters = _fork.filters, None
-    if filters:
-        del filters[0]
-        warnings._filters_mutated()  # type: ignore[attr-defined]
     if _fork.is_waited_for:
         _fork.is_waited_for = False
         not_forking.release()
+
+
+def _after_in_child() -> None:
+    _forks_warning.forget()
+    _after()
 
 
 def _memrays_is_the_only_other_thread() -> bool:
@@ -71,4 +107,4 @@ def _memrays_is_the_only_other_thread() -> bool:
 
 # What is registered last comes first. A fork takes logging's lock as well, which a thread that is
 # waited for may need to import something.
-os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

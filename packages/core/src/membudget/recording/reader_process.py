@@ -58,9 +58,13 @@ class ReaderProcess:
                 # Ctrl-C in a terminal goes to the whole process group; this ends with its input.
                 start_new_session=True,
             )
-        except BaseException:
+        except BaseException as error:
             self._close_errors()
-            raise
+            if not isinstance(error, Exception) or not raised_by_us(error):
+                raise
+            raise CaptureError(
+                f"the process that reads captures cannot be started: {error}"
+            ) from error
         self._busy = False
         atexit.register(self.close)
 
