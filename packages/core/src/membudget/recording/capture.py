@@ -128,7 +128,14 @@ class Capture:
         except (RuntimeError, OSError, AssertionError) as error:
             if not raised_by_us(error):
                 raise
-            raise _explained(error) from error
+            explained = _explained(error)
+            if isinstance(error, AssertionError):
+                # It came to nothing, and stopping it would change what stands for threading.Thread.
+                self._forget_tracker()
+            elif self._tracker is not None:
+                self.close()
+                _take_off_leftovers(memray)
+            raise explained from error
         finally:
             memray.set_log_level(logging.WARNING)  # memray's own default
 
@@ -154,6 +161,11 @@ class Capture:
         tracker_runs(True)
         tracker.__enter__()
         self._before.take_note_of_wrapper()
+
+    def _forget_tracker(self) -> None:
+        self._tracker = None
+        _set_profile_function(self._program_profile)
+        tracker_runs(False)
 
     def rest(self) -> None:
         """Give the calling thread its own profile function back, until :meth:`wake`."""
@@ -280,6 +292,25 @@ class _ThreadAttributes:
         for name in ("_name", "_ident"):
             if _is_memrays(vars(_Thread).get(name)):
                 delattr(_Thread, name)
+
+
+def _take_off_leftovers(memray: ModuleType) -> None:
+    """Take off what is left of a tracker that could not start, after it has been stopped.
+
+    memray (1.20) leaves its hooks in other threads and on Python's allocators then, and takes them
+    off where the next tracker stops.
+    """
+    try:
+        with memray.Tracker(
+            destination=memray.FileDestination("/dev/null", overwrite=True),
+            memory_interval_ms=_SAMPLE_INTERVAL_MS,
+            trace_python_allocators=True,
+        ):
+            pass
+    except (OSError, RuntimeError) as error:
+        if not raised_by_us(error):
+            raise
+        # Neither could this one, so that remains for the next one.
 
 
 def _is_memrays(attribute: object) -> bool:
