@@ -189,7 +189,7 @@ def test_a_block_that_could_not_be_measured_is_no_pass() -> None:
         segment = get_recorder()._segment
         assert segment is not None
         segment._capture.stop()
-        segment._capture._file.truncate(0)
+        segment._capture._file.cut(0)
 
     try:
         with limit_memory("1 MB"):

@@ -45,7 +45,7 @@ OPERATIONS = [
     "open_thread_only",
     "close",
 ]
-OPERATIONS += ["suspend", "go_on", "make", "unmake"]
+OPERATIONS += ["suspend", "go_on", "make", "unmake", "work", "break_off"]
 
 
 def write_captures(directory: Path, n_captures: int) -> list[Path]:

@@ -67,6 +67,7 @@ typedef struct {
     uint64_t tid;
     uint64_t behind; /* the index after that of its last record */
     bool at_work; /* for membudget: what it allocates counts nowhere */
+    bool was_at_work; /* before `mark` */
     bool in_mark; /* `mark` has begun, and ends with its last record */
     Mark mark;
 } Thread;

@@ -16,11 +16,12 @@ from membudget.whole_files import whole_file, write_whole
 
 def test_a_number_that_stands_for_another_file_is_neither_used_nor_closed(tmp_path: Path) -> None:
     ours = temporary_file()
-    os.close(ours.number)
+    number = ours.fileno()
+    os.close(number)
     theirs = os.open(tmp_path / "theirs", os.O_CREAT | os.O_RDWR)
-    assert theirs == ours.number
+    assert theirs == number
     os.write(theirs, b"data\0\0")
-    for use in (ours.fileno, ours.path, ours.written_length, lambda: ours.truncate(0)):
+    for use in (ours.fileno, ours.path, ours.written_length, lambda: ours.cut(0)):
         with pytest.raises(OSError, match="the program closed a file of membudget's"):
             use()
     ours.close()
@@ -34,7 +35,7 @@ def test_a_temporary_file_is_gone_when_it_is_closed() -> None:
         assert file.written_length() == 4
         path = file.path()
         assert Path(path).stat().st_size == 6
-        number = file.number
+        number = file.fileno()
     assert not file.is_ours
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(number)
@@ -49,7 +50,7 @@ from membudget.recording import get_recorder
 try:
     with measure_memory():
         recorder = get_recorder()
-        memrays = recorder._segment._capture._memrays_files._files[0].number
+        memrays = next(iter(recorder._segment._capture._memrays_files._files))
         os.closerange(3, 256)
         files = [open(f"{n}.bin", "w+b", buffering=0) for n in range(8)]
         for file in files:

@@ -111,6 +111,7 @@ class Block(MarkedBlock):
         self._on_measured = on_measured
         self._decorates = False
         self._open: OpenBlock | None = None
+        self._opening: OpenBlock | None = None  # until it is open
         self._garbage = SettledGarbage()
         self._unseen = UnseenMemory(budget, is_test=always_allocations)
         self._n_paused = 0
@@ -185,37 +186,40 @@ class Block(MarkedBlock):
         self._n_paused = 0
         scope = self.budget.scope
         self._stack_filter = _stack_filter(scope)
-        try:
-            if scope.stable:
-                self._garbage.begin()
-            self._open = get_recorder().open(
-                self.budget,
-                trace=self._traced(),
-                stack_filter=self._stack_filter,
-                always_allocations=self._always_allocations,
-                stacks_begin_inside=self._decorates,
-                keep_as=self._keep_capture,
-                n_outer=self._n_outer() if self._keep_capture else 0,
-                outer_files=self._outer_files,
-            )
-            self._unseen.begin(closely=self._always_allocations or get_recorder().n_open == 1)
-            self._set_marks(
-                self._open.start_mark,
-                self._open.end_mark,
-                bool(scope.stable),
-                bool(scope.stable or self.budget.leaks or self.budget.objects),
-            )
-        except BaseException:
+        recorder = get_recorder()
+        self._opening = block = recorder.new_block(
+            self.budget,
+            stack_filter=self._stack_filter,
+            always_allocations=self._always_allocations,
+            stacks_begin_inside=self._decorates,
+            keep_as=self._keep_capture,
+            n_outer=self._n_outer() if self._keep_capture else 0,
+            outer_files=self._outer_files,
+        )
+        if scope.stable:
+            self._garbage.begin()
+        block.open(self._traced())
+        self._unseen.begin(closely=self._always_allocations or recorder.n_open == 1)
+        self._set_marks(
+            block.start_mark,
+            block.end_mark,
+            bool(scope.stable),
+            bool(scope.stable or self.budget.leaks or self.budget.objects),
+        )
+        if self._watched is not None:
+            self._watched.was_entered = True
+        self._open = block
+        self._opening = None
+
+    def _enter_failed(self) -> None:
+        # Not self._open: that one is open since before, where it was entered twice.
+        if self._opening is not None:
             self._clear_marks()
             self._unseen.end()
             self._garbage.end()
-            block, self._open = self._open, None
-            if block is not None:
-                block.leave()
+            self._opening.close()
+            self._open = self._opening = None
             self._counts_as_used()
-            raise
-        if self._watched is not None:
-            self._watched.was_entered = True
 
     def _counts_as_used(self) -> None:
         """Let no warning say that this limit was never used."""
@@ -261,16 +265,25 @@ class Block(MarkedBlock):
             return
         if self._watched is not None:
             self._counts_as_used()
+        self._unseen.end()
+        self._garbage.end()
         try:
-            self._unseen.end()
-            self._garbage.end()
-            self._open = None
             self._close(block, raised)
-        finally:
-            self._unseen.end()
-            self._garbage.end()
+        except (MembudgetError, Warning):
+            raise
+        except BaseException as error:
+            error.add_note(
+                "membudget: this interrupted the end of a block, whose limits were not enforced"
+            )
+            raise
+        self._open = None
+
+    def _leave_failed(self) -> None:
+        self._unseen.end()
+        self._garbage.end()
+        if self._open is not None:
+            self._open.close()
             self._open = None
-            block.leave()
 
     def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
@@ -281,12 +294,16 @@ class Block(MarkedBlock):
             raised.add_note(f"membudget: {NOT_UTF_8}")  # memray's doing, since Python 3.12
         try:
             if self._n_paused:
-                raise MisuseError("a stretch of paused() did not end before its block did")
+                raise MisuseError(
+                    "a stretch of paused() did not end before its block did, or something "
+                    "interrupted it"
+                )
             # What was raised holds the frames that it went through, and their objects.
             measurement, allocations = block.read(objects=raised is None)
         except MembudgetError as error:
             if raised is None:
                 raise
+            block.close()
             let_win(raised, error, says_it=self.budget.limits_anything)
             return
         self._measurement = measurement = self._unseen.added_to(measurement)
@@ -483,8 +500,8 @@ class _Paused(contextlib.AbstractContextManager[None]):
     def __exit__(self, *_: object) -> None:
         if self._entered:
             self._entered = False
-            self._block._n_paused -= 1
             self._block.go_on()
+            self._block._n_paused -= 1
 
 
 def warm_up_block(trace: TraceSettings | None = None) -> Block:
@@ -508,11 +525,7 @@ def measuring_is_on() -> bool:
 def _stack_filter(scope: Scope) -> StackFilter | None:
     """Return what says which stacks count; None where all of them do."""
     keep = keeps_allocation if filter_allocations() else None
-    if not scope.filters_stacks and keep is None:
-        return None
-
-    with get_recorder().at_work():  # it allocates, and a block around this one may be open
-        return StackFilter(scope, keep)
+    return StackFilter(scope, keep) if scope.filters_stacks or keep is not None else None
 
 
 class _Combined(Block):

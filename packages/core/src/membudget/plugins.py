@@ -7,6 +7,7 @@ import functools
 import pluggy
 
 from . import hookspecs
+from .forks import not_forking
 from .model import Marks, Stack
 from .system import real_functions
 
@@ -25,7 +26,8 @@ def plugin_manager() -> pluggy.PluginManager:
     """
     manager = pluggy.PluginManager("membudget")
     manager.add_hookspecs(hookspecs)
-    with real_functions(for_imports=True):
+    # It imports modules, which a child could not do once more.
+    with not_forking, real_functions(for_imports=True):
         manager.load_setuptools_entrypoints("membudget")
     return manager
 

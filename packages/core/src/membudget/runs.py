@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -14,6 +14,7 @@ from .kept_captures import KeptCaptures
 from .model import Allocation, Measurement, Result, Verdict
 from .phases import Phase
 from .recording import get_recorder
+from .recording.marks import AtWork
 from .recording.query import LateAllocations
 
 
@@ -110,17 +111,13 @@ class Run:
             )
             self._results[name] = replace(result, measurement=measurement)
 
-    @contextlib.contextmanager
-    def left_out(self) -> Iterator[None]:
+    def left_out(self) -> contextlib.AbstractContextManager[None]:
         """Let no block count what this thread does while this lasts: the work of a test framework.
 
-        Such as reporting a subtest, inside of its test.
+        Such as reporting a subtest, inside of its test. A block that opens meanwhile measures what
+        happens in it, and so do those around it.
         """
-        if not self._recording:
-            yield
-            return
-        with get_recorder().at_work():
-            yield
+        return AtWork() if self._recording else contextlib.nullcontext()
 
     def stop_recording(self) -> None:
         """Stop the recording until the next block, for what cannot run beside memray's tracker."""

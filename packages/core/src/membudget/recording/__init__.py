@@ -10,8 +10,11 @@ block is what lies between two marks in that stream:
 * :mod:`segment` - what is recorded from one start of the tracker to its stop;
 * :mod:`lingering` - whether a recording goes on between the blocks of a run;
 * :mod:`capture` - memray's tracker, and the file that it writes;
+* :mod:`thread_attributes` - what memray changes on ``threading.Thread``;
 * :mod:`files` - files without a name, and numbers that are ours no more;
 * :mod:`memrays_files` - the files that memray opens beside ours;
+* :mod:`raised` - tells errors of ours from what signal handlers raise;
+* :mod:`garbage_stays` - no garbage is collected while we read;
 * :mod:`reading` - reads blocks out of a capture, with the better one of two readers:
 * :mod:`scanner` - the one in C, which can follow a capture that is still being written;
 * :mod:`replay` - the one in Python, with memray's own reader;
@@ -37,6 +40,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from ..errors import RecordingError
+from ..forks import not_forking
 from ..system import real_functions
 from .platform import is_main_interpreter
 
@@ -68,6 +72,6 @@ def _recorder_module() -> ModuleType:
             "memory cannot be measured in a sub-interpreter: memray runs in the main one only. Put "
             "the block around what the main interpreter does"
         )
-    with real_functions(for_imports=True):
+    with not_forking, real_functions(for_imports=True):
         from . import recorder
     return recorder

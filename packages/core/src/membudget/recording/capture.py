@@ -9,22 +9,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterator
 from sys import getprofile, setprofile
 from threading import get_ident
 from threading import getprofile as get_thread_profile
-from threading import getprofile as profile_of_new_threads
 from threading import setprofile as set_thread_profile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
+from ..forks import not_forking, tracker_runs
 from ..model import TraceSettings
 from ..system import keep_module, real_functions
 from .files import temporary_file
 from .interpreter_guard import InterpreterGuard
 from .memrays_files import MemraysFiles
 from .platform import NOT_UTF_8
+from .raised import raised_by_us
+from .thread_attributes import ThreadAttributes
 from .tracemalloc_guard import TracemallocGuard
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Capture:
         try:
             self._file = temporary_file()
         except OSError as error:
+            if not raised_by_us(error):
+                raise
             raise CaptureError(
                 f"cannot create a capture file: {error}. Set TMPDIR to a directory that can be "
                 f"written, or free some space there"
@@ -113,6 +116,8 @@ class Capture:
         self._guard: TracemallocGuard | None = None
         self._memrays_files = MemraysFiles(self._file)
         self._interpreters: InterpreterGuard | None = None
+        self._before: ThreadAttributes | None = None
+        self._found: tuple[ProfileFunction | None, ProfileFunction | None] | None = None
         self.resting = False
 
     @property
@@ -125,6 +130,8 @@ class Capture:
         try:
             return self._file.fileno()
         except OSError as error:
+            if not raised_by_us(error):
+                raise
             raise CaptureError(f"the capture of this block is lost: {error}") from error
 
     def check(self) -> None:
@@ -156,50 +163,58 @@ class Capture:
             MisuseError: objects are to be tracked, and another interpreter of the process runs.
         """
         memray = import_memray()
-        destination = memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False)
-        objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
-        if objects:
-            self._interpreters = InterpreterGuard()
         # The first tracker of a process writes warnings to stderr, with Debian's Python.
         memray.set_log_level(logging.ERROR)
         # So does the first one in a program with greenlets: that their support is experimental.
         memray._memray.print_greenlet_warning = _say_nothing
         try:
-            # Kept before it starts: an interruption in between must not lose a running tracker.
-            self._tracker = memray.Tracker(
-                destination=destination,
-                memory_interval_ms=_SAMPLE_INTERVAL_MS,
-                native_traces=self._trace.native_traces,
-                trace_python_allocators=self._trace.trace_python_allocators,
-                **objects,
-            )
-            if objects or self._trace.trace_python_allocators:
-                self._guard = TracemallocGuard(bool(objects))
-            self._profile_thread = get_ident()
-            self._program_profile = _take_profile_function()
-            self._tracker.__enter__()
-            self._memrays_files.find()
-        except RuntimeError as error:
-            self._tracker = None  # stopping this one would stop the other one
-            if "Tracker" not in str(error):
-                raise RecordingError(f"memray cannot start recording: {error}") from error
-            raise TrackerConflictError(
-                "cannot measure: another memray.Tracker is active in this process, and memray "
-                "allows one at a time. It may come from 'memray run', from pytest-memray, or from "
-                "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
-                "that uses memray itself is marked with no_memray"
-            ) from error
-        except SystemError as error:
-            # The tracker runs, and memray could not write down the functions that run already.
-            self._stop_tracker()
-            raise RecordingError(NOT_UTF_8) from error
-        except OSError as error:
-            self._tracker = None
-            raise CaptureError(f"cannot record to the temporary directory: {error}") from error
+            self._start_tracker(memray)
+        except (RuntimeError, OSError, AssertionError, SystemError) as error:
+            if not raised_by_us(error):
+                raise
+            explained = _explained(error)
+            if isinstance(error, AssertionError):
+                # It came to nothing, and stopping it would change what stands for threading.Thread.
+                self._forget_tracker()
+            elif self._tracker is not None:
+                self.close()
+                _take_off_leftovers(memray)
+            raise explained from error
         finally:
             if self._tracker is None:
                 self._end_guards()
             memray.set_log_level(logging.WARNING)  # memray's own default
+
+    def _start_tracker(self, memray: ModuleType) -> None:
+        objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
+        tracker = memray.Tracker(
+            destination=memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False),
+            memory_interval_ms=_SAMPLE_INTERVAL_MS,
+            native_traces=self._trace.native_traces,
+            trace_python_allocators=self._trace.trace_python_allocators,
+            **objects,
+        )
+        if objects:
+            self._interpreters = InterpreterGuard()
+        if objects or self._trace.trace_python_allocators:
+            self._guard = TracemallocGuard(bool(objects))
+        self._profile_thread = get_ident()
+        self._before = ThreadAttributes()
+        if self._before.are_memrays:
+            # Somebody else's tracker, which stopping this one would stop as well.
+            tracker.__enter__()
+        # Kept before it starts: an interruption in between must not lose a running tracker.
+        self._program_profile = _take_profile_function()
+        self._tracker = tracker
+        tracker_runs(True)
+        tracker.__enter__()
+        self._before.take_note_of_wrapper()
+        self._memrays_files.find()
+
+    def _forget_tracker(self) -> None:
+        self._tracker = None
+        _set_profile_function(self._program_profile)
+        tracker_runs(False)
 
     def rest(self) -> None:
         """Give the calling thread its own profile function back, until :meth:`wake`."""
@@ -217,7 +232,7 @@ class Capture:
         ``threading.setprofile``.
         """
         start_thread_trace = import_memray().start_thread_trace
-        follows_new_threads = profile_of_new_threads() is start_thread_trace
+        follows_new_threads = get_thread_profile() is start_thread_trace
         is_here = self._profile_thread == get_ident()
         if not (is_here and follows_new_threads and self._file.is_ours):
             return False
@@ -236,21 +251,37 @@ class Capture:
 
     @real_functions()
     def _stop_tracker(self) -> None:
+        """Stop the tracker, or what there is of one that could not start. Can be done again."""
         tracker = self._tracker
-        if tracker is None:
-            return
-        with self._keeping_profile_functions(), self._memrays_files.closed_by_memray():
-            try:
-                tracker.__exit__(None, None, None)
-            except BaseException:
-                # KeyboardInterrupt in the middle: what it has not put back is still to be put back.
-                tracker.__exit__(None, None, None)
-                raise
-            finally:
+        if tracker is not None:
+            with not_forking:
+                self._take_off(tracker)
+                if self._trace.track_objects:
+                    self._survivors = _survivors_of(tracker)
+                tracker_runs(False)
                 self._tracker = None
-                self._end_guards()
-        if self._trace.track_objects:
-            self._survivors = tuple(tracker.get_surviving_objects())
+        self._end_guards()
+
+    def _take_off(self, tracker: memray.Tracker) -> None:
+        """Take off what the tracker has put on the interpreter.
+
+        It puts back the profile functions that it found when it started. That is wrong for those
+        that the program has set since, and for a thread other than the one that it started in.
+        """
+        if self._found is None:  # kept for when this is interrupted, and done again
+            profile = _take_profile_function()
+            is_replaced = self._profile_thread == get_ident() and not self.resting
+            if profile is None and is_replaced:
+                profile = self._program_profile
+            self._found = (profile, get_thread_profile())
+        with self._memrays_files.closed_by_memray():
+            tracker.__exit__(None, None, None)
+        profile, thread_profile = self._found
+        _set_profile_function(profile)
+        if thread_profile is not import_memray().start_thread_trace:
+            set_thread_profile(thread_profile)
+        if self._before is not None:
+            self._before.put_back()
 
     def _end_guards(self) -> None:
         for guard in (self._guard, self._interpreters):
@@ -270,31 +301,11 @@ class Capture:
         descriptors on ``threading.Thread``, which would keep the child's own tracker from starting.
         """
         tracker, self._tracker = self._tracker, None
+        tracker_runs(False)
         if tracker is not None:
-            with self._keeping_profile_functions(), self._memrays_files.closed_by_memray():
-                tracker.__exit__(None, None, None)
+            self._take_off(tracker)
         self._end_guards()
         self._file.close()
-
-    @contextlib.contextmanager
-    def _keeping_profile_functions(self) -> Iterator[None]:
-        """Keep profile functions that the program has set since the tracker began.
-
-        The tracker puts back what it found when it started. That is wrong for what was set
-        since, and for a thread other than the one that it started in.
-        """
-        memray = import_memray()
-        profile = _take_profile_function()
-        thread_profile = get_thread_profile()
-        try:
-            yield
-        finally:
-            replaced = self._profile_thread == get_ident() and not self.resting
-            if profile is None and replaced:
-                profile = self._program_profile
-            _set_profile_function(profile)
-            if thread_profile is not memray.start_thread_trace:
-                set_thread_profile(thread_profile)
 
     def _trim(self) -> None:
         """Cut the zero bytes at the end: memray grows the file in advance.
@@ -302,14 +313,65 @@ class Capture:
         Its reader looks for the end backwards, byte by byte.
         """
         try:
-            self._file.truncate(self._file.written_length())
+            self._file.cut(self._file.written_length())
         except OSError as error:
+            if not raised_by_us(error):
+                raise
+            # Such as a program that closes all files that it does not know.
             raise CaptureError(f"the capture cannot be read: {error}") from error
 
     def close(self) -> None:
         """Stop recording if need be, and give the file back to the system."""
-        try:
-            self._stop_tracker()
-        finally:
-            self._survivors = ()
-            self._file.close()
+        self._stop_tracker()
+        self._survivors = ()
+        self._file.close()
+
+
+def _take_off_leftovers(memray: ModuleType) -> None:
+    """Take off what is left of a tracker that could not start, after it has been stopped.
+
+    memray (1.20) leaves its hooks in other threads and on Python's allocators then, and takes them
+    off where the next tracker stops.
+    """
+    try:
+        with memray.Tracker(
+            destination=memray.FileDestination("/dev/null", overwrite=True),
+            memory_interval_ms=_SAMPLE_INTERVAL_MS,
+            trace_python_allocators=True,
+        ):
+            pass
+    except (OSError, RuntimeError) as error:
+        if not raised_by_us(error):
+            raise
+        # Neither could this one, so that remains for the next one.
+
+
+def _survivors_of(tracker: memray.Tracker) -> tuple[object, ...]:
+    try:
+        return tuple(tracker.get_surviving_objects())
+    except RuntimeError as error:
+        if not raised_by_us(error):
+            raise
+        return ()  # it had not started
+
+
+def _explained(error: Exception) -> RecordingError:
+    """Return what it means that memray raised ``error`` when a tracker was to start."""
+    if isinstance(error, OSError):
+        return CaptureError(f"cannot record to the temporary directory: {error}")
+    if isinstance(error, AssertionError):
+        # A bare one. As it is, it would look like an exceeded limit.
+        return RecordingError(
+            "memray cannot start recording: threading.Thread has attributes that are memray's. A "
+            "mock stands in its place, or a memray.Tracker of the program could not start before"
+        )
+    if isinstance(error, SystemError):
+        return RecordingError(NOT_UTF_8)  # of functions that run already
+    if "Tracker" not in str(error):
+        return RecordingError(f"memray cannot start recording: {error}")
+    return TrackerConflictError(
+        "cannot measure: another memray.Tracker is active in this process, and memray "
+        "allows one at a time. It may come from 'memray run', from pytest-memray, or from "
+        "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
+        "that uses memray itself is marked with no_memray"
+    )

@@ -12,7 +12,11 @@ import contextlib
 import errno
 import os
 import sys
-from typing import Final, Self
+from collections.abc import Iterable
+from io import FileIO
+from itertools import chain, repeat
+from operator import call
+from typing import Final
 
 from ..system import Real, real_functions
 
@@ -26,36 +30,46 @@ _READ: Final = os.O_RDONLY | _CLOSED_AT_EXEC
 _NO_UNNAMED: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
-class OwnFile:
+class FileIdentity:
+    """Which file a number stood for, as another one can get the number."""
+
+    __slots__ = ("_device_and_inode",)
+
+    def __init__(self, fd: int) -> None:
+        self._device_and_inode = _device_and_inode(fd)
+
+    def is_at(self, fd: int) -> bool:
+        """Whether a number stands for this file."""
+        try:
+            return _device_and_inode(fd) == self._device_and_inode
+        except OSError:
+            return False
+
+
+def _device_and_inode(fd: int) -> tuple[int, int]:
+    status = Real.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+class OwnFile(FileIO):
     """A file that membudget has opened, as long as its number stands for this file.
 
-    Args:
-        fd: its number.
-        name: its path, if it is one that is to be removed with it.
+    Made by :func:`_opened`. One that is lost, because something interrupted its maker, closes
+    itself.
 
     Attributes:
-        number: its number, which may stand for another file by now.
+        path_to_remove: its path, if it is one that is to be removed with it.
     """
 
-    __slots__ = ("_identity", "_name", "number")
-
-    def __init__(self, fd: int, name: str = "") -> None:
-        # No __del__ closes it: Python would lose a KeyboardInterrupt that happens to arrive there.
-        try:
-            self.number = fd
-            self._name = name
-            self._identity = _identity(fd)
-        except BaseException:
-            Real.close(fd)
-            raise
+    identity: FileIdentity | None = None
+    path_to_remove = ""
 
     @property
     def is_ours(self) -> bool:
         """Whether it is open, and its number stands for nothing else."""
-        try:
-            return self.number >= 0 and _identity(self.number) == self._identity
-        except OSError:
+        if self.closed:
             return False
+        return self.identity is None or self.identity.is_at(super().fileno())
 
     def fileno(self) -> int:
         """Return its number.
@@ -67,20 +81,13 @@ class OwnFile:
             raise OSError(
                 errno.EBADF, "the program closed a file of membudget's, as os.closerange() does"
             )
-        return self.number
-
-    def finds(self, fd: int) -> bool:
-        """Whether another number stands for this file as well."""
-        try:
-            return _identity(fd) == self._identity
-        except OSError:
-            return False
+        return super().fileno()
 
     def path(self, pid: int | None = None) -> str:
         """Return a path that opens it in process ``pid``'s view, by default in this one's."""
         if _UNNAMED_FILES:
             return f"/proc/{pid or 'self'}/fd/{self.fileno()}"
-        return self._name
+        return self.path_to_remove
 
     def written_length(self) -> int:
         """Return its length without the zero bytes at its end.
@@ -99,7 +106,7 @@ class OwnFile:
             end = begin
         return 0
 
-    def truncate(self, length: int) -> None:
+    def cut(self, length: int) -> None:
         """Cut it to ``length`` bytes.
 
         Raises:
@@ -109,35 +116,49 @@ class OwnFile:
 
     def close(self) -> None:
         """Close it, if nobody has done so. Can be done again."""
-        is_ours, fd, name = self.is_ours, self.number, self._name
-        self.number, self._name = -1, ""
-        with contextlib.suppress(OSError):
-            if is_ours:
-                Real.close(fd)
-        with contextlib.suppress(OSError):
-            if name:
-                Real.unlink(name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        if self.closed:
+            return
+        path, self.path_to_remove = self.path_to_remove, ""
+        if path:
+            with contextlib.suppress(OSError):
+                Real.unlink(path)
+        if self.is_ours:
+            Real.close(super().fileno())
+        super().close()  # of the object: it was told not to close the number
 
 
-def duplicate_above(fd: int, least: int) -> int:
-    """Return a number from ``least`` on that stands for the file of ``fd`` as well.
+def _opened(numbers: Iterable[int]) -> list[OwnFile]:
+    """Return a file for each of the numbers, which functions of the system return one by one.
+
+    That is one step of Python. What a signal handler raises between two would lose a number, and
+    leave it open.
+    """
+    files = list(map(OwnFile, numbers, repeat("r+b"), repeat(False)))
+    for file in files:
+        file.identity = FileIdentity(file.fileno())
+    return files
+
+
+def _open(path: str, flags: int) -> OwnFile:
+    return _opened(map(Real.open, (path,), (flags,), (0o600,)))[0]
+
+
+def duplicate_above(fd: int, least: int) -> OwnFile:
+    """Return the file of ``fd`` under another number, from ``least`` on.
 
     Raises:
         OSError: there are too many files.
     """
-    number: int = Real.control(fd, Real.dup_above, least)
-    return number
+    return _opened(map(Real.control, (fd,), (Real.dup_above,), (least,)))[0]
 
 
-def _identity(fd: int) -> tuple[int, int]:
-    status = Real.fstat(fd)
-    return status.st_dev, status.st_ino
+def pipe() -> list[OwnFile]:
+    """Return the end of a pipe to read from, and the one to write to.
+
+    Raises:
+        OSError: there are too many files.
+    """
+    return _opened(chain.from_iterable(map(call, (Real.pipe,))))
 
 
 def temporary_file() -> OwnFile:
@@ -146,10 +167,7 @@ def temporary_file() -> OwnFile:
     Raises:
         OSError: the temporary directory cannot be written.
     """
-    if _UNNAMED_FILES:
-        return private_file()
-    path, fd = _new_file()
-    return OwnFile(fd, path)
+    return private_file() if _UNNAMED_FILES else _new_file()
 
 
 def private_file() -> OwnFile:
@@ -160,19 +178,22 @@ def private_file() -> OwnFile:
     """
     if _UNNAMED_FILES:
         try:
-            return OwnFile(Real.open(_directory(), _UNNAMED, 0o600))
+            return _open(_directory(), _UNNAMED)
         except OSError as error:
             if error.errno not in _NO_UNNAMED:
                 raise
     # Where there are no files without a name: this one loses its name at once.
-    path, fd = _new_file()
-    Real.unlink(path)
-    return OwnFile(fd)
+    file = _new_file()
+    Real.unlink(file.path_to_remove)
+    file.path_to_remove = ""
+    return file
 
 
-def _new_file() -> tuple[str, int]:
+def _new_file() -> OwnFile:
     path = f"{_directory()}/membudget-{Real.random(8).hex()}"
-    return path, Real.open(path, _NEW, 0o600)
+    file = _open(path, _NEW)
+    file.path_to_remove = path
+    return file
 
 
 def _directory() -> str:
@@ -186,4 +207,4 @@ def open_to_read(path: str) -> OwnFile:
     Raises:
         OSError: it cannot be read.
     """
-    return OwnFile(Real.open(path, _READ))
+    return _open(path, _READ)

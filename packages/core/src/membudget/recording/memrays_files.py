@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..system import Real
-from .files import OwnFile, duplicate_above, private_file
+from .files import FileIdentity, OwnFile, duplicate_above, private_file
 
 _NUMBERS: Final = "/dev/fd"
 _MAPPED_BYTES: Final = 16 << 20
@@ -28,14 +28,15 @@ class MemraysFiles:
     def __init__(self, capture: OwnFile) -> None:
         self._capture = capture
         self._before = _open_numbers()
-        self._files: list[OwnFile] = []
+        self._files: dict[int, FileIdentity] = {}  # by number
 
     def find(self) -> None:
         """Find them, now that the tracker runs, and keep other programs from getting them."""
         for fd in _open_numbers() - self._before:
             with contextlib.suppress(OSError):  # of another thread, and closed meanwhile
-                if self._capture.finds(fd) or _is_of_proc(fd):
-                    self._files.append(OwnFile(fd))
+                identity = FileIdentity(fd)
+                if identity.is_at(self._capture.fileno()) or _is_of_proc(fd):
+                    self._files[fd] = identity
                     Real.set_inheritable(fd, False)
 
     @contextlib.contextmanager
@@ -46,20 +47,19 @@ class MemraysFiles:
         they are kept under others meanwhile, and memray finds an empty file.
         """
         kept = []
-        least = 1 + max((file.number for file in self._files), default=0)
-        for file in self._files:
-            if not file.is_ours and _is_open(file.number):
-                fd = file.number
+        least = 1 + max(self._files, default=0)
+        for fd, identity in self._files.items():
+            if not identity.is_at(fd) and _is_open(fd):
                 kept.append((duplicate_above(fd, least), fd, Real.get_inheritable(fd)))
                 with private_file() as empty:
-                    empty.truncate(_MAPPED_BYTES)
+                    empty.cut(_MAPPED_BYTES)
                     Real.dup2(empty.fileno(), fd, False)
         try:
             yield
         finally:
             for other, fd, inheritable in kept:
-                Real.dup2(other, fd, inheritable)
-                Real.close(other)
+                Real.dup2(other.fileno(), fd, inheritable)
+                other.close()
 
 
 def _open_numbers() -> set[int]:

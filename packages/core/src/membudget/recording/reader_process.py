@@ -14,7 +14,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from json import dumps, loads
 from typing import Any, Final
@@ -31,9 +31,10 @@ from ..report.json import (
     stack_to_json,
 )
 from ..system import Real, search_path
-from .files import OwnFile, duplicate_above, open_to_read, private_file, temporary_file
+from .files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file
 from .marks import Alphabet
 from .query import BlockQuery
+from .raised import raised_by_us
 from .reading import read_block
 
 # Its input, where it answers, and for its last words. What else it prints goes to the latter.
@@ -76,6 +77,8 @@ class ReaderProcess:
                     _start(its_input.fileno(), its_output.fileno(), self._errors.fileno())
                 Real.set_blocking(self._input.fileno(), False)
             except OSError as error:
+                if not raised_by_us(error):
+                    raise
                 raise CaptureError(
                     f"the process that reads captures cannot be started: {error}"
                 ) from error
@@ -101,7 +104,7 @@ class ReaderProcess:
             # Also for KeyboardInterrupt: the answer still to come would be taken for the next one.
             last_words = self._last_words()
             self.close()
-            if not isinstance(error, (OSError, ValueError)):
+            if not (isinstance(error, (OSError, ValueError)) and raised_by_us(error)):
                 raise
             raise CaptureError(
                 f"the process that reads captures ended unexpectedly: {last_words or error}"
@@ -156,11 +159,11 @@ class ReaderProcess:
         return lines[-1] if lines else ""
 
 
-def _pipe() -> Iterable[OwnFile]:
-    """Return both ends of a pipe. Neither has a number that the new process will need."""
-    for fd in Real.pipe():
-        yield OwnFile(duplicate_above(fd, _OUTPUT + 1))
-        Real.close(fd)
+def _pipe() -> Iterator[OwnFile]:
+    """Yield both ends of a pipe. Neither has a number that the new process will need."""
+    for end in pipe():
+        with end:
+            yield duplicate_above(end.fileno(), _OUTPUT + 1)
 
 
 def _start(its_input: int, its_output: int, its_errors: int) -> None:

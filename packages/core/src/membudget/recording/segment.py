@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import weakref
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from .keeping import keep_block
 from .marks import Alphabet
 from .objects import summarized
 from .query import BlockQuery, LateAllocations
+from .raised import raised_by_us
 from .reading import lost_stacks, read_block, read_peaks
 from .scanner import Scanner, scanner_problem
 from .stack_traces import StackTraces
@@ -46,8 +46,12 @@ class Segment:
         self._capture.start()
         self.start_seconds = Real.perf_counter() - begin
         if scanner_problem() is None:
-            with contextlib.suppress(ValueError):  # a version that the scanner does not know
+            try:
                 self._scanner = Scanner(self._capture.fd, self._alphabet)
+            except ValueError as error:
+                if not raised_by_us(error):
+                    raise
+                # A version of memray that the scanner does not know: the replay reads then.
 
     def expect(self, query: BlockQuery) -> None:
         """Make ready for a block, before its start mark."""
@@ -69,7 +73,9 @@ class Segment:
         except CaptureError:
             self._scanner = None
             raise
-        except ValueError:
+        except ValueError as error:
+            if not raised_by_us(error):
+                raise
             self._scanner = None
             return None
 
@@ -139,6 +145,8 @@ class Segment:
             addresses = scanner.alive_objects(query.serial)
             account = scanner.close_block(query.serial)
         except ValueError as error:
+            if not raised_by_us(error):
+                raise
             raise CaptureError(f"the objects of this block cannot be read: {error}") from error
         if addresses is None or account is None:
             raise CaptureError("the capture of this block is incomplete")
@@ -164,16 +172,17 @@ class Segment:
         begin = Real.perf_counter()
         stop_seconds = 0.0
         try:
-            # For a report: what cannot be read is missing there, and fails no block.
-            with contextlib.suppress(Exception):
-                self._capture.stop()
-                stop_seconds = Real.perf_counter() - begin
-                wanted = list(self._wanted())
-                if wanted:
-                    self._read_later(wanted)
-        finally:
-            self._later.clear()
-            self._capture.close()
+            self._capture.stop()
+            stop_seconds = Real.perf_counter() - begin
+            wanted = list(self._wanted())
+            if wanted:
+                self._read_later(wanted)
+        except CaptureError as error:
+            # For a report, which says that they are missing there; it fails no block.
+            for late, _ in self._wanted():
+                late.allocations, late.problem = (), str(error)
+        self._capture.close()
+        self._later.clear()
         return self.start_seconds + stop_seconds
 
     def forget_in_child(self) -> None:
@@ -189,12 +198,7 @@ class Segment:
     def _read_later(self, wanted: list[tuple[LateAllocations, Account]]) -> None:
         blocks = [(late.query, account) for late, account in wanted]
         path = self._capture.path()
-        try:
-            found = read_peaks(path, self._alphabet, blocks)
-        except Exception as error:
-            for late, _ in wanted:
-                late.problem = str(error)
-            raise
+        found = read_peaks(path, self._alphabet, blocks)
         for (late, account), allocations in zip(wanted, found, strict=True):
             late.allocations = allocations
             late.lost_stacks = lost_stacks(path, late.query, account, allocations)
