@@ -12,8 +12,8 @@ class MembudgetError(Exception):
     """Base of every exception that membudget raises."""
 
     # Whether its traceback ends where the user's code leaves the block: what is in membudget
-    # below that says nothing. Read in C (csrc/marksmodule.c); Python code cannot take its own frames
-    # out, so without the C code they stay.
+    # below that says nothing. Read in C (csrc/marksmodule.c); Python code cannot take its own
+    # frames out, so without the C code they stay.
     _ends_at_the_block: ClassVar[bool] = True
 
 
