@@ -57,7 +57,8 @@ class _ForksWarning:
     def leave_out(self) -> None:
         """Leave the warning out of the fork that is about to be made."""
         self.forget()
-        filterwarnings("ignore", category=DeprecationWarning)
+        # Like no other filter, because Python would take an equal one out.
+        filterwarnings("ignore", module="membudget.forks", category=DeprecationWarning)
         self._filters = warnings.filters  # type: ignore[assignment]
         self._filters[0] = self._entry = ("ignore", self, DeprecationWarning, None, 0)
 
