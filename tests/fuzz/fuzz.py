@@ -34,7 +34,7 @@ C_SOURCES = (
     "capture_decoder",
 )
 OPERATIONS = ["malloc", "free", "realloc", "mmap", "munmap", "open", "open_thread_only", "close"]
-OPERATIONS += ["suspend", "go_on", "make", "unmake"]
+OPERATIONS += ["suspend", "go_on", "make", "unmake", "work", "break_off"]
 
 
 def write_captures(directory: Path, n_captures: int) -> list[Path]:

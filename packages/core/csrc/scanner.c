@@ -310,17 +310,19 @@ begin_mark(Scanner *scanner, Mark mark)
     Thread *thread = &scanner->threads[scanner->current];
     Block *block = mark.kind == PAUSE || mark.kind == RESUME ? NULL : scanner_block(scanner, mark.serial);
     bool is_open = block && block->state == OPEN;
-    if (mark.kind == END) {
+    if (mark.kind == END || mark.kind == PAUSE) {
+        /* A thread that is at work already was interrupted, and has not been counted since. */
         for (size_t i = 0; i < scanner->n_blocks && thread->at_work; i++) {
             scanner->blocks[i].interrupted |= scanner->blocks[i].state == OPEN;
         }
-        if (is_open) {
-            block->end_index = mark.first;
-            leave_block(scanner, block);
-        }
+    }
+    if (mark.kind == END && is_open) {
+        block->end_index = mark.first;
+        leave_block(scanner, block);
     } else if (mark.kind == SUSPEND && is_open && !suspend(scanner, block)) {
         return false;
     }
+    thread->was_at_work = thread->at_work;
     thread->at_work = true;
     thread->in_mark = true;
     thread->mark = mark;
@@ -342,7 +344,8 @@ end_mark(Scanner *scanner, Thread *thread)
 {
     MarkKind kind = thread->mark.kind;
     thread->in_mark = false;
-    thread->at_work = kind == END || kind == PAUSE;
+    thread->at_work = kind == END || kind == PAUSE
+                      || ((kind == SUSPEND || kind == CONTINUE) && thread->was_at_work);
     Block *block = kind == START || kind == CONTINUE ? scanner_block(scanner, thread->mark.serial) : NULL;
     if (!block) {
         return;

@@ -65,6 +65,7 @@ typedef struct {
 typedef struct {
     uint64_t tid;
     bool at_work; /* for membudget: what it allocates counts nowhere */
+    bool was_at_work; /* before `mark` */
     bool in_mark; /* `mark` has begun, and ends with its last record */
     Mark mark;
 } Thread;

@@ -52,6 +52,7 @@ class Block:
     peak_heap: dict[int, int] = field(default_factory=dict)
     objects: set[int] = field(default_factory=set)
     open: bool = True
+    interrupted: bool = False
     n_suspended: int = 0
 
     @property
@@ -78,7 +79,7 @@ operations = st.lists(
             ["malloc"] * 4
             + ["free"] * 3
             + ["realloc", "mmap", "munmap", "lookalike"]
-            + ["open", "open_thread_only", "close", "work", "suspend", "go_on"]
+            + ["open", "open_thread_only", "close", "work", "suspend", "go_on", "break_off"]
             + ["make", "unmake"]
         ),
         st.integers(1, 3),
@@ -165,8 +166,8 @@ class Machine:
 
     def open(self, tid: int, interruption: int, _: int, thread_only: bool = False) -> None:
         if any(block.open for block in self.blocks):
+            self._turn_to_work(tid)
             self._mark(tid, Kind.PAUSE, 0, interruption)
-            self.at_work.add(tid)
             self.malloc(tid, 7, 0)
         self._mark(tid, Kind.START, len(self.blocks), interruption)
         self.at_work.discard(tid)
@@ -181,8 +182,8 @@ class Machine:
             self._close(serials[which % len(serials)], tid, interruption)
 
     def _close(self, serial: int, tid: int, interruption: int = 0) -> None:
+        self._turn_to_work(tid)
         self.blocks[serial].open = False
-        self.at_work.add(tid)
         self._mark(tid, Kind.END, serial, interruption)
         self.malloc(tid, 9, 0)
         self._mark(tid, Kind.RESUME, 0, interruption)
@@ -224,11 +225,27 @@ class Machine:
 
     def work(self, tid: int, size: int, _: int) -> None:
         """Pause a thread, allocate, and resume it."""
-        self.at_work.add(tid)
+        self._turn_to_work(tid)
         self._mark(tid, Kind.PAUSE, 0, 0)
         self.malloc(tid, size, 0)
         self._mark(tid, Kind.RESUME, 0, 0)
         self.at_work.discard(tid)
+
+    def break_off(self, tid: int, size: int, is_over: int) -> None:
+        """Pause a thread, and never say that it is back; now and then, though, it does."""
+        self._turn_to_work(tid)
+        self._mark(tid, Kind.PAUSE, 0, 0)
+        self.malloc(tid, size, 0)
+        if is_over % 3 == 0:
+            self._mark(tid, Kind.RESUME, 0, 0)
+            self.at_work.discard(tid)
+
+    def _turn_to_work(self, tid: int) -> None:
+        """Let a thread be at work; if it is already, something has interrupted it."""
+        if tid in self.at_work:
+            for block in self.blocks:
+                block.interrupted |= block.open
+        self.at_work.add(tid)
 
     def _mark(self, tid: int, kind: Kind, serial: int, interruption: int) -> None:
         """Write a mark; another thread may come between."""

@@ -21,6 +21,7 @@ def test_every_figure_of_every_block(program: list[Operation]) -> None:
     for serial, block in enumerate(machine.blocks):
         marks = locate(find_marks(machine.records, ALPHABET), serial)
         assert marks is not None
+        assert marks.interrupted == block.interrupted
         found = account(machine.records, marks, current_thread_only=block.thread_only)
         measured = found.measurement
         assert measured.peak_bytes == block.peak
@@ -43,6 +44,24 @@ def test_every_figure_of_every_block(program: list[Operation]) -> None:
             records = machine.records
             heap = {records[i].address: size for i, size in alive if records[i].allocator != MMAP}
             assert heap == block.peak_heap
+
+
+def test_work_that_never_ends_interrupts_the_blocks_that_are_open() -> None:
+    """A thread that turns to membudget's work once more was interrupted: no figure is whole."""
+    for second in ("open", "close", "work"):
+        machine = Machine()
+        machine.run(
+            [
+                ("open", 1, 0, 0),
+                ("open", 2, 0, 0),
+                ("close", 2, 1, 0),
+                ("break_off", 1, 9, 1),
+                ("malloc", 1, 40, 0),
+                (second, 1, 0, 0),
+            ]
+        )
+        found = [locate(find_marks(machine.records, ALPHABET), serial) for serial in (0, 1)]
+        assert [marks and marks.interrupted for marks in found] == [True, False], second
 
 
 def test_a_block_without_its_end_is_not_there() -> None:

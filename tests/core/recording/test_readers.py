@@ -85,7 +85,7 @@ def test_scanner_replay_and_model_agree(
             account = scanned[serial]
             assert account is not None
             assert account.measurement == figures_of(block)
-            assert not account.interrupted
+            assert account.interrupted == block.interrupted
             replay = Replay(f"/proc/self/fd/{fd}", ALPHABET, query_of(serial, block))
             assert replay.account() == account
             if account.peak_index >= 0:

@@ -4,9 +4,11 @@ Pure Python over an iterable of records, so that it can be checked against rando
 which every figure is known. The rules:
 
 * An allocation counts when it lies between the block's marks, and its thread is not at work for
-  membudget itself (between ``PAUSE`` and ``RESUME``), and the block is not suspended (between
-  ``SUSPEND`` and ``CONTINUE``), and, for ``current_thread_only``, its thread is the one that opened
-  the block, and its stack is one of those that count, where not all do.
+  membudget itself (from ``PAUSE`` or ``END`` to ``RESUME`` or ``START``), and the block is not
+  suspended (between ``SUSPEND`` and ``CONTINUE``), and, for ``current_thread_only``, its thread is
+  the one that opened the block, and its stack is one of those that count, where not all do.
+* A thread that is at work already and makes a ``PAUSE`` or an ``END`` was interrupted, and never
+  said that it was done. So what it allocated since is missing from all blocks that are open then.
 * A free takes back what a counted allocation brought, whichever thread frees it. The free of an
   unknown address belongs to memory from before the block and counts in neither direction.
 * ``realloc`` appears as a free and an allocation.
@@ -31,15 +33,16 @@ class BlockMarks:
 
     Attributes:
         start, end: its own marks.
-        others: all other marks between them, in stream order.
+        others: all other marks between them, in stream order, each with whether its thread is at
+            work for membudget after it.
         paused: the threads that are at work for membudget when the block starts.
-        interrupted: a thread was at work for membudget, in the block, and never said that it was
-            done: some of the program's memory was not counted.
+        interrupted: a thread that was at work for membudget turned to that work once more: it was
+            interrupted before, and some of the program's memory was not counted.
     """
 
     start: Mark
     end: Mark
-    others: list[Mark]
+    others: list[tuple[Mark, bool]]
     paused: frozenset[int]
     interrupted: bool
 
@@ -47,26 +50,27 @@ class BlockMarks:
 def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
     """Find the block ``serial`` among the marks of a capture; None when a border is missing."""
     start: Mark | None = None
-    others: list[Mark] = []
+    others: list[tuple[Mark, bool]] = []
     paused: set[int] = set()
     at_start: frozenset[int] = frozenset()
     interrupted = False
     for mark in marks:
-        interrupted |= mark.kind is Kind.END and mark.tid in paused
+        turns_to_work = mark.kind in (Kind.END, Kind.PAUSE)
+        interrupted |= turns_to_work and mark.tid in paused
+        if turns_to_work:
+            paused.add(mark.tid)
+        elif mark.kind in (Kind.START, Kind.RESUME):
+            paused.discard(mark.tid)
         if mark.serial == serial and mark.kind is Kind.START:
             start = mark
             others = []
             interrupted = False
-            at_start = frozenset(paused - {mark.tid})
+            at_start = frozenset(paused)
         elif mark.serial == serial and mark.kind is Kind.END and start is not None:
-            others.sort(key=lambda other: other.first)
+            others.sort(key=lambda other: other[0].first)
             return BlockMarks(start, mark, others, at_start, interrupted)
         else:
-            others.append(mark)
-        if mark.kind in (Kind.END, Kind.PAUSE):
-            paused.add(mark.tid)
-        else:
-            paused.discard(mark.tid)
+            others.append((mark, mark.tid in paused))
     return None
 
 
@@ -116,9 +120,9 @@ def _switches(block: BlockMarks) -> Iterator[tuple[int, int, int]]:
     which is suspended once more (1) and once less (-1).
     """
     points: list[tuple[int, int, int]] = []
-    for mark in block.others:
+    for mark, is_at_work in block.others:
         points.append((mark.first, mark.tid, 1))
-        if mark.kind not in (Kind.END, Kind.PAUSE):
+        if not is_at_work:
             points.append((mark.last + 1, mark.tid, -1))
         if mark.serial == block.start.serial:
             if mark.kind is Kind.SUSPEND:
