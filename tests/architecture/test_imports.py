@@ -18,7 +18,7 @@ ADAPTERS = {
 
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
-    {"errors"},
+    {"errors", "forks"},
     {"sizes", "phases"},
     {"model"},
     {"checks", "options", "hookspecs", "patterns", "plugins", "report"},

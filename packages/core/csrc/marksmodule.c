@@ -67,6 +67,143 @@ make_mark(PyObject *module, PyObject *sequence)
     Py_RETURN_NONE;
 }
 
+/* Stretches of membudget's own work.
+ *
+ * Entering and leaving a block are such stretches, and so is an AtWork. From the first one to begin
+ * in a thread to the last one to end there, the stream says that the thread is at work: a stretch in
+ * another one makes no marks. This is C code so that no signal handler can come between a stretch
+ * and the mark that ends it. */
+
+typedef struct {
+    bool at_work; /* what the stream says of this thread */
+    unsigned n_stretches;
+} ThreadWork;
+
+static _Thread_local ThreadWork here;
+
+/* Of the whole process, as its recorder is. */
+static struct {
+    bool are_set;
+    Lengths pause;
+    Lengths resume;
+} work_marks;
+
+PyDoc_STRVAR(set_work_marks_doc,
+             "set_work_marks(pause, resume)\n--\n\n"
+             "Make these marks where a thread turns to membudget's own work, and back.");
+
+static PyObject *
+set_work_marks(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *pause;
+    PyObject *resume;
+    if (!PyArg_ParseTuple(args, "OO", &pause, &resume) || read_lengths(pause, &work_marks.pause) < 0
+        || read_lengths(resume, &work_marks.resume) < 0)
+    {
+        return NULL;
+    }
+    work_marks.are_set = true;
+    Py_RETURN_NONE;
+}
+
+static void
+write_work_mark(const Lengths *mark)
+{
+    if (work_marks.are_set) {
+        write_mark(mark);
+    }
+}
+
+/* Returns whether the thread was at work before. */
+static bool
+begin_work(void)
+{
+    bool was_at_work = here.at_work;
+    here.n_stretches++;
+    if (!was_at_work) {
+        write_work_mark(&work_marks.pause);
+        here.at_work = true;
+    }
+    return was_at_work;
+}
+
+/* `was_at_work`: whether this stretch lies in another one, which goes on if it has not ended. */
+static void
+end_work(bool was_at_work)
+{
+    here.n_stretches--;
+    if (!was_at_work || !here.n_stretches) {
+        write_work_mark(&work_marks.resume);
+        here.at_work = false;
+    }
+}
+
+/* AtWork: a stretch, as a context manager. One that is lost ends as well. */
+
+typedef struct {
+    PyObject_HEAD
+    bool was_at_work;
+    const ThreadWork *thread; /* NULL: not entered */
+} AtWork;
+
+static PyObject *
+enter_work(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    AtWork *work = (AtWork *)self;
+    if (work->thread) {
+        PyErr_SetString(PyExc_RuntimeError, "this AtWork object has been entered already");
+        return NULL;
+    }
+    work->thread = &here;
+    work->was_at_work = begin_work();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+leave_work(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    AtWork *work = (AtWork *)self;
+    if (work->thread == &here) {
+        end_work(work->was_at_work);
+    }
+    work->thread = NULL;
+    Py_RETURN_NONE;
+}
+
+static void
+dealloc_work(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(leave_work(self, NULL));
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef work_methods[] = {
+        {"__enter__", enter_work, METH_NOARGS, "__enter__()\n--\n\nBegin the stretch."},
+        {"__exit__", leave_work, METH_VARARGS, "__exit__(*exc)\n--\n\nEnd the stretch."},
+        {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(work_doc, "A stretch of membudget's own work, which no block counts.");
+
+static PyType_Slot work_slots[] = {
+        {Py_tp_doc, (void *)work_doc},
+        {Py_tp_methods, work_methods},
+        {Py_tp_dealloc, dealloc_work},
+        {0, NULL},
+};
+
+static PyType_Spec work_spec = {
+        .name = "membudget.recording._marks.AtWork",
+        .basicsize = sizeof(AtWork),
+        .flags = Py_TPFLAGS_DEFAULT,
+        .slots = work_slots,
+};
+
 /* MarkedBlock: the base class of what is entered with a START mark and left with an END mark. */
 
 typedef struct {
@@ -75,6 +212,8 @@ typedef struct {
     bool has_end;
     bool collects_before;
     bool collects_after;
+    bool was_at_work; /* it was entered in a stretch of work, of this thread: */
+    const ThreadWork *thread;
     Lengths start;
     Lengths end;
 } MarkedBlock;
@@ -141,6 +280,37 @@ forget_own_frames(void)
     PyErr_Restore(type, value, traceback);
 }
 
+/* Call self._enter_failed() or self._leave_failed(), while an exception is on its way. What
+ * interrupts that goes on in its place, and it is called once more. */
+static void
+clean_up(PyObject *self, const char *method)
+{
+    for (int i = 0; i < 2; i++) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback) {
+            PyException_SetTraceback(value, traceback);
+        }
+        PyObject *cleaned = PyObject_CallMethod(self, method, NULL);
+        if (cleaned) {
+            Py_DECREF(cleaned);
+            PyErr_Restore(type, value, traceback);
+            return;
+        }
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        PyErr_Fetch(&type, &cleaned, &traceback);
+        PyErr_NormalizeException(&type, &cleaned, &traceback);
+        if (cleaned != value) {
+            PyException_SetContext(cleaned, value); /* takes the reference */
+        } else {
+            Py_DECREF(value);
+        }
+        PyErr_Restore(type, cleaned, traceback);
+    }
+}
+
 PyDoc_STRVAR(enter_doc, "__enter__()\n--\n\n"
                         "Call self._enter(), make the START mark after anything else, return self.");
 
@@ -148,8 +318,11 @@ static PyObject *
 enter(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    bool was_at_work = begin_work();
     PyObject *entered = PyObject_CallMethod(self, "_enter", NULL);
     if (!entered) {
+        clean_up(self, "_enter_failed");
+        end_work(was_at_work);
         forget_own_frames();
         return NULL;
     }
@@ -160,7 +333,13 @@ enter(PyObject *self, PyObject *unused)
         if (block->collects_before) {
             collect_garbage();
         }
+        block->was_at_work = was_at_work;
+        block->thread = &here;
+        here.n_stretches--;
+        here.at_work = false;
         write_mark(&block->start);
+    } else {
+        end_work(was_at_work);
     }
     Py_INCREF(self);
     return self;
@@ -228,14 +407,27 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
         return NULL;
     }
     MarkedBlock *block = (MarkedBlock *)object;
+    bool was_at_work;
     if (block->has_end) {
         block->has_end = false;
         if (block->collects_after) {
             collect_garbage();
         }
+        was_at_work = here.at_work || (block->was_at_work && block->thread == &here);
+        if (here.at_work) {
+            write_work_mark(&work_marks.resume); /* or the END mark would tell of an interruption */
+        }
         write_mark(&block->end);
+        here.at_work = true;
+        here.n_stretches++;
+    } else {
+        was_at_work = begin_work();
     }
     PyObject *left = PyObject_CallMethod(object, "_leave", "OOO", args[0], args[1], args[2]);
+    if (!left) {
+        clean_up(object, "_leave_failed");
+    }
+    end_work(was_at_work);
     if (!left) {
         forget_own_frames();
     }
@@ -314,6 +506,7 @@ static PyType_Spec exit_spec = {
 
 static PyMethodDef functions[] = {
         {"make_mark", make_mark, METH_O, make_mark_doc},
+        {"set_work_marks", set_work_marks, METH_VARARGS, set_work_marks_doc},
         {NULL, NULL, 0, NULL},
 };
 
@@ -322,14 +515,17 @@ exec_module(PyObject *module)
 {
     PyObject *block_type = PyType_FromSpec(&block_spec);
     PyObject *exit_type = PyType_FromSpec(&exit_spec);
+    PyObject *work_type = PyType_FromSpec(&work_spec);
     PyObject *exit = NULL;
     if (block_type && exit_type) {
         exit = new_exit((PyTypeObject *)exit_type, block_type, NULL);
     }
     int failed = !exit || PyObject_SetAttrString(block_type, "__exit__", exit) < 0
-                 || PyModule_AddObjectRef(module, "MarkedBlock", block_type) < 0;
+                 || PyModule_AddObjectRef(module, "MarkedBlock", block_type) < 0
+                 || !work_type || PyModule_AddObjectRef(module, "AtWork", work_type) < 0;
     Py_XDECREF(exit);
     Py_XDECREF(exit_type);
+    Py_XDECREF(work_type);
     Py_XDECREF(block_type);
     return failed ? -1 : 0;
 }

@@ -472,3 +472,85 @@ def test_debug_allocators_are_understood() -> None:
         (["-E"], {"PYTHONMALLOC": "debug"}),
     ):
         subprocess.run([sys.executable, *options, "-c", program], env=variables, check=True)
+
+
+NO_FILES_LEFT = """
+import resource, sys, threading
+from membudget import RecordingError, limit_memory, measure_memory
+with measure_memory():
+    pass
+def profile(*_):
+    pass
+before = dict(vars(threading.Thread))
+soft, hard = resource.getrlimit(resource.{limit})
+for is_stable in (False, True):
+    sys.setprofile(profile)
+    for number in {numbers}:
+        resource.setrlimit(resource.{limit}, (number, hard))
+        try:
+            with limit_memory("1 MB", stable=is_stable):
+                raise LookupError("unmeasured")
+        except RecordingError:
+            pass
+        except LookupError:
+            pass
+        finally:
+            resource.setrlimit(resource.{limit}, (soft, hard))
+        assert sys.getprofile() is profile and threading.getprofile() is None
+        assert dict(vars(threading.Thread)) == before
+    sys.setprofile(None)
+    with measure_memory() as memory:
+        kept = [bytearray(100) for _ in range(3)]
+    assert memory.n_allocations <= 1, memory.measurement  # Python's allocators are not traced
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "numbers"), [("RLIMIT_NOFILE", "range(3, 12)"), ("RLIMIT_FSIZE", "(1000,)")]
+)
+def test_a_tracker_that_cannot_start_leaves_nothing(
+    tmp_path: Path, limit: str, numbers: str
+) -> None:
+    """An error that says so, and the next block is measured as if nothing had happened."""
+    program = NO_FILES_LEFT.format(limit=limit, numbers=numbers)
+    done = run_python_in(tmp_path, "-B", "-c", program)
+    assert done.returncode == 0, done.stderr
+
+
+@in_subprocess
+def test_an_assertion_of_memrays_is_no_exceeded_limit() -> None:
+    """As where a mock stands for threading.Thread."""
+    from unittest import mock
+
+    from membudget import RecordingError, limit_memory, measure_memory
+
+    with measure_memory():
+        pass
+    with mock.patch("threading.Thread") as thread:
+        try:
+            with limit_memory("1 MB"):
+                pass
+        except RecordingError as error:
+            assert "threading.Thread" in str(error)
+        assert thread._name is not None  # the mock is as it was
+    with limit_memory("1 MB"):
+        pass
+
+
+@in_subprocess
+def test_trackers_do_not_pile_up_on_thread_names() -> None:
+    """memray wraps ``Thread._set_os_name``, of Python 3.14, each time that a tracker starts."""
+    import threading
+    from typing import Any
+
+    from membudget import measure_memory
+
+    def set_os_name(self: Any) -> None: ...
+
+    own: Any = vars(threading.Thread).get("_set_os_name", set_os_name)
+    thread: Any = threading.Thread
+    thread._set_os_name = own
+    for _ in range(3):
+        with measure_memory():
+            pass
+        assert vars(threading.Thread)["_set_os_name"] is own

@@ -462,3 +462,64 @@ def test_cprofile_goes_on_after_a_block() -> None:
         assert "seen" in names
         run.begin()
     run.end()
+
+
+FORK_WHILE_ANOTHER_THREAD_OPENS = """
+import os, signal, sys, threading, time
+from membudget import measure_memory
+
+def first():
+    with measure_memory():
+        pass
+
+thread = threading.Thread(target=first)
+thread.start()
+time.sleep(float(sys.argv[1]))
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    with measure_memory():
+        pass
+    os._exit(0)
+thread.join()
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.parametrize("seconds", ["0.01", "0.05", "0.15", "0.3"])
+def test_a_fork_while_another_thread_opens_the_first_block(tmp_path: Path, seconds: str) -> None:
+    """And imports memray for it: the child can open blocks of its own all the same."""
+    environment = {"PYTHONWARNINGS": "ignore"}  # 3.12: there are two threads indeed
+    program = ("-W", "ignore", "-c", FORK_WHILE_ANOTHER_THREAD_OPENS, seconds)
+    done = run_python_in(tmp_path, *program, environment=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@in_subprocess
+def test_a_fork_in_a_block_warns_of_no_thread_of_memrays() -> None:
+    """Python 3.12 warns of forks with several threads: of the program's it still does."""
+    import os
+    import sys
+    import threading
+    import warnings
+
+    from membudget import measure_memory
+
+    def warns() -> bool:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            before = list(warnings.filters)
+            child = os.fork()
+            if not child:
+                os._exit(0 if warnings.filters == before else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert sys.version_info < (3, 12) or warnings.filters == before
+        return bool(caught)
+
+    with measure_memory():
+        assert not warns()
+        stop = threading.Event()
+        thread = threading.Thread(target=stop.wait)
+        thread.start()
+        assert warns() == (sys.version_info >= (3, 12))
+        stop.set()

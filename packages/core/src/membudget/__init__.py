@@ -26,6 +26,7 @@ from .errors import (
     NotKeptWarning,
     NotMeasuredError,
     RecordingError,
+    StacksLostWarning,
     TrackerConflictError,
     UnsupportedLimitError,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "Scope",
     "Settings",
     "Stack",
+    "StacksLostWarning",
     "TraceSettings",
     "TrackerConflictError",
     "UnsupportedLimitError",

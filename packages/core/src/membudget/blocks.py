@@ -29,6 +29,7 @@ from .model import Budget, Measurement, Scope, TraceSettings, Verdict
 from .options import enforcement_is_on
 from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
+from .recording import current_recorder
 from .recording.marks import MarkedBlock
 from .recording.platform import platform_is_supported
 from .recording.query import LateAllocations
@@ -104,6 +105,7 @@ class Block(MarkedBlock):
         self._on_measured = on_measured
         self._decorates = False
         self._open: OpenBlock | None = None
+        self._opening: OpenBlock | None = None  # until it is open
         self._garbage = SettledGarbage()
         self._n_paused = 0
         self._measurement: Measurement | None = None
@@ -156,37 +158,37 @@ class Block(MarkedBlock):
                 f"that nests or runs at the same time"
             )
         self._refuse_phases()
-        from .recording.recorder import get_recorder
-
         self._measurement = None
         self._n_paused = 0
         scope = self.budget.scope
-        try:
-            if scope.stable:
-                self._garbage.begin()
-            self._open = get_recorder().open(
-                self.budget,
-                trace=self._traced(),
-                stack_filter=_stack_filter(scope),
-                always_allocations=self._always_allocations,
-                stacks_begin_inside=self._decorates,
-                keep_as=self._keep_capture,
-                n_outer=self._n_outer() if self._keep_capture else 0,
-                outer_files=self._outer_files,
-            )
-            self._set_marks(
-                self._open.start_mark,
-                self._open.end_mark,
-                bool(scope.stable),
-                bool(scope.stable or self.budget.leaks or self.budget.objects),
-            )
-        except BaseException:
+        self._opening = block = current_recorder().new_block(
+            self.budget,
+            stack_filter=_stack_filter(scope),
+            always_allocations=self._always_allocations,
+            stacks_begin_inside=self._decorates,
+            keep_as=self._keep_capture,
+            n_outer=self._n_outer() if self._keep_capture else 0,
+            outer_files=self._outer_files,
+        )
+        if scope.stable:
+            self._garbage.begin()
+        block.open(self._traced())
+        self._set_marks(
+            block.start_mark,
+            block.end_mark,
+            bool(scope.stable),
+            bool(scope.stable or self.budget.leaks or self.budget.objects),
+        )
+        self._open = block
+        self._opening = None
+
+    def _enter_failed(self) -> None:
+        # Not self._open: that one is open since before, where it was entered twice.
+        if self._opening is not None:
             self._clear_marks()
             self._garbage.end()
-            block, self._open = self._open, None
-            if block is not None:
-                block.leave()
-            raise
+            self._opening.close()
+            self._open = self._opening = None
 
     def _traced(self) -> TraceSettings | None:
         """Say what the recording has to trace, for the user and for the budget."""
@@ -220,14 +222,23 @@ class Block(MarkedBlock):
         block = self._open
         if block is None:
             return
+        self._garbage.end()
         try:
-            self._garbage.end()
-            self._open = None
             self._close(block, raised)
-        finally:
-            self._garbage.end()
+        except MembudgetError:
+            raise
+        except BaseException as error:
+            error.add_note(
+                "membudget: this interrupted the end of a block, whose limits were not enforced"
+            )
+            raise
+        self._open = None
+
+    def _leave_failed(self) -> None:
+        self._garbage.end()
+        if self._open is not None:
+            self._open.close()
             self._open = None
-            block.leave()
 
     def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
@@ -236,14 +247,18 @@ class Block(MarkedBlock):
             return
         try:
             if self._n_paused:
-                raise MisuseError("a stretch of paused() did not end before its block did")
+                raise MisuseError(
+                    "a stretch of paused() did not end before its block did, or something "
+                    "interrupted it"
+                )
             # What was raised holds the frames that it went through, and their objects.
             measurement, allocations = block.read(objects=raised is None)
         except MembudgetError as error:
-            if raised is not None:
-                raised.add_note(f"membudget: {error}")
-                return
-            raise
+            if raised is None:
+                raise
+            block.close()
+            raised.add_note(f"membudget: {error}")
+            return
         self._measurement = measurement
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
@@ -413,8 +428,8 @@ class _Paused(contextlib.AbstractContextManager[None]):
     def __exit__(self, *_: object) -> None:
         if self._entered:
             self._entered = False
-            self._block._n_paused -= 1
             self._block.go_on()
+            self._block._n_paused -= 1
 
 
 def warm_up_block(trace: TraceSettings | None = None) -> Block:

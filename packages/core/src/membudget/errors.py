@@ -91,5 +91,9 @@ class NotKeptWarning(UserWarning):
     """The capture of a block was to be kept and could not be; its figures are not affected."""
 
 
+class StacksLostWarning(UserWarning):
+    """A report lacks stacks that could not be read; figures and limits are not affected."""
+
+
 class NotEnforcedWarning(UserWarning):
     """Budgets are not enforced here, because memray does not run on this platform."""

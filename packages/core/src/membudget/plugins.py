@@ -7,6 +7,7 @@ import functools
 import pluggy
 
 from . import hookspecs
+from .forks import not_forking
 from .model import Marks, Stack
 
 
@@ -24,7 +25,8 @@ def plugin_manager() -> pluggy.PluginManager:
     """
     manager = pluggy.PluginManager("membudget")
     manager.add_hookspecs(hookspecs)
-    manager.load_setuptools_entrypoints("membudget")
+    with not_forking:  # it imports modules, which a child could not do once more
+        manager.load_setuptools_entrypoints("membudget")
     return manager
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +13,8 @@ from .blocks import measuring_is_on
 from .kept_captures import KeptCaptures
 from .model import Allocation, Measurement, Result, Verdict
 from .phases import Phase
+from .recording import current_recorder
+from .recording.marks import AtWork
 from .recording.query import LateAllocations
 
 
@@ -49,9 +51,7 @@ class Run:
     def begin(self) -> None:
         """Begin the run: the recording goes on between blocks from here on."""
         if measuring_is_on():
-            from .recording.recorder import get_recorder
-
-            get_recorder().begin_run()
+            current_recorder().begin_run()
             self._recording = True
 
     def add(
@@ -93,26 +93,18 @@ class Run:
             measurement = replace(result.measurement, allocations=allocations)
             self._results[name] = replace(result, measurement=measurement)
 
-    @contextlib.contextmanager
-    def left_out(self) -> Iterator[None]:
+    def left_out(self) -> contextlib.AbstractContextManager[None]:
         """Let no block count what this thread does while this lasts: the work of a test framework.
 
-        Such as reporting a subtest, inside of its test.
+        Such as reporting a subtest, inside of its test. A block that opens meanwhile measures what
+        happens in it, and so do those around it.
         """
-        if not self._recording:
-            yield
-            return
-        from .recording.recorder import get_recorder
-
-        with get_recorder().at_work():
-            yield
+        return AtWork() if self._recording else contextlib.nullcontext()
 
     def stop_recording(self) -> None:
         """Stop the recording until the next block, for what cannot run beside memray's tracker."""
         if self._recording:
-            from .recording.recorder import get_recorder
-
-            get_recorder().settle()
+            current_recorder().settle()
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a result of that name."""
@@ -129,10 +121,8 @@ class Run:
         Those with the largest peaks have their allocations.
         """
         if self._recording:
-            from .recording.recorder import get_recorder
-
             self._recording = False
-            recorder = get_recorder()
+            recorder = current_recorder()
             self._late = {name: self._late[name] for name in self._largest(self._late)}
             recorder.end_run()
             for name, late in self._late.items():

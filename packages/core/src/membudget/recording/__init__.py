@@ -10,6 +10,8 @@ block is what lies between two marks in that stream:
 * :mod:`segment` - what is recorded from one start of the tracker to its stop;
 * :mod:`lingering` - whether a recording goes on between the blocks of a run;
 * :mod:`capture` - memray's tracker, and the file that it writes;
+* :mod:`raised` - tells errors of ours from what signal handlers raise;
+* :mod:`garbage_stays` - no garbage is collected while we read;
 * :mod:`files` - files without a name;
 * :mod:`reading` - reads blocks out of a capture, with the better one of two readers:
 * :mod:`scanner` - the one in C, which can follow a capture that is still being written;
@@ -28,5 +30,25 @@ This is the only package of membudget that imports memray, and it does so when t
 opens.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..forks import not_forking
+
 # Early, before a test puts something else in the place of the functions that it needs.
 from . import files as files
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+def current_recorder() -> Recorder:
+    """Return the recorder of this process; import it, and memray with it, when first asked.
+
+    Raises:
+        RecordingError: memray cannot be imported.
+    """
+    with not_forking:
+        from .recorder import get_recorder
+    return get_recorder()

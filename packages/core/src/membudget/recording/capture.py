@@ -10,17 +10,20 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
+from ..forks import not_forking, tracker_runs
 from ..model import TraceSettings
 from .files import path_of, temporary_file, truncate, written_length
+from .raised import raised_by_us
 from .tracemalloc_guard import TracemallocGuard
 
 if TYPE_CHECKING:
     import memray
+
+_Thread: Final = threading.Thread
 
 # What sys.setprofile takes; or the object of a C profiler.
 ProfileFunction: TypeAlias = Any
@@ -79,6 +82,8 @@ class Capture:
         try:
             self._file = temporary_file()
         except OSError as error:
+            if not raised_by_us(error):
+                raise
             raise CaptureError(
                 f"cannot create a capture file: {error}. Set TMPDIR to a directory that can be "
                 f"written, or free some space there"
@@ -89,6 +94,8 @@ class Capture:
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
         self._guard: TracemallocGuard | None = None
+        self._before: _ThreadAttributes | None = None
+        self._found: tuple[ProfileFunction | None, ProfileFunction | None] | None = None
         self.resting = False
 
     @property
@@ -114,39 +121,51 @@ class Capture:
             RecordingError: memray cannot be imported.
         """
         memray = import_memray()
-        destination = memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False)
-        objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
         # The first tracker of a process writes warnings to stderr, with Debian's Python.
         memray.set_log_level(logging.ERROR)
         try:
-            # Kept before it starts: an interruption in between must not lose a running tracker.
-            self._tracker = memray.Tracker(
-                destination=destination,
-                memory_interval_ms=_SAMPLE_INTERVAL_MS,
-                native_traces=self._trace.native_traces,
-                trace_python_allocators=self._trace.trace_python_allocators,
-                **objects,
-            )
-            if objects:
-                self._guard = TracemallocGuard()
-            self._profile_thread = threading.get_ident()
-            self._program_profile = _take_profile_function()
-            self._tracker.__enter__()
-        except RuntimeError as error:
-            self._tracker = None  # stopping this one would stop the other one
-            if "Tracker" not in str(error):
-                raise RecordingError(f"memray cannot start recording: {error}") from error
-            raise TrackerConflictError(
-                "cannot measure: another memray.Tracker is active in this process, and memray "
-                "allows one at a time. It may come from 'memray run', from pytest-memray, or from "
-                "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
-                "that uses memray itself is marked with no_memray"
-            ) from error
-        except OSError as error:
-            self._tracker = None
-            raise CaptureError(f"cannot record to the temporary directory: {error}") from error
+            self._start_tracker(memray)
+        except (RuntimeError, OSError, AssertionError) as error:
+            if not raised_by_us(error):
+                raise
+            explained = _explained(error)
+            if isinstance(error, AssertionError):
+                # It came to nothing, and stopping it would change what stands for threading.Thread.
+                self._forget_tracker()
+            elif self._tracker is not None:
+                self.close()
+                _take_off_leftovers(memray)
+            raise explained from error
         finally:
             memray.set_log_level(logging.WARNING)  # memray's own default
+
+    def _start_tracker(self, memray: ModuleType) -> None:
+        objects = {"track_object_lifetimes": True} if self._trace.track_objects else {}
+        tracker = memray.Tracker(
+            destination=memray.FileDestination(self.path(), overwrite=True, compress_on_exit=False),
+            memory_interval_ms=_SAMPLE_INTERVAL_MS,
+            native_traces=self._trace.native_traces,
+            trace_python_allocators=self._trace.trace_python_allocators,
+            **objects,
+        )
+        if objects:
+            self._guard = TracemallocGuard()
+        self._profile_thread = threading.get_ident()
+        self._before = _ThreadAttributes()
+        if self._before.are_memrays:
+            # Somebody else's tracker, which stopping this one would stop as well.
+            tracker.__enter__()
+        # Kept before it starts: an interruption in between must not lose a running tracker.
+        self._program_profile = _take_profile_function()
+        self._tracker = tracker
+        tracker_runs(True)
+        tracker.__enter__()
+        self._before.take_note_of_wrapper()
+
+    def _forget_tracker(self) -> None:
+        self._tracker = None
+        _set_profile_function(self._program_profile)
+        tracker_runs(False)
 
     def rest(self) -> None:
         """Give the calling thread its own profile function back, until :meth:`wake`."""
@@ -174,22 +193,37 @@ class Capture:
             self._trim()
 
     def _stop_tracker(self) -> None:
+        """Stop the tracker, or what there is of one that could not start. Can be done again."""
         tracker = self._tracker
-        if tracker is None:
-            return
-        with self._keeping_profile_functions():
-            try:
-                tracker.__exit__(None, None, None)
-            except BaseException:
-                # KeyboardInterrupt in the middle: what it has not put back is still to be put back.
-                tracker.__exit__(None, None, None)
-                raise
-            finally:
+        if tracker is not None:
+            with not_forking:
+                self._take_off(tracker)
+                if self._trace.track_objects:
+                    self._survivors = _survivors_of(tracker)
+                tracker_runs(False)
                 self._tracker = None
-                if self._guard is not None:
-                    self._guard.end()
-        if self._trace.track_objects:
-            self._survivors = tuple(tracker.get_surviving_objects())
+        if self._guard is not None:
+            self._guard.end()
+
+    def _take_off(self, tracker: memray.Tracker) -> None:
+        """Take off what the tracker has put on the interpreter.
+
+        It puts back the profile functions that it found when it started. That is wrong for those
+        that the program has set since, and for a thread other than the one that it started in.
+        """
+        if self._found is None:  # kept for when this is interrupted, and done again
+            profile = _take_profile_function()
+            is_replaced = self._profile_thread == threading.get_ident() and not self.resting
+            if profile is None and is_replaced:
+                profile = self._program_profile
+            self._found = (profile, threading.getprofile())
+        tracker.__exit__(None, None, None)
+        profile, thread_profile = self._found
+        _set_profile_function(profile)
+        if thread_profile is not import_memray().start_thread_trace:
+            threading.setprofile(thread_profile)
+        if self._before is not None:
+            self._before.put_back()
 
     def take_survivors(self) -> tuple[object, ...]:
         """Return the objects that were made since :meth:`start` and alive at :meth:`stop`, once."""
@@ -203,30 +237,10 @@ class Capture:
         descriptors on ``threading.Thread``, which would keep the child's own tracker from starting.
         """
         tracker, self._tracker = self._tracker, None
+        tracker_runs(False)
         if tracker is not None:
-            with self._keeping_profile_functions():
-                tracker.__exit__(None, None, None)
+            self._take_off(tracker)
         self._file.close()
-
-    @contextlib.contextmanager
-    def _keeping_profile_functions(self) -> Iterator[None]:
-        """Keep profile functions that the program has set since the tracker began.
-
-        The tracker puts back what it found when it started. That is wrong for what was set
-        since, and for a thread other than the one that it started in.
-        """
-        memray = import_memray()
-        profile = _take_profile_function()
-        thread_profile = threading.getprofile()
-        try:
-            yield
-        finally:
-            replaced = self._profile_thread == threading.get_ident() and not self.resting
-            if profile is None and replaced:
-                profile = self._program_profile
-            _set_profile_function(profile)
-            if thread_profile is not memray.start_thread_trace:
-                threading.setprofile(thread_profile)
 
     def _trim(self) -> None:
         """Cut the zero bytes at the end: memray grows the file in advance.
@@ -236,14 +250,97 @@ class Capture:
         try:
             truncate(self._file, written_length(self._file))
         except OSError as error:
+            if not raised_by_us(error):
+                raise
             # Such as a program that closes all files that it does not know.
             raise CaptureError(f"the capture cannot be read: {error}") from error
 
     def close(self) -> None:
         """Stop recording if need be, and give the file back to the system."""
+        self._stop_tracker()
+        self._survivors = ()
         try:
-            self._stop_tracker()
-        finally:
-            self._survivors = ()
-            with contextlib.suppress(OSError):  # somebody closed it already
-                self._file.close()
+            self._file.close()
+        except OSError as error:
+            if not raised_by_us(error):
+                raise
+            # Somebody closed it already.
+
+
+class _ThreadAttributes:
+    """What memray changes on ``threading.Thread`` while a tracker runs.
+
+    With Python 3.14, memray (1.20) wraps ``Thread._set_os_name`` each time, and leaves it so.
+    """
+
+    def __init__(self) -> None:
+        attributes = vars(_Thread)
+        self._set_os_name = attributes.get("_set_os_name")
+        self._wrapper: object = None
+        interceptors = (attributes.get("_name"), attributes.get("_ident"))
+        self.are_memrays = any(_is_memrays(each) for each in interceptors)
+
+    def take_note_of_wrapper(self) -> None:
+        """Take note of what a tracker has put there."""
+        self._wrapper = vars(_Thread).get("_set_os_name")
+
+    def put_back(self) -> None:
+        """Put back what was there, unless somebody else has changed it since."""
+        wrapper = vars(_Thread).get("_set_os_name")
+        if self._set_os_name is not None and self._wrapper in (None, wrapper):
+            _Thread._set_os_name = self._set_os_name  # type: ignore[attr-defined]
+        for name in ("_name", "_ident"):
+            if _is_memrays(vars(_Thread).get(name)):
+                delattr(_Thread, name)
+
+
+def _take_off_leftovers(memray: ModuleType) -> None:
+    """Take off what is left of a tracker that could not start, after it has been stopped.
+
+    memray (1.20) leaves its hooks in other threads and on Python's allocators then, and takes them
+    off where the next tracker stops.
+    """
+    try:
+        with memray.Tracker(
+            destination=memray.FileDestination("/dev/null", overwrite=True),
+            memory_interval_ms=_SAMPLE_INTERVAL_MS,
+            trace_python_allocators=True,
+        ):
+            pass
+    except (OSError, RuntimeError) as error:
+        if not raised_by_us(error):
+            raise
+        # Neither could this one, so that remains for the next one.
+
+
+def _is_memrays(attribute: object) -> bool:
+    return type(attribute).__module__.partition(".")[0] == "memray"
+
+
+def _survivors_of(tracker: memray.Tracker) -> tuple[object, ...]:
+    try:
+        return tuple(tracker.get_surviving_objects())
+    except RuntimeError as error:
+        if not raised_by_us(error):
+            raise
+        return ()  # it had not started
+
+
+def _explained(error: Exception) -> RecordingError:
+    """Return what it means that memray raised ``error`` when a tracker was to start."""
+    if isinstance(error, OSError):
+        return CaptureError(f"cannot record to the temporary directory: {error}")
+    if isinstance(error, AssertionError):
+        # A bare one. As it is, it would look like an exceeded limit.
+        return RecordingError(
+            "memray cannot start recording: threading.Thread has attributes that are memray's. A "
+            "mock stands in its place, or a memray.Tracker of the program could not start before"
+        )
+    if "Tracker" not in str(error):
+        return RecordingError(f"memray cannot start recording: {error}")
+    return TrackerConflictError(
+        "cannot measure: another memray.Tracker is active in this process, and memray "
+        "allows one at a time. It may come from 'memray run', from pytest-memray, or from "
+        "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
+        "that uses memray itself is marked with no_memray"
+    )

@@ -32,9 +32,7 @@ class _Real:
     nameless: Final[Any] = staticmethod(tempfile.TemporaryFile)
     flags: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_EXCL
     made_flags: Final = os.O_CREAT | os.O_RDWR | os.O_EXCL
-    write_flags: Final = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
     stat: Final = staticmethod(os.stat)
-    read_flags: Final = os.O_RDONLY
     end: Final = os.SEEK_END
     unlink: Final = staticmethod(os.unlink)
     directory: Final[Callable[[], str]] = staticmethod(tempfile.gettempdir)
@@ -47,9 +45,19 @@ def temporary_file() -> IO[bytes]:
     Raises:
         OSError: the temporary directory cannot be written.
     """
-    if _UNNAMED_FILES:
-        return cast(IO[bytes], _Real.file(_open_unnamed(), "r+b"))
-    return cast(IO[bytes], _Real.named(prefix="membudget-"))
+    if not _UNNAMED_FILES:
+        return cast(IO[bytes], _Real.named(prefix="membudget-"))
+    directory = _Real.directory()
+    try:
+        return _opened(directory, _Real.flags)
+    except OSError as error:
+        if error.errno not in _Real.unsupported:
+            raise
+    # A file system that knows no files without a name: this one loses its name at once.
+    path = f"{directory}/membudget-{next(tempfile._get_candidate_names())}"  # type: ignore[attr-defined]
+    file = _opened(path, _Real.made_flags)
+    _Real.unlink(path)
+    return file
 
 
 def private_file() -> IO[bytes]:
@@ -61,18 +69,15 @@ def private_file() -> IO[bytes]:
     return temporary_file() if _UNNAMED_FILES else cast(IO[bytes], _Real.nameless())
 
 
-def _open_unnamed() -> int:
-    directory = _Real.directory()
-    try:
-        return _Real.open(directory, _Real.flags, 0o600)
-    except OSError as error:
-        if error.errno not in _Real.unsupported:
-            raise
-    # A file system that knows no files without a name: this one loses its name at once.
-    path = f"{directory}/membudget-{next(tempfile._get_candidate_names())}"  # type: ignore[attr-defined]
-    descriptor = _Real.open(path, _Real.made_flags, 0o600)
-    _Real.unlink(path)
-    return descriptor
+def _opened(path: str, flags: int) -> IO[bytes]:
+    """Open a file to read and write.
+
+    In one step of Python: what a signal handler raises between two would lose the file's number,
+    and leave it open.
+    """
+    numbers = map(_Real.open, (path,), (flags,), (0o600,))
+    files = list(map(_Real.file, numbers, ("r+b",)))
+    return cast(IO[bytes], files[0])
 
 
 def open_to_read(path: str) -> IO[bytes]:
@@ -81,7 +86,7 @@ def open_to_read(path: str) -> IO[bytes]:
     Raises:
         OSError: it cannot be read.
     """
-    return cast(IO[bytes], _Real.file(_Real.open(path, _Real.read_flags), "rb"))
+    return cast(IO[bytes], _Real.file(path, "rb"))
 
 
 def open_to_write(path: str) -> IO[bytes]:
@@ -90,7 +95,7 @@ def open_to_write(path: str) -> IO[bytes]:
     Raises:
         OSError: it cannot be written.
     """
-    return cast(IO[bytes], _Real.file(_Real.open(path, _Real.write_flags, 0o666), "wb"))
+    return cast(IO[bytes], _Real.file(path, "wb"))
 
 
 def remove(path: str) -> None:

@@ -6,6 +6,7 @@ from ..errors import CaptureError
 from .files import open_to_write, remove
 from .marks import Alphabet
 from .query import BlockQuery
+from .raised import raised_by_us
 from .scanner import Scanner, scanner_problem
 
 
@@ -26,6 +27,8 @@ def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
     try:
         scanner = Scanner(capture, alphabet)
     except ValueError as error:
+        if not raised_by_us(error):
+            raise
         raise CaptureError(f"this version of memray writes it in another way: {error}") from error
     with open_to_write(query.keep_as) as file:
         try:

@@ -17,8 +17,13 @@ by the same sizes in Python elsewhere.
 
 Marks say two things at once. ``START`` and ``END`` are the borders of a block. Between ``PAUSE``
 and ``RESUME`` a thread does membudget's own work, which no block counts; ``END`` also pauses its
-thread and ``START`` also resumes it. Between ``SUSPEND`` and ``CONTINUE`` one block counts nothing,
-in any thread; such stretches can overlap, and both of these marks resume their thread as well.
+thread and ``START`` also resumes it. Entering a block is ``PAUSE``, work, ``START``, and leaving it
+``END``, work, ``RESUME``, whatever the work ends with, and whether another block is open or not.
+Between ``SUSPEND`` and ``CONTINUE`` one block counts nothing, in any thread; such stretches can
+overlap.
+
+A stretch of work inside another one of its thread makes no marks (:class:`AtWork`). So in a stream,
+a thread that is at work never pauses: where it does, something interrupted it.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ import enum
 import gc
 import random
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     MARKS_ARE_MADE_IN_C = False
 else:
     try:
-        from ._marks import MarkedBlock, make_mark
+        from ._marks import AtWork, MarkedBlock, make_mark, set_work_marks
     except ImportError:
         MARKS_ARE_MADE_IN_C = False
     else:
@@ -148,15 +154,65 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
         _BYTE * lengths[4]
         _BYTE * lengths[5]
 
+    class _Work(threading.local):
+        """What this thread is doing, and the marks that say so; see csrc/marksmodule.c."""
+
+        marks: tuple[Lengths, Lengths] | None = None  # PAUSE and RESUME, of the whole process
+        at_work = False
+        n_stretches = 0
+
+        def begin(self) -> bool:
+            was_at_work = self.at_work
+            self.n_stretches += 1
+            if not was_at_work:
+                if self.marks is not None:
+                    make_mark(self.marks[0])
+                self.at_work = True
+            return was_at_work
+
+        def end(self, was_at_work: bool) -> None:
+            self.n_stretches -= 1
+            if not was_at_work or not self.n_stretches:
+                self.at_work = False
+                if self.marks is not None:
+                    make_mark(self.marks[1])
+
+    _here = _Work()
+
+    def set_work_marks(pause: Lengths, resume: Lengths, /) -> None:
+        """Make these marks where a thread turns to membudget's own work, and back."""
+        _Work.marks = (pause, resume)
+
+    class AtWork:
+        """A stretch of membudget's own work, which no block counts."""
+
+        _was_at_work = False
+        _thread = 0
+
+        def __enter__(self) -> None:
+            if self._thread:
+                raise RuntimeError("this AtWork object has been entered already")
+            self._thread = threading.get_ident()
+            self._was_at_work = _here.begin()
+
+        def __exit__(self, *_: object) -> None:
+            thread, self._thread = self._thread, 0
+            if thread == threading.get_ident():
+                _here.end(self._was_at_work)
+
     class MarkedBlock:
         """The base class of what is entered with a START mark and left with an END mark.
 
-        Nothing of ours comes between the marks and what runs in the block.
+        Nothing of ours comes between the marks and what runs in the block. In C, nothing can
+        interrupt what is not ``_enter`` or ``_leave``; here it can, at a few places.
         """
 
         _marks: tuple[Lengths, Lengths] | None = None
 
         _collects: tuple[bool, bool] = (False, False)
+        _has_start = False
+        _was_at_work = False
+        _thread = 0
 
         def _set_marks(
             self,
@@ -171,17 +227,36 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             Collect garbage before the start mark, and before the end mark, if that is asked for.
             """
             self._marks = (start, end)
+            self._has_start = True
             self._collects = (collects_before, collects_after)
 
         def _clear_marks(self) -> None:
             """Make no marks."""
             self._marks = None
+            self._has_start = False
 
         def __enter__(self) -> Self:
-            self._enter()
-            if self._marks is not None:
-                if self._collects[0]:
-                    gc.collect()
+            was_at_work = _here.begin()
+            try:
+                self._enter()
+                if self._has_start and self._marks is not None:
+                    self._has_start = False
+                    if self._collects[0]:
+                        gc.collect()
+                    self._was_at_work = was_at_work
+                    self._thread = threading.get_ident()
+            except BaseException:
+                try:
+                    self._enter_failed()
+                finally:
+                    self._enter_failed()
+                    _here.end(was_at_work)
+                raise
+            if self._marks is None:
+                _here.end(was_at_work)
+            else:
+                _here.n_stretches -= 1
+                _here.at_work = False
                 make_mark(self._marks[0])
             return self
 
@@ -196,9 +271,27 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             if self._marks is not None:
                 if self._collects[1]:
                     gc.collect()
+                was_at_work = _here.at_work
+                if was_at_work and _here.marks is not None:
+                    make_mark(_here.marks[1])  # or END would tell of an interruption
                 make_mark(self._marks[1])
                 self._marks = None
-            self._leave(exc_type, raised, traceback)
+                was_at_work |= self._was_at_work and self._thread == threading.get_ident()
+                _here.at_work = True
+                _here.n_stretches += 1
+            else:
+                was_at_work = _here.begin()
+            try:
+                try:
+                    self._leave(exc_type, raised, traceback)
+                except BaseException:
+                    self._leave_failed()
+                    raise
+            except BaseException:
+                self._leave_failed()
+                raise
+            finally:
+                _here.end(was_at_work)
 
         def _enter(self) -> None:
             """Do what there is to do when the ``with`` statement is entered."""
@@ -211,6 +304,14 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             traceback: TracebackType | None,
         ) -> None:
             """Do what there is to do when the ``with`` statement is left."""
+            raise NotImplementedError
+
+        def _enter_failed(self) -> None:
+            """Undo what ``_enter`` had done, in part, when it raised; may be called again."""
+            raise NotImplementedError
+
+        def _leave_failed(self) -> None:
+            """Finish what ``_leave`` had not done when it raised; may be called again."""
             raise NotImplementedError
 
 

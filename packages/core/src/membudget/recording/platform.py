@@ -22,7 +22,7 @@ def platform_is_supported() -> bool:
         f"memory budgets are not enforced: memray does not run with {sys.implementation.name} on "
         f"{sys.platform}",
         NotEnforcedWarning,
-        stacklevel=_levels_to_the_user(),
+        stacklevel=levels_to_the_user(),
     )
     return False
 
@@ -34,7 +34,7 @@ def runs_here() -> bool:
     return platform != "win32" and implementation == "cpython"
 
 
-def _levels_to_the_user() -> int:
+def levels_to_the_user() -> int:
     """Count the frames of membudget, for a warning that is to point at the user's line."""
     frame, n_levels = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):

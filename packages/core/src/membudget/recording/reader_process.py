@@ -33,6 +33,7 @@ from ..report.json import (
 from .files import private_file, written_length
 from .marks import Alphabet
 from .query import BlockQuery
+from .raised import raised_by_us
 from .reading import read_block
 
 _MAIN = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
@@ -57,9 +58,13 @@ class ReaderProcess:
                 # Ctrl-C in a terminal goes to the whole process group; this ends with its input.
                 start_new_session=True,
             )
-        except BaseException:
+        except BaseException as error:
             self._close_errors()
-            raise
+            if not isinstance(error, Exception) or not raised_by_us(error):
+                raise
+            raise CaptureError(
+                f"the process that reads captures cannot be started: {error}"
+            ) from error
         self._busy = False
         atexit.register(self.close)
 
@@ -85,7 +90,7 @@ class ReaderProcess:
             self._process.wait()
             last_words = self._last_words()
             self.close()
-            if not isinstance(error, (OSError, ValueError)):
+            if not isinstance(error, (OSError, EOFError)) or not raised_by_us(error):
                 raise
             raise CaptureError(
                 f"the process that reads captures ended unexpectedly: {last_words or error}"
@@ -101,7 +106,10 @@ class ReaderProcess:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question).encode() + b"\n")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError("it did not answer")
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     @property

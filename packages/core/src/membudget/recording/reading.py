@@ -17,6 +17,7 @@ from .accounting import Account
 from .files import open_to_read
 from .marks import Alphabet
 from .query import BlockQuery
+from .raised import raised_by_us
 from .replay import Replay
 from .scanner import Scanner, scanner_problem
 from .stacks import Peak, read_allocations
@@ -43,18 +44,29 @@ def read_block(path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
     except (CaptureError, FilterError):
         raise
     except Exception as error:  # memray's reader raises all sorts of them on damaged input
+        if not raised_by_us(error):
+            raise
         raise CaptureError(f"the capture of this block cannot be read: {error}") from error
 
 
 def read_peaks(
     path: str, alphabet: Alphabet, blocks: Sequence[tuple[BlockQuery, Account]]
 ) -> list[tuple[Allocation, ...]]:
-    """Read where the memory at the peaks of several scanned blocks came from, in one pass."""
+    """Read where the memory at the peaks of several scanned blocks came from, in one pass.
+
+    Raises:
+        CaptureError: the capture cannot be read.
+    """
     peaks = []
-    for query, account in blocks:
-        with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
-            peaks.append(_peak(reader, query, account))
-    return read_allocations(path, peaks)
+    try:
+        for query, account in blocks:
+            with contextlib.closing(_reader_of(path, alphabet, query)) as reader:
+                peaks.append(_peak(reader, query, account))
+        return read_allocations(path, peaks)
+    except Exception as error:  # as in read_block
+        if not raised_by_us(error):
+            raise
+        raise CaptureError(f"the capture cannot be read: {error}") from error
 
 
 def checked(account: Account | None) -> Account:
@@ -106,8 +118,11 @@ class _ScannedBlock:
 
 def _reader_of(path: str, alphabet: Alphabet, query: BlockQuery) -> Replay | _ScannedBlock:
     if scanner_problem() is None and query.stack_filter is None:
-        with contextlib.suppress(ValueError):
+        try:
             return _ScannedBlock(path, alphabet, query)
+        except ValueError as error:  # a version of memray that the scanner does not know
+            if not raised_by_us(error):
+                raise
     return Replay(path, alphabet, query)
 
 

@@ -20,25 +20,25 @@ Raises:
 from __future__ import annotations
 
 import atexit
-import contextlib
-import gc
 import itertools
 import os
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from ..checks import holds, judge
 from ..errors import CaptureError, MisuseError, NotKeptWarning
+from ..forks import not_forking
 from ..model import Allocation, Budget, Measurement, TraceSettings
 from ..patterns import StackFilter
 from .capture import import_memray
+from .garbage_stays import GarbageStays
 from .lingering import Lingering
-from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark
+from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
 from .query import BlockQuery, LateAllocations
+from .raised import raised_by_us
 from .reader_process import ReaderProcess
 from .reading import checked
 from .segment import Segment
@@ -48,20 +48,20 @@ SEGMENT_BYTES: Final = 2_000_000
 
 
 class OpenBlock:
-    """A block that was opened: make its marks, :meth:`read` it, :meth:`leave` it.
+    """A block of the recording: :meth:`open` it, make its marks, :meth:`read` it.
 
-    The recorder holds it weakly: one that is lost before it was read, because of an interruption
-    between two steps, is abandoned, so that the tracker does not run on for it.
+    Whatever interrupts one of these, :meth:`close` it then; it can be closed again. The recorder
+    holds it weakly: one that is lost is closed, so that the tracker does not run on for it.
 
     Attributes:
         pid: the process that opened it.
-        start_mark, end_mark: the marks between which it lies. From the end mark until
-            :meth:`leave`, its thread is at work for membudget.
+        start_mark, end_mark: the marks between which it lies.
     """
 
     __slots__ = (
         "__weakref__",
         "_continue_mark",
+        "_garbage",
         "_query",
         "_recorder",
         "_suspend_mark",
@@ -77,7 +77,20 @@ class OpenBlock:
         self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, query.serial)
         self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, query.serial)
         self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, query.serial)
+        self._garbage = GarbageStays()
         self.pid: Final = os.getpid()
+
+    def open(self, trace: TraceSettings | None) -> None:
+        """Let the recording begin, or go on, for this block.
+
+        Args:
+            trace: what the recording has to trace; None for what it traces, or for the default.
+
+        Raises:
+            RecordingError: recording cannot start.
+            MisuseError: a block is open whose recording traces something else.
+        """
+        self._recorder.open(self, self._query, trace, self._garbage)
 
     def suspend(self) -> None:
         """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
@@ -100,11 +113,11 @@ class OpenBlock:
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
         """
-        return self._recorder.read(self._query, objects=objects)
+        return self._recorder.read(self._query, self._garbage, objects=objects)
 
-    def leave(self) -> None:
-        """Say that the thread is back to the program's own work; abandon what was not read."""
-        self._recorder.abandon(self._query.serial)
+    def close(self) -> None:
+        """Close the block, if it is open: without its figures, if it was not read."""
+        self._recorder.close(self._query.serial, self._garbage)
 
 
 class Recorder:
@@ -113,8 +126,7 @@ class Recorder:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._alphabet = Alphabet.draw()
-        self._pause_mark = self._alphabet.spell(Kind.PAUSE)
-        self._resume_mark = self._alphabet.spell(Kind.RESUME)
+        set_work_marks(self._alphabet.spell(Kind.PAUSE), self._alphabet.spell(Kind.RESUME))
         self._serials = itertools.count(1)
         # By serial. Not a __del__ of OpenBlock: Python would run it for every block, and lose a
         # KeyboardInterrupt that happens to arrive in it.
@@ -124,11 +136,10 @@ class Recorder:
         self._lingering = Lingering()
         self._n_runs = 0
 
-    def open(
+    def new_block(
         self,
         budget: Budget,
         *,
-        trace: TraceSettings | None = None,
         always_allocations: bool = False,
         stacks_begin_inside: bool = False,
         keep_as: str = "",
@@ -136,24 +147,16 @@ class Recorder:
         outer_files: tuple[str, ...] = (),
         stack_filter: StackFilter | None = None,
     ) -> OpenBlock:
-        """Open a block, which begins with its start mark.
+        """Return a new block, which is still to be opened.
 
         Args:
             budget: says whose memory counts, and when allocations at the peak are wanted.
-            trace: what the recording has to trace; None for what it traces, or for the default.
             always_allocations: the allocations at the peak are wanted in any case.
             stacks_begin_inside, keep_as, n_outer, outer_files, stack_filter: see
                 :class:`BlockQuery`.
-
-        Raises:
-            RecordingError: recording cannot start. The block is not open then.
-            MisuseError: a block is open whose recording traces something else.
         """
-        if self._open:
-            make_mark(self._pause_mark)
-        serial = next(self._serials) % SERIALS
         query = BlockQuery(
-            serial,
+            next(self._serials) % SERIALS,
             budget,
             always_allocations,
             stacks_begin_inside,
@@ -162,16 +165,23 @@ class Recorder:
             outer_files,
             stack_filter,
         )
-        block = OpenBlock(self, query, self._alphabet)
-        try:
-            with self._lock:
-                segment = self._ready_segment(trace)
-                self._open[serial] = weakref.ref(block, lambda _: self.abandon(serial))
-                segment.expect(query)
-        except BaseException:
-            self.abandon(serial)
-            raise
-        return block
+        return OpenBlock(self, query, self._alphabet)
+
+    def open(
+        self,
+        block: OpenBlock,
+        query: BlockQuery,
+        trace: TraceSettings | None,
+        garbage: GarbageStays,
+    ) -> None:
+        """Open a block; see ``OpenBlock.open``."""
+        serial = query.serial
+        with self._lock:
+            garbage.begin()
+            segment = self._ready_segment(trace)
+            self._open[serial] = weakref.ref(block, lambda _: self.close(serial))
+            segment.expect(query)
+            garbage.end()
 
     def _ready_segment(self, trace: TraceSettings | None) -> Segment:
         """Return the segment that records, for a block that asks for ``trace``."""
@@ -186,50 +196,58 @@ class Recorder:
                 )
             return segment
         trace = trace or TraceSettings()
-        if segment is not None and not (segment.trace == trace and segment.wake()):
+        if segment is not None and not (
+            segment.resting and segment.trace == trace and segment.wake()
+        ):
             self._finish_segment()
             segment = None
         if segment is None:
-            # Kept before it starts: an interruption in between must not lose a running tracker.
-            self._segment = segment = Segment(self._alphabet, trace)
-            segment.start()
+            with not_forking:
+                # Kept before it starts: an interruption in between must not lose a running tracker.
+                self._segment = segment = Segment(self._alphabet, trace)
+                segment.start()
             if not self._lingering.restart_seconds:
                 self._lingering.restart_seconds = segment.start_seconds
         return segment
 
-    def abandon(self, serial: int) -> None:
-        """Close a block without reading it, if it is open; its thread is at work no more."""
+    def close(self, serial: int, garbage: GarbageStays | None = None) -> None:
+        """Close a block, if it is open; see ``OpenBlock.close``."""
         with self._lock:
+            if garbage is not None:
+                garbage.end()
             self._close(serial)
-        if self._open:
-            make_mark(self._resume_mark)
 
     def read(
-        self, query: BlockQuery, *, objects: bool = True
+        self, query: BlockQuery, garbage: GarbageStays, *, objects: bool = True
     ) -> tuple[Measurement, LateAllocations]:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
-        with self._lock, _GarbageStays():
+        with self._lock:
             try:
-                segment = self._segment
-                if segment is None:
-                    raise CaptureError("the capture of this block was lost before the block ended")
-                measurement, late = self._read_memory(segment, query)
-                limit = query.budget.objects
-                if limit is None or not objects:
-                    return measurement, late
-                if not self._open.keys() <= {query.serial}:
-                    raise MisuseError(
-                        "a block with limit_leaked_objects ends while another one is open, and "
-                        "objects are there when the recording ends: make it the outermost block"
-                    )
-                leaked = segment.leaked_objects(query, limit)
-                return replace(measurement, leaked_objects=leaked), late
+                garbage.begin()
+                return self._read(query, objects)
             finally:
                 try:
                     if query.keep_as and self._segment is not None:
                         self._keep(self._segment, query)
                 finally:
                     self._close(query.serial)
+                    garbage.end()
+
+    def _read(self, query: BlockQuery, objects: bool) -> tuple[Measurement, LateAllocations]:
+        segment = self._segment
+        if segment is None:
+            raise CaptureError("the capture of this block was lost before the block ended")
+        measurement, late = self._read_memory(segment, query)
+        limit = query.budget.objects
+        if limit is None or not objects:
+            return measurement, late
+        if not self._open.keys() <= {query.serial}:
+            raise MisuseError(
+                "a block with limit_leaked_objects ends while another one is open, and "
+                "objects are there when the recording ends: make it the outermost block"
+            )
+        leaked = segment.leaked_objects(query, limit)
+        return replace(measurement, leaked_objects=leaked), late
 
     def _read_memory(
         self, segment: Segment, query: BlockQuery
@@ -250,7 +268,7 @@ class Recorder:
         """Return a measurement with its stacks; without them where the figures alone decide."""
         try:
             return self._read_in_full(segment, query)
-        except Exception:  # such as in a test that mocks open(), which memray's reader calls
+        except CaptureError:  # such as in a test that mocks open(), which memray's reader calls
             if judge(measurement, query.budget).within:
                 raise
             return measurement
@@ -259,6 +277,8 @@ class Recorder:
         try:
             segment.keep_block(query)
         except (CaptureError, OSError) as error:
+            if not raised_by_us(error):
+                raise
             warnings.warn(f"{query.keep_as} was not kept: {error}", NotKeptWarning, stacklevel=2)
 
     def _read_in_full(self, segment: Segment, query: BlockQuery) -> Measurement:
@@ -276,8 +296,7 @@ class Recorder:
     def _close(self, serial: int) -> None:
         """Close a block; with the last one, the segment rests or ends.
 
-        Can be done again: every block is closed twice, so that one interruption, wherever it
-        arrives, leaves nothing open.
+        Can be done again: what was interrupted is done once more.
         """
         was_open = self._open.pop(serial, None) is not None
         segment = self._segment
@@ -311,18 +330,6 @@ class Recorder:
         """Whether the scanner reads what is being recorded."""
         return self._segment is not None and self._segment.can_rest
 
-    @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Let no block count what this thread does while this lasts."""
-        if not self._open:
-            yield
-            return
-        make_mark(self._pause_mark)
-        try:
-            yield
-        finally:
-            make_mark(self._resume_mark)
-
     def begin_run(self) -> None:
         """Let the recording go on between blocks, until :meth:`end_run`."""
         with self._lock:
@@ -337,18 +344,28 @@ class Recorder:
 
     def settle(self) -> None:
         """End the segment, if no block is open: what was left for later is read now."""
-        with self._lock, _GarbageStays():
-            if not self._open:
-                self._finish_segment()
+        with self._lock:
+            garbage = GarbageStays()
+            try:
+                garbage.begin()
+                if not self._open:
+                    self._finish_segment()
+            finally:
+                garbage.end()
 
     def read_late(self, late: LateAllocations) -> tuple[Allocation, ...]:
         """Return the allocations of a block; read them now if that has not happened."""
         self.settle()
-        with self._lock, _GarbageStays():
-            if late.allocations is None and self._segment is not None:  # a block is open
-                query = replace(late.query, always_allocations=True)
-                late.allocations = self._read_in_full(self._segment, query).allocations
-            return late.allocations or ()
+        with self._lock:
+            garbage = GarbageStays()
+            try:
+                garbage.begin()
+                if late.allocations is None and self._segment is not None:  # a block is open
+                    query = replace(late.query, always_allocations=True)
+                    late.allocations = self._read_in_full(self._segment, query).allocations
+                return late.allocations or ()
+            finally:
+                garbage.end()
 
     def forget_in_child(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
@@ -368,24 +385,6 @@ def _described(trace: TraceSettings) -> str:
         (trace.native_traces, "native stacks"),
     ]
     return " and ".join(words for is_asked, words in asked if is_asked) or "nothing of that"
-
-
-class _GarbageStays:
-    """Leaves the program's garbage where it is without measuring, and its finalizers' warnings."""
-
-    __slots__ = ("_collecting",)
-
-    def __enter__(self) -> None:
-        self._collecting = gc.isenabled()
-        try:
-            gc.disable()
-        except BaseException:  # KeyboardInterrupt, just when it was done
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        if self._collecting:
-            gc.enable()
 
 
 def get_recorder() -> Recorder:

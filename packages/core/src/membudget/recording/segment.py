@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
+import warnings
 import weakref
 from collections.abc import Iterator
 from typing import Final
 
-from ..errors import CaptureError
+from ..errors import CaptureError, StacksLostWarning
 from ..model import LeakedObjects, Measurement, ObjectLimit, TraceSettings
 from .accounting import Account
 from .capture import Capture
 from .keeping import keep_block
 from .marks import Alphabet
 from .objects import summarized
+from .platform import levels_to_the_user
 from .query import BlockQuery, LateAllocations
+from .raised import raised_by_us
 from .reading import read_block, read_peaks
 from .scanner import Scanner, scanner_problem
 from .stack_traces import StackTraces
@@ -46,8 +48,12 @@ class Segment:
         self._capture.start()
         self.start_seconds = time.perf_counter() - begin
         if scanner_problem() is None:
-            with contextlib.suppress(ValueError):  # a version that the scanner does not know
+            try:
                 self._scanner = Scanner(self._capture.fd, self._alphabet)
+            except ValueError as error:
+                if not raised_by_us(error):
+                    raise
+                # A version of memray that the scanner does not know: the replay reads then.
 
     def expect(self, query: BlockQuery) -> None:
         """Make ready for a block, before its start mark."""
@@ -65,7 +71,9 @@ class Segment:
             return None
         try:
             return self._scanner.close_block(query.serial)
-        except ValueError:
+        except ValueError as error:
+            if not raised_by_us(error):
+                raise
             self._scanner = None
             return None
 
@@ -135,6 +143,8 @@ class Segment:
             addresses = scanner.alive_objects(query.serial)
             account = scanner.close_block(query.serial)
         except ValueError as error:
+            if not raised_by_us(error):
+                raise
             raise CaptureError(f"the objects of this block cannot be read: {error}") from error
         if addresses is None or account is None:
             raise CaptureError("the capture of this block is incomplete")
@@ -159,17 +169,28 @@ class Segment:
         """
         begin = time.perf_counter()
         stop_seconds = 0.0
+        problem: CaptureError | None = None
+        wanted: list[tuple[LateAllocations, Account]] = []
         try:
+            self._capture.stop()
+            stop_seconds = time.perf_counter() - begin
+            wanted = list(self._wanted())
+            if wanted:
+                self._read_later(wanted)
+        except CaptureError as error:
             # For a report: what cannot be read is missing there, and fails no block.
-            with contextlib.suppress(Exception):
-                self._capture.stop()
-                stop_seconds = time.perf_counter() - begin
-                wanted = list(self._wanted())
-                if wanted:
-                    self._read_later(wanted)
-        finally:
-            self._later.clear()
-            self._capture.close()
+            problem = error
+            wanted = list(self._wanted())
+        self._capture.close()
+        self._later.clear()
+        if problem is not None and wanted:
+            for late, _ in wanted:
+                late.allocations = ()
+            warnings.warn(
+                f"the stacks of {len(wanted)} blocks are missing in the report: {problem}",
+                StacksLostWarning,
+                stacklevel=levels_to_the_user(),
+            )
         return self.start_seconds + stop_seconds
 
     def forget_in_child(self) -> None:
