@@ -77,15 +77,16 @@ class ReaderProcess:
             "stack_filter": query.stack_filter is not None,
         }
         request = {"path": path, "signature": alphabet.signature, "query": asked}
-        self._busy = True
         try:
+            self._busy = True
             answer = self._ask(request)
             while "stacks" in answer:
                 assert query.stack_filter is not None
                 kept = query.stack_filter.keeps(map(stack_from_json, answer["stacks"]))
                 answer = self._ask({"kept": kept})
+            self._busy = False
         except BaseException as error:
-            # Also for KeyboardInterrupt: the answer still to come would be taken for the next one.
+            # Also for KeyboardInterrupt: an answer still to come would be taken for the next one.
             self._close_pipes()
             self._process.wait()
             last_words = self._last_words()
@@ -95,8 +96,6 @@ class ReaderProcess:
             raise CaptureError(
                 f"the process that reads captures ended unexpectedly: {last_words or error}"
             ) from error
-        finally:
-            self._busy = False
         if "error" in answer:
             raise CaptureError(answer["error"])
         return measurement_from_json(answer["measurement"])
