@@ -18,7 +18,7 @@ ADAPTERS = {
 
 # A module may import modules of its own layer and of those before it.
 LAYERS = [
-    {"errors", "loaded_classes", "system", "forks"},
+    {"errors", "loaded_classes", "system", "forks", "raised"},
     {"sizes", "phases", "origins", "whole_files", "module_names"},
     {"model"},
     {"patterns"},

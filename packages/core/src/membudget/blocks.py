@@ -212,6 +212,7 @@ class Block(MarkedBlock):
         self._opening = None
 
     def _enter_failed(self) -> None:
+        self._counts_as_used()
         # Not self._open: that one is open since before, where it was entered twice.
         if self._opening is not None:
             self._clear_marks()
@@ -219,7 +220,6 @@ class Block(MarkedBlock):
             self._garbage.end()
             self._opening.close()
             self._open = self._opening = None
-            self._counts_as_used()
 
     def _counts_as_used(self) -> None:
         """Let no warning say that this limit was never used."""

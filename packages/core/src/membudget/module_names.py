@@ -16,6 +16,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
+from .raised import suppressed
+
 _SUFFIXES_OF_C: Final = tuple(EXTENSION_SUFFIXES)
 
 
@@ -29,10 +31,9 @@ class _Real:
 
 def working_directory() -> str:
     """Return the working directory, to which relative paths belong; the root if it was removed."""
-    try:
+    with suppressed(OSError):
         return _Real.directory()
-    except OSError:
-        return os.sep
+    return os.sep
 
 
 def absolute(path: str, directory: str) -> str:
@@ -45,10 +46,9 @@ def absolute(path: str, directory: str) -> str:
 @functools.lru_cache(maxsize=10_000)
 def resolved(path: str) -> str:
     """Return an absolute path without symbolic links; as it is if it cannot be looked up."""
-    try:
+    with suppressed(Exception):  # a test may have replaced what Python looks it up with
         return str(_Real.resolved(path))
-    except Exception:  # a test may have replaced what Python looks it up with
-        return path
+    return path
 
 
 class ModuleNames:

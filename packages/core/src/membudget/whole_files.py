@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
+from .raised import raised_by_us, suppressed
 from .system import Real, real_functions
 
 _CLOSED_AT_EXEC: Final = getattr(os, "O_CLOEXEC", 0)
@@ -40,7 +41,7 @@ def write_whole(path: str, data: bytes) -> None:
             with whole_file(target) as fd:
                 _write_all(fd, data)
         except OSError as error:
-            if error.errno not in _CANNOT_BE_REPLACED:
+            if error.errno not in _CANNOT_BE_REPLACED or not raised_by_us(error):
                 raise
             _write(target, _THERE | os.O_CREAT | os.O_TRUNC, data)
 
@@ -49,10 +50,9 @@ def _is_a_stream(path: str) -> bool:
     # /dev/stdout may be a file, to which others write as well.
     if path.startswith(("/dev/", "/proc/")):
         return True
-    try:
+    with suppressed(FileNotFoundError):
         return not stat.S_ISREG(Real.stat(path).st_mode)
-    except FileNotFoundError:
-        return False
+    return False
 
 
 @contextlib.contextmanager
@@ -78,26 +78,25 @@ def whole_file(path: str) -> Iterator[int]:
             yield fd
         Real.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(OSError):
+        with suppressed(OSError):
             Real.unlink(temporary)
         raise
 
 
 def _status(path: str) -> os.stat_result | None:
-    try:
+    with suppressed(FileNotFoundError):
         status: os.stat_result = Real.lstat(path)
-    except FileNotFoundError:
-        return None
-    return status
+        return status
+    return None
 
 
 def _look_like(there: os.stat_result, fd: int) -> None:
     """Give a new file the owner and the permissions of the one that it will replace."""
     if Real.fchmod is None:  # Windows
         return
-    with contextlib.suppress(OSError):  # only an administrator can give files away
+    with suppressed(OSError):  # only an administrator can give files away
         Real.fchown(fd, there.st_uid, there.st_gid)
-    with contextlib.suppress(OSError):
+    with suppressed(OSError):
         Real.fchmod(fd, stat.S_IMODE(there.st_mode))
 
 

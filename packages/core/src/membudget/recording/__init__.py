@@ -13,7 +13,6 @@ block is what lies between two marks in that stream:
 * :mod:`thread_attributes` - what memray changes on ``threading.Thread``;
 * :mod:`files` - files without a name, and numbers that are ours no more;
 * :mod:`memrays_files` - the files that memray opens beside ours;
-* :mod:`raised` - tells errors of ours from what signal handlers raise;
 * :mod:`garbage_stays` - no garbage is collected while we read;
 * :mod:`reading` - reads blocks out of a capture, with the better one of two readers:
 * :mod:`scanner` - the one in C, which can follow a capture that is still being written;
@@ -48,6 +47,7 @@ _IS_MAIN: Final = is_main_interpreter()
 
 if _IS_MAIN:
     # Now, before a test replaces what they import by name; these modules do without memray.
+    from . import garbage_stays as garbage_stays
     from . import reader_process as reader_process
     from . import segment as segment
 

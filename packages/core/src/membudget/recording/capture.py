@@ -6,7 +6,6 @@ the process ends.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 from sys import getprofile, setprofile
@@ -19,12 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..forks import not_forking, tracker_runs
 from ..model import TraceSettings
+from ..raised import raised_by_us, suppressed
 from ..system import keep_module, real_functions
 from .files import temporary_file
 from .interpreter_guard import InterpreterGuard
 from .memrays_files import MemraysFiles
 from .platform import NOT_UTF_8
-from .raised import raised_by_us
 from .thread_attributes import ThreadAttributes
 from .tracemalloc_guard import TracemallocGuard
 
@@ -56,7 +55,7 @@ def _set_profile_function(profile: ProfileFunction | None) -> None:
         setprofile(profile)
     else:
         setprofile(None)
-        with contextlib.suppress(AttributeError):
+        with suppressed(AttributeError):
             profile.enable()
 
 
@@ -178,7 +177,8 @@ class Capture:
                 self._forget_tracker()
             elif self._tracker is not None:
                 self.close()
-                _take_off_leftovers(memray)
+                if not isinstance(error, SystemError):  # which comes when it has started
+                    _take_off_leftovers(memray)
             raise explained from error
         finally:
             if self._tracker is None:

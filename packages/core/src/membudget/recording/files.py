@@ -8,16 +8,17 @@ anything.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from io import FileIO
 from itertools import chain, repeat
 from operator import call
 from typing import Final
 
+from ..raised import raised_by_us, suppressed
 from ..system import Real, real_functions
 
 # Through /proc.
@@ -40,10 +41,9 @@ class FileIdentity:
 
     def is_at(self, fd: int) -> bool:
         """Whether a number stands for this file."""
-        try:
+        with suppressed(OSError):
             return _device_and_inode(fd) == self._device_and_inode
-        except OSError:
-            return False
+        return False
 
 
 def _device_and_inode(fd: int) -> tuple[int, int]:
@@ -120,11 +120,14 @@ class OwnFile(FileIO):
             return
         path, self.path_to_remove = self.path_to_remove, ""
         if path:
-            with contextlib.suppress(OSError):
+            with suppressed(OSError):
                 Real.unlink(path)
+        # In one step of Python, as in _opened: closed twice, a number can be another file's. The
+        # object was told not to close the number itself.
+        steps: list[Callable[[], object]] = [super().close]
         if self.is_ours:
-            Real.close(super().fileno())
-        super().close()  # of the object: it was told not to close the number
+            steps.append(partial(Real.close, super().fileno()))
+        list(map(call, steps))
 
 
 def _opened(numbers: Iterable[int]) -> list[OwnFile]:
@@ -180,7 +183,7 @@ def private_file() -> OwnFile:
         try:
             return _open(_directory(), _UNNAMED)
         except OSError as error:
-            if error.errno not in _NO_UNNAMED:
+            if error.errno not in _NO_UNNAMED or not raised_by_us(error):
                 raise
     # Where there are no files without a name: this one loses its name at once.
     file = _new_file()

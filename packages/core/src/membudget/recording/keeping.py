@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..errors import CaptureError
+from ..raised import raised_by_us
 from ..whole_files import whole_file
 from .marks import Alphabet
 from .query import BlockQuery
-from .raised import raised_by_us
 from .scanner import Scanner, scanner_problem
 
 

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
+from ..raised import suppressed
 from ..system import Real
 from .files import FileIdentity, OwnFile, duplicate_above, private_file
 
@@ -33,7 +34,7 @@ class MemraysFiles:
     def find(self) -> None:
         """Find them, now that the tracker runs, and keep other programs from getting them."""
         for fd in _open_numbers() - self._before:
-            with contextlib.suppress(OSError):  # of another thread, and closed meanwhile
+            with suppressed(OSError):  # of another thread, and closed meanwhile
                 identity = FileIdentity(fd)
                 if identity.is_at(self._capture.fileno()) or _is_of_proc(fd):
                     self._files[fd] = identity
@@ -63,19 +64,17 @@ class MemraysFiles:
 
 
 def _open_numbers() -> set[int]:
-    try:
-        numbers = map(int, Real.listdir(_NUMBERS))
-    except OSError:
-        return set()
-    return {fd for fd in numbers if _is_open(fd)}  # that of the directory is there as well
+    numbers: list[str] = []
+    with suppressed(OSError):
+        numbers = Real.listdir(_NUMBERS)
+    return {fd for fd in map(int, numbers) if _is_open(fd)}  # that of the directory is there, too
 
 
 def _is_open(fd: int) -> bool:
-    try:
+    with suppressed(OSError):
         Real.fstat(fd)
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _is_of_proc(fd: int) -> bool:

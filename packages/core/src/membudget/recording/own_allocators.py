@@ -19,6 +19,8 @@ from os import environ
 from types import ModuleType
 from typing import Any, Final
 
+from ..raised import suppressed
+
 _JEMALLOC: Final = "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"
 # What polars writes to its variable when it is loaded. Processes that are started then inherit it,
 # and nobody has chosen it.
@@ -55,7 +57,7 @@ def _arrow_pools(arrow: Any) -> list[Any]:
     """Return Arrow's pools that keep memory; a build may have one or both of them, or none."""
     pools = []
     for backend in ("mimalloc", "jemalloc"):
-        with contextlib.suppress(NotImplementedError, AttributeError):
+        with suppressed(NotImplementedError, AttributeError):
             pools.append(getattr(arrow, f"{backend}_memory_pool")())
     return pools
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
+from ..raised import raised_by_us
+from .files import open_to_read
+
 _PATH: Final = "/proc/self/statm"
 _IS_TOLD: Final = os.path.exists(_PATH)
 
@@ -19,10 +22,6 @@ if _IS_TOLD:
 class _Real:
     """The functions of the system, out of reach for what mocks modules; see ``files.py``."""
 
-    open: Final = staticmethod(os.open)
-    read: Final = staticmethod(os.read)
-    close: Final = staticmethod(os.close)
-    flags: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
     if _IS_TOLD:
         usage: Final = staticmethod(resource.getrusage)
         own: Final = resource.RUSAGE_SELF
@@ -59,13 +58,12 @@ def process_memory() -> ProcessMemory | None:
     if not _IS_TOLD:
         return None
     try:
-        file = _Real.open(_PATH, _Real.flags)
-    except OSError:  # no file may be opened any more
-        return None
-    try:
-        fields = _Real.read(file, 128).split()
-    finally:
-        _Real.close(file)
+        with open_to_read(_PATH) as file:
+            fields = file.read(128).split()
+    except OSError as error:
+        if not raised_by_us(error):
+            raise
+        return None  # no file may be opened any more
     resident, shared = int(fields[1]) * _Real.page, int(fields[2]) * _Real.page
     return ProcessMemory(resident, shared, _most_bytes())
 

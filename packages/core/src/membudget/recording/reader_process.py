@@ -22,6 +22,7 @@ from typing import Any, Final
 from ..errors import CaptureError
 from ..model import Budget, Frame, Measurement
 from ..patterns import StackFilter
+from ..raised import raised_by_us, suppressed
 from ..report.json import (
     budget_from_json,
     budget_to_json,
@@ -34,7 +35,6 @@ from ..system import Real, search_path
 from .files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file
 from .marks import Alphabet
 from .query import BlockQuery
-from .raised import raised_by_us
 from .reading import read_block
 
 # Its input, where it answers, and for its last words. What else it prints goes to the latter.
@@ -138,7 +138,7 @@ class ReaderProcess:
         """
         if self._busy:
             return False
-        with contextlib.suppress(OSError):
+        with suppressed(OSError):
             if not _events(self._output, Real.poll_in, 0) & Real.poll_gone:
                 return True
         self.close()
@@ -152,7 +152,9 @@ class ReaderProcess:
         try:
             length = self._errors.written_length()
             said = Real.pread(self._errors.fileno(), length, 0)
-        except OSError:
+        except OSError as error:
+            if not raised_by_us(error):
+                raise
             return ""
         lines = said.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
@@ -177,7 +179,7 @@ def _start(its_input: int, its_output: int, its_errors: int) -> None:
         setpgroup=0,
         setsigmask=(),
     )
-    with contextlib.suppress(ChildProcessError):  # somebody who waits for all has seen it end
+    with suppressed(ChildProcessError):  # somebody who waits for all has seen it end
         Real.waitpid(parent, 0)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..checks import holds, may_leak
 from ..errors import CaptureError, FilterError
 from ..model import Allocation, Measurement
+from ..raised import raised_by_us
 from ..system import real_functions
 from .accounting import Account
 from .capture import import_memray
@@ -20,7 +21,6 @@ from .files import open_to_read
 from .lost_stacks import read_stacks
 from .marks import Alphabet
 from .query import BlockQuery
-from .raised import raised_by_us
 from .replay import Replay
 from .scanner import Scanner, scanner_problem
 from .stacks import Peak, read_allocations
@@ -122,10 +122,15 @@ class _ScannedBlock:
     def __init__(self, path: str, alphabet: Alphabet, query: BlockQuery) -> None:
         self._alphabet = alphabet
         self._query = query
-        with contextlib.ExitStack() as opened:
-            self._capture = opened.enter_context(open_to_read(path))
+        self._capture = open_to_read(path)
+        try:
             self._scanner = self._new_scanner()
-            self.close = opened.pop_all().close
+        except BaseException:
+            self._capture.close()
+            raise
+
+    def close(self) -> None:
+        self._capture.close()
 
     def _new_scanner(self) -> Scanner:
         scanner = Scanner(self._capture.fileno(), self._alphabet)

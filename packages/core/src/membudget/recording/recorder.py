@@ -36,13 +36,13 @@ from ..forks import not_forking
 from ..model import Allocation, Budget, Measurement, TraceSettings
 from ..origins import levels_to_the_user
 from ..patterns import StackFilter
+from ..raised import raised_by_us
 from .capture import import_memray
 from .garbage_stays import GarbageStays
 from .greenlets import GreenletWatch
 from .lingering import Lingering
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
 from .query import BlockQuery, LateAllocations
-from .raised import raised_by_us
 from .reader_process import ReaderProcess
 from .reading import checked
 from .segment import Segment

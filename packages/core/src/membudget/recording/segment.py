@@ -9,6 +9,7 @@ from typing import Final
 
 from ..errors import CaptureError
 from ..model import LeakedObjects, Measurement, ObjectLimit, TraceSettings
+from ..raised import raised_by_us
 from ..system import Real
 from .accounting import Account
 from .capture import Capture
@@ -16,7 +17,6 @@ from .keeping import keep_block
 from .marks import Alphabet
 from .objects import summarized
 from .query import BlockQuery, LateAllocations
-from .raised import raised_by_us
 from .reading import lost_stacks, read_block, read_peaks
 from .scanner import Scanner, scanner_problem
 from .stack_traces import StackTraces

@@ -6,6 +6,8 @@ a ``ValueError`` as well (``TimeoutError`` is one), and must reach the program a
 
 from __future__ import annotations
 
+import contextlib
+from types import TracebackType
 from typing import Final
 
 _CALLED_PACKAGES: Final = frozenset(
@@ -32,3 +34,17 @@ def raised_by_us(error: BaseException) -> bool:
             return False
         traceback = traceback.tb_next
     return type(error).__module__.partition(".")[0] in _KNOWN_TYPES
+
+
+class suppressed(contextlib.suppress):  # noqa: N801 - as contextlib calls its own
+    """Suppresses errors of some types, as ``contextlib.suppress``, if they are raised by us."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        raised: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        return super().__exit__(exc_type, raised, traceback) and (
+            raised is None or raised_by_us(raised)
+        )
