@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from membudget.limits import OLDEST_PYTHON_WITH_OBJECTS
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
 
 KIB: Final = 1024
 TRACKS_OBJECTS: Final = sys.version_info >= OLDEST_PYTHON_WITH_OBJECTS and scanner_problem() is None

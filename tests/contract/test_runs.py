@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import run_python_in
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
 
 HERE = Path(__file__).parent
 

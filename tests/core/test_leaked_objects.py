@@ -19,7 +19,7 @@ from membudget import (
     limit_leaked_objects,
 )
 from membudget.limits import OLDEST_PYTHON_WITH_OBJECTS
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
 from membudget.report import failure
 
 SUPPORTED = sys.version_info >= OLDEST_PYTHON_WITH_OBJECTS and scanner_problem() is None

@@ -78,9 +78,9 @@ def test_figures_are_memrays() -> None:
     import memray
     from membudget import Budget
     from membudget.recording.marks import Alphabet, Kind, make_mark
-    from membudget.recording.query import BlockQuery
-    from membudget.recording.reading import read_block
-    from membudget.recording.scanner import scanner_problem
+    from membudget.recording.readers.reading import read_block
+    from membudget.recording.readers.scanner import scanner_problem
+    from membudget.recording.request import BlockQuery
 
     document = json.dumps({str(n): list(range(n % 50)) for n in range(30_000)})
     alphabet = Alphabet.draw()

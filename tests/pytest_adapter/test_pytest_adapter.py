@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import run_python_in
 from membudget import OPTIONS
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
 from running import WORKLOADS, Pytest
 
 TESTS = """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, run_python_in
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
 
 WORKLOADS = str(REPOSITORY / "tests/contract")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from hypothesis import example, given, settings
-from membudget.recording.accounting import account, alive_at, locate
 from membudget.recording.marks import MMAP, find_marks
+from membudget.recording.readers.accounting import account, alive_at, locate
 from programs import ALPHABET, Machine, Operation, operations
 
 

@@ -19,7 +19,7 @@ from captures import capture_of
 from membudget import Block, measure_memory
 from membudget.recording import marks
 from membudget.recording.marks import MARKS_ARE_MADE_IN_C, MOST_OVERHEAD, N_DIGITS, SMALLEST
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
 from programs import ALPHABET, Machine
 
 needs_marks = pytest.mark.skipif(not MARKS_ARE_MADE_IN_C, reason="marks are made in Python")

@@ -8,8 +8,8 @@ import pytest
 from conftest import in_subprocess, run_python_in
 from membudget import Budget, CaptureError, Limit
 from membudget.recording.marks import Alphabet
-from membudget.recording.query import BlockQuery
-from membudget.recording.reading import read_block
+from membudget.recording.readers.reading import read_block
+from membudget.recording.request import BlockQuery
 
 QUERY = BlockQuery(1, Budget((Limit("peak_bytes", 0),)))
 
@@ -451,7 +451,7 @@ def test_where_files_need_names() -> None:
     import tempfile
 
     from membudget import measure_memory
-    from membudget.recording import files
+    from membudget.recording import temp_files as files
     from workloads import KIB, allocate
 
     os.mkdir("tmp")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from conftest import in_subprocess, run_python_in
-from membudget.recording.files import OwnFile, temporary_file
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
+from membudget.recording.temp_files import OwnFile, temporary_file
 from membudget.whole_files import whole_file, write_whole
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from membudget import Budget, InvalidOptionError, KeptCaptures, Scope
 from membudget.recording.marks import Kind, find_marks
-from membudget.recording.query import BlockQuery
-from membudget.recording.scanner import Scanner, scanner_problem
+from membudget.recording.readers.scanner import Scanner, scanner_problem
+from membudget.recording.request import BlockQuery
 from programs import ALPHABET, Machine, Operation, operations
 
 needs_scanner = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import in_subprocess, run_python_in
-from membudget.recording.lingering import SECONDS_PER_BYTE, Lingering
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
+from membudget.recording.restart_policy import SECONDS_PER_BYTE, Lingering
 
 SCANS = scanner_problem() is None
 needs_scanner = pytest.mark.skipif(

@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from membudget import Budget, Measurement, Scope
 from membudget.recording.marks import Kind, find_marks
-from membudget.recording.query import BlockQuery
-from membudget.recording.replay import Replay
-from membudget.recording.scanner import Scanner, scanner_problem
+from membudget.recording.readers.replay import Replay
+from membudget.recording.readers.scanner import Scanner, scanner_problem
+from membudget.recording.request import BlockQuery
 from programs import ALPHABET, Block, Machine, Operation, operations
 
 pytestmark = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")

@@ -14,11 +14,17 @@ from pathlib import Path
 
 import membudget
 from membudget import (
-    Block, Budget, Limit, MemoryLimitExceeded, limit_leaked_objects, limit_leaks, limit_memory,
+    Block,
+    Budget,
+    Limit,
+    MemoryLimitExceeded,
+    limit_leaked_objects,
+    limit_leaks,
+    limit_memory,
     measure_memory,
 )
 from membudget.limits import OLDEST_PYTHON_WITH_OBJECTS
-from membudget.recording.scanner import scanner_problem
+from membudget.recording.readers.scanner import scanner_problem
 from replaced import all_replaced, failing, functions_named_in
 
 SCANS = scanner_problem() is None
@@ -331,7 +337,7 @@ def test_a_reading_process_that_says_nothing_is_an_error() -> None:
 
     os.environ["MEMBUDGET_READER"] = "replay"
     from membudget import CaptureError, measure_memory
-    from membudget.recording import reader_process
+    from membudget.recording.readers import process as reader_process
 
     reader_process.SILENCE_SECONDS = 2  # type: ignore[misc]
     with measure_memory():

@@ -10,8 +10,7 @@ Measured by memray, which runs with CPython on Linux and macOS.
 """
 
 # Before anything else, and so before a test replaces the functions that membudget needs.
-from . import system as system  # isort: skip
-
+from . import system as system
 from .blocks import Block, measuring_is_on, warm_up_block
 from .checks import judge
 from .config_file import find_settings
@@ -73,7 +72,7 @@ from .phased import PhasedBlock
 from .phases import Phase
 from .plugins import marks_of, plugin_manager
 from .recording.platform import platform_is_supported
-from .recording.query import LateAllocations
+from .recording.request import LateAllocations
 from .report import failure as report_failure
 from .report import json as report_json
 from .report import text as report_text

@@ -36,7 +36,7 @@ from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
 from .recording.marks import MarkedBlock
 from .recording.platform import NOT_UTF_8, platform_is_supported
-from .recording.query import LateAllocations
+from .recording.request import LateAllocations
 from .report.failure import exceeded_message, limits_of
 from .sizes import format_size
 from .unseen import UnseenMemory, tell_blindness

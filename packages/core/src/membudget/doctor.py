@@ -17,7 +17,7 @@ from .recording import get_recorder
 from .recording.marks import MARKS_ARE_MADE_IN_C
 from .recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
 from .recording.platform import platform_is_supported
-from .recording.scanner import scanner_problem
+from .recording.readers.scanner import scanner_problem
 from .sizes import format_size
 
 _N_BYTES = 1_000_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import InvalidOptionError
-from .recording.scanner import scanner_problem
+from .recording.readers.scanner import scanner_problem
 
 _LONGEST_NAME: Final = 255
 """How many bytes a file name may have, with Linux's and macOS's file systems."""

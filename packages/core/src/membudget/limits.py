@@ -20,7 +20,7 @@ from .origins import origin_of
 from .patterns import check_patterns
 from .phases import parse_phases
 from .recording.platform import runs_here
-from .recording.scanner import scanner_problem
+from .recording.readers.scanner import scanner_problem
 from .sizes import parse_size
 from .unused_limits import watch
 

@@ -15,7 +15,7 @@ from .model import Allocation, Measurement, Result, Verdict
 from .phases import Phase
 from .recording import get_recorder
 from .recording.marks import AtWork
-from .recording.query import LateAllocations
+from .recording.request import LateAllocations
 
 
 class Run:

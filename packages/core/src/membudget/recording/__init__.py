@@ -5,27 +5,16 @@ nor overlap. Instead one tracker runs while any block is open and writes every a
 block is what lies between two marks in that stream:
 
 * :mod:`marks` - what a mark is, how it is made and how it is found again;
-* :mod:`query` - what readers are asked: which block, how, and what may wait;
+* :mod:`request` - what is asked of the engine: which block, how, and what may wait;
 * :mod:`recorder` - opens and closes blocks; decides when the tracker runs and who reads;
 * :mod:`segment` - what is recorded from one start of the tracker to its stop;
-* :mod:`lingering` - whether a recording goes on between the blocks of a run;
+* :mod:`restart_policy` - whether a recording goes on between the blocks of a run;
 * :mod:`capture` - memray's tracker, and the file that it writes;
-* :mod:`thread_attributes` - what memray changes on ``threading.Thread``;
-* :mod:`files` - files without a name, and numbers that are ours no more;
-* :mod:`memrays_files` - the files that memray opens beside ours;
-* :mod:`garbage_stays` - no garbage is collected while we read;
-* :mod:`reading` - reads blocks out of a capture, with the better one of two readers:
-* :mod:`scanner` - the one in C, which can follow a capture that is still being written;
-* :mod:`replay` - the one in Python, with memray's own reader;
-* :mod:`accounting` - pure: records and marks in, the figures of one block out; what the replay
-  does, and what the scanner is tested against;
-* :mod:`keeping` - keeps the capture of a block for memray's own reporters;
-* :mod:`stacks` - where the memory at a peak came from;
-* :mod:`stack_traces` - stack traces as a block sees them;
-* :mod:`objects` - objects that a block left behind;
-* :mod:`tracemalloc_guard` - lets tracemalloc start and stop beside memray;
-* :mod:`interpreter_guard` - keeps other interpreters away while memray tracks objects;
-* :mod:`reader_process` - reads a capture that is still being written, outside this process;
+* :mod:`readers` - a capture in, the figures and the stacks of one block out;
+* :mod:`temp_files`, :mod:`memrays_files` - files without a name, and those that memray opens;
+* :mod:`garbage_stays`, :mod:`greenlets`, :mod:`interpreter_guard`, :mod:`thread_attributes`,
+  :mod:`tracemalloc_guard` - what of Python must stay as it is while a tracker runs;
+* :mod:`own_allocators`, :mod:`process_memory` - memory that memray does not see;
 * :mod:`platform` - whether any of this can run here.
 
 This is the only package of membudget that imports memray, and it does so when the first block
@@ -48,8 +37,8 @@ _IS_MAIN: Final = is_main_interpreter()
 if _IS_MAIN:
     # Now, before a test replaces what they import by name; these modules do without memray.
     from . import garbage_stays as garbage_stays
-    from . import reader_process as reader_process
     from . import segment as segment
+    from .readers import process as process
 
 if TYPE_CHECKING:
     from .recorder import Recorder

@@ -20,10 +20,10 @@ from ..forks import not_forking, tracker_runs
 from ..model import TraceSettings
 from ..raised import raised_by_us, suppressed
 from ..system import keep_module, real_functions
-from .files import temporary_file
 from .interpreter_guard import InterpreterGuard
 from .memrays_files import MemraysFiles
 from .platform import NOT_UTF_8
+from .temp_files import temporary_file
 from .thread_attributes import ThreadAttributes
 from .tracemalloc_guard import TracemallocGuard
 

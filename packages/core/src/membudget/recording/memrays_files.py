@@ -12,7 +12,7 @@ from typing import Final
 
 from ..raised import suppressed
 from ..system import Real
-from .files import FileIdentity, OwnFile, duplicate_above, private_file
+from .temp_files import FileIdentity, OwnFile, duplicate_above, private_file
 
 _NUMBERS: Final = "/dev/fd"
 _MAPPED_BYTES: Final = 16 << 20

@@ -10,7 +10,7 @@ import os
 from typing import Final, NamedTuple
 
 from ..raised import raised_by_us
-from .files import open_to_read
+from .temp_files import open_to_read
 
 _PATH: Final = "/proc/self/statm"
 _IS_TOLD: Final = os.path.exists(_PATH)

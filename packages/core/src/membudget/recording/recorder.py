@@ -40,11 +40,11 @@ from ..raised import raised_by_us
 from .capture import import_memray
 from .garbage_stays import GarbageStays
 from .greenlets import GreenletWatch
-from .lingering import Lingering
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
-from .query import BlockQuery, LateAllocations
-from .reader_process import ReaderProcess
-from .reading import checked
+from .readers.process import ReaderProcess
+from .readers.reading import checked
+from .request import BlockQuery, LateAllocations
+from .restart_policy import Lingering
 from .segment import Segment
 from .tracemalloc_guard import end_resting_with
 

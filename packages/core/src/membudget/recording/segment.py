@@ -11,15 +11,14 @@ from ..errors import CaptureError
 from ..model import LeakedObjects, Measurement, ObjectLimit, TraceSettings
 from ..raised import raised_by_us
 from ..system import Real
-from .accounting import Account
 from .capture import Capture
-from .keeping import keep_block
 from .marks import Alphabet
-from .objects import summarized
-from .query import BlockQuery, LateAllocations
-from .reading import lost_stacks, read_block, read_peaks
-from .scanner import Scanner, scanner_problem
-from .stack_traces import StackTraces
+from .readers.accounting import Account
+from .readers.leaked_objects import summarized
+from .readers.reading import lost_stacks, read_block, read_peaks
+from .readers.scanner import Scanner, keep_block, scanner_problem
+from .readers.stack_trimming import StackTraces
+from .request import BlockQuery, LateAllocations
 
 
 class Segment:

@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model import Frame
-from .query import BlockQuery
+from ...model import Frame
+from ..request import BlockQuery
 
 if TYPE_CHECKING:
     from memray import AllocationRecord
 
 _ALL_FRAMES = 1 << 30
 _EVENT_LOOPS = ("/asyncio/", "/trio/", "/uvloop/", "/tornado/", "/twisted/internet/")
-_OWN_FILES = f"{Path(__file__).parents[1]}{os.sep}"
+_OWN_FILES = f"{Path(__file__).parents[2]}{os.sep}"
 
 
 class Allocator(enum.Enum):

@@ -10,20 +10,20 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ..checks import holds, may_leak
-from ..errors import CaptureError, FilterError
-from ..model import Allocation, Measurement
-from ..raised import raised_by_us
-from ..system import real_functions
+from ...checks import holds, may_leak
+from ...errors import CaptureError, FilterError
+from ...model import Allocation, Measurement
+from ...raised import raised_by_us
+from ...system import real_functions
+from ..capture import import_memray
+from ..marks import Alphabet
+from ..request import BlockQuery
+from ..temp_files import open_to_read
 from .accounting import Account
-from .capture import import_memray
-from .files import open_to_read
 from .lost_stacks import read_stacks
-from .marks import Alphabet
-from .query import BlockQuery
+from .peak_stacks import Peak, read_allocations
 from .replay import Replay
 from .scanner import Scanner, scanner_problem
-from .stacks import Peak, read_allocations
 
 
 @real_functions()

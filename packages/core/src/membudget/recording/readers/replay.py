@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from ..errors import CaptureError
-from ..patterns import StackFilter
+from ...errors import CaptureError
+from ...patterns import StackFilter
+from ..capture import import_memray
+from ..marks import Alphabet, find_marks
+from ..request import BlockQuery
 from .accounting import Account, BlockMarks, account, alive_at, locate
-from .capture import import_memray
 from .lost_stacks import read_stacks
-from .marks import Alphabet, find_marks
-from .query import BlockQuery
-from .stack_traces import StackTraces
+from .stack_trimming import StackTraces
 
 if TYPE_CHECKING:
     from memray import AllocationRecord

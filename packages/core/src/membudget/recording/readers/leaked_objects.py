@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final
 
-from ..errors import FilterError
-from ..model import Frame, LeakedObjects, ObjectLimit
-from .capture import import_memray
-from .stack_traces import StackTraces
+from ...errors import FilterError
+from ...model import Frame, LeakedObjects, ObjectLimit
+from ..capture import import_memray
+from .stack_trimming import StackTraces
 
 _EXAMPLE_LENGTH: Final = 100
 _OWN_MODULES: Final = "membudget."

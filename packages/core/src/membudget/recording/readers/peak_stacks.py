@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..model import Allocation, Frame
-from ..report.failure import ARENA_BYTES
-from .capture import import_memray
-from .files import open_to_read, temporary_file
-from .marks import MMAP, REALLOC
-from .query import BlockQuery
+from ...model import Allocation, Frame
+from ...report.failure import ARENA_BYTES
+from ..capture import import_memray
+from ..marks import MMAP, REALLOC
+from ..request import BlockQuery
+from ..temp_files import open_to_read, temporary_file
 from .scanner import PackedAlive, write_peak
-from .stack_traces import Allocator, StackTraces
+from .stack_trimming import Allocator, StackTraces
 
 if TYPE_CHECKING:
     from memray import AllocationRecord

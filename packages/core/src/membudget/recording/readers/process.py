@@ -19,11 +19,11 @@ from dataclasses import asdict, replace
 from json import dumps, loads
 from typing import Any, Final
 
-from ..errors import CaptureError
-from ..model import Budget, Frame, Measurement
-from ..patterns import StackFilter
-from ..raised import raised_by_us, suppressed
-from ..report.json import (
+from ...errors import CaptureError
+from ...model import Budget, Frame, Measurement
+from ...patterns import StackFilter
+from ...raised import raised_by_us, suppressed
+from ...report.json import (
     budget_from_json,
     budget_to_json,
     measurement_from_json,
@@ -31,10 +31,10 @@ from ..report.json import (
     stack_from_json,
     stack_to_json,
 )
-from ..system import Real, search_path
-from .files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file
-from .marks import Alphabet
-from .query import BlockQuery
+from ...system import Real, search_path
+from ..marks import Alphabet
+from ..request import BlockQuery
+from ..temp_files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file
 from .reading import read_block
 
 # Its input, where it answers, and for its last words. What else it prints goes to the latter.

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ..model import Measurement
-from .marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
+from ...model import Measurement
+from ..marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
 
 
 @dataclass(slots=True)

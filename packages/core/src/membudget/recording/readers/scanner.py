@@ -18,11 +18,13 @@ from itertools import chain
 from os import environ
 from types import ModuleType
 
-from ..errors import CaptureError, InvalidOptionError
-from ..model import Measurement
+from ...errors import CaptureError, InvalidOptionError
+from ...model import Measurement
+from ...raised import raised_by_us
+from ...whole_files import whole_file
+from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
+from ..request import BlockQuery
 from .accounting import Account
-from .marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
-from .query import BlockQuery
 
 try:
     _c_module: ModuleType | str = importlib.import_module("membudget.recording._scanner")
@@ -178,3 +180,27 @@ def scanner_problem() -> str | None:
             f"install membudget"
         )
     return None
+
+
+def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
+    """Write a capture of a block that has ended, of what it counts, at ``query.keep_as``.
+
+    Args:
+        capture: the file descriptor of the capture that has the block; it may still be written.
+        alphabet: how marks are spelled.
+        query: the block.
+
+    Raises:
+        CaptureError: there is no scanner, which alone can do this.
+        OSError: the file cannot be written; what was there before stays.
+    """
+    if scanner_problem() is not None:
+        raise CaptureError(f"the reader in C is missing: {scanner_problem()}")
+    try:
+        scanner = Scanner(capture, alphabet)
+    except ValueError as error:
+        if not raised_by_us(error):
+            raise
+        raise CaptureError(f"this version of memray writes it in another way: {error}") from error
+    with whole_file(query.keep_as) as fd:
+        scanner.write_block(query, fd)

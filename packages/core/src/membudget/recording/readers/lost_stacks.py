@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from .marks import NO_ALLOCATION
+from ..marks import NO_ALLOCATION
 
 if TYPE_CHECKING:
     from memray import AllocationRecord
