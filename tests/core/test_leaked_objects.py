@@ -92,7 +92,12 @@ def test_which_objects_are_left() -> None:
     import gc
     import threading
 
-    from membudget import FilterError, MemoryLimitExceeded, limit_leaked_objects, measure_memory
+    from membudget import (
+        FilterError,
+        MemoryLimitExceeded,
+        limit_leaked_objects,
+        measure_memory,
+    )
     from test_leaked_objects import objects_left
 
     class Thing:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from conftest import in_subprocess, run_python_in
+from membudget.host.whole_files import whole_file, write_whole
 from membudget.recording.readers.scanner import scanner_problem
 from membudget.recording.temp_files import OwnFile, temporary_file
-from membudget.whole_files import whole_file, write_whole
 
 
 def test_a_number_that_stands_for_another_file_is_neither_used_nor_closed(tmp_path: Path) -> None:

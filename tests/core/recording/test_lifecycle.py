@@ -135,7 +135,15 @@ def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None
 @in_subprocess
 def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
     """As when a test of a pytest plugin runs pytest in its own process."""
-    from membudget import Block, Budget, LateAllocations, Measurement, Run, Verdict, measure_memory
+    from membudget import (
+        Block,
+        Budget,
+        LateAllocations,
+        Measurement,
+        Run,
+        Verdict,
+        measure_memory,
+    )
     from workloads import KIB, allocate
 
     with measure_memory() as outer:

@@ -10,7 +10,6 @@ Measured by memray, which runs with CPython on Linux and macOS.
 """
 
 # Before anything else, and so before a test replaces the functions that membudget needs.
-from . import system as system
 from .blocks import Block, measuring_is_on, warm_up_block
 from .checks import judge
 from .config_file import find_settings
@@ -36,6 +35,8 @@ from .errors import (
     UnsupportedLimitError,
 )
 from .hookspecs import hookimpl
+from .host import system as system
+from .host.origins import origin_at, origin_of, shown_path
 from .kept_captures import KeptCaptures
 from .limits import (
     leak_budget,
@@ -67,7 +68,6 @@ from .model import (
 )
 from .noted_verdicts import delivering_verdicts
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
-from .origins import origin_at, origin_of, shown_path
 from .phased import PhasedBlock
 from .phases import Phase
 from .plugins import marks_of, plugin_manager

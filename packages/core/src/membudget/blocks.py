@@ -26,11 +26,11 @@ from .errors import (
     UnmatchedPatternWarning,
 )
 from .garbage import SettledGarbage
+from .host.origins import levels_to_the_user
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .model import Budget, Measurement, Scope, TraceSettings, Verdict
 from .noted_verdicts import let_win
 from .options import enforcement_is_on
-from .origins import levels_to_the_user
 from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType
 from typing import Any, Final
 
-from .loaded_classes import loaded_class
+from .host.loaded_classes import loaded_class
 
 # What runs functions of the program's when it is iterated over, entered or awaited.
 _DOES_IT_LATER: Final = (

@@ -15,8 +15,8 @@ from typing import Final, TypeAlias, cast
 
 from .blocks import Block, F
 from .errors import InvalidLimitError, UnsupportedLimitError
+from .host.origins import origin_of
 from .model import Budget, Figure, LeakLimit, Limit, ObjectLimit, Scope, Stack
-from .origins import origin_of
 from .patterns import check_patterns
 from .phases import parse_phases
 from .recording.platform import runs_here

@@ -17,8 +17,8 @@ from typing import Any, Final
 from warnings import warn
 
 from .errors import MembudgetError, MemoryLimitExceeded, NotRaisedWarning
-from .loaded_classes import loaded_class
-from .origins import levels_to_the_user, origin_of_error
+from .host.loaded_classes import loaded_class
+from .host.origins import levels_to_the_user, origin_of_error
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True

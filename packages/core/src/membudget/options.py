@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .errors import InvalidLimitError, InvalidOptionError, InvalidSizeError
+from .host.origins import shown_path
 from .model import Budget, Limit, Scope, TraceSettings
-from .origins import shown_path
 from .phases import parse_phases
 from .report.failure import N_FRAMES
 from .sizes import parse_size

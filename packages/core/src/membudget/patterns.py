@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from .errors import FilterError, InvalidLimitError
+from .host.module_names import absolute, module_names, resolved, working_directory
+from .host.system import real_functions
 from .model import Frame, Scope, Stack
-from .module_names import absolute, module_names, resolved, working_directory
-from .system import real_functions
 
 KeepAllocation = Callable[[Stack], bool]
 

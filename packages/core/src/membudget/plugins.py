@@ -7,9 +7,9 @@ import functools
 import pluggy
 
 from . import hookspecs
-from .forks import not_forking
+from .host.forks import not_forking
+from .host.system import real_functions
 from .model import Marks, Stack
-from .system import real_functions
 
 
 @functools.cache

@@ -15,10 +15,10 @@ from warnings import warn
 
 from .checks import is_blind
 from .errors import BlindBudgetError, BlindBudgetWarning
+from .host.origins import levels_to_the_user
 from .model import Budget, Measurement, Unseen
 from .noted_verdicts import let_win
 from .options import Settings, enforcement_is_on, from_environment
-from .origins import levels_to_the_user
 from .recording import own_allocators
 from .recording.platform import runs_here
 from .recording.process_memory import ProcessMemory, most_memory, process_memory

@@ -28,8 +28,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from ..errors import RecordingError
-from ..forks import not_forking
-from ..system import real_functions
+from ..host.forks import not_forking
+from ..host.system import real_functions
 from .platform import is_main_interpreter
 
 _IS_MAIN: Final = is_main_interpreter()

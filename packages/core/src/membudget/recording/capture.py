@@ -16,10 +16,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import CaptureError, RecordingError, TrackerConflictError
-from ..forks import not_forking, tracker_runs
+from ..host.forks import not_forking, tracker_runs
+from ..host.raised import raised_by_us, suppressed
+from ..host.system import keep_module, real_functions
 from ..model import TraceSettings
-from ..raised import raised_by_us, suppressed
-from ..system import keep_module, real_functions
 from .interpreter_guard import InterpreterGuard
 from .memrays_files import MemraysFiles
 from .platform import NOT_UTF_8

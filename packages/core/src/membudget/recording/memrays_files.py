@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from ..raised import suppressed
-from ..system import Real
+from ..host.raised import suppressed
+from ..host.system import Real
 from .temp_files import FileIdentity, OwnFile, duplicate_above, private_file
 
 _NUMBERS: Final = "/dev/fd"

@@ -19,7 +19,7 @@ from os import environ
 from types import ModuleType
 from typing import Any, Final
 
-from ..raised import suppressed
+from ..host.raised import suppressed
 
 _JEMALLOC: Final = "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"
 # What polars writes to its variable when it is loaded. Processes that are started then inherit it,

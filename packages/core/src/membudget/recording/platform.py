@@ -9,7 +9,7 @@ from typing import Final
 from warnings import warn
 
 from ..errors import NotEnforcedWarning
-from ..origins import levels_to_the_user
+from ..host.origins import levels_to_the_user
 
 # As they are, whatever a test puts in their place: the answer holds for the process.
 _PLATFORM: Final = str(sys.platform)

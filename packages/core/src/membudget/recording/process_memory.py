@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
-from ..raised import raised_by_us
+from ..host.raised import raised_by_us
 from .temp_files import open_to_read
 
 _PATH: Final = "/proc/self/statm"

@@ -32,11 +32,11 @@ from warnings import warn
 
 from ..checks import holds, judge
 from ..errors import CaptureError, MisuseError, NotKeptWarning, RecordingError
-from ..forks import not_forking
+from ..host.forks import not_forking
+from ..host.origins import levels_to_the_user
+from ..host.raised import raised_by_us
 from ..model import Allocation, Budget, Measurement, TraceSettings
-from ..origins import levels_to_the_user
 from ..patterns import StackFilter
-from ..raised import raised_by_us
 from .capture import import_memray
 from .garbage_stays import GarbageStays
 from .greenlets import GreenletWatch

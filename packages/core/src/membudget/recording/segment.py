@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..errors import CaptureError
+from ..host.raised import raised_by_us
+from ..host.system import Real
 from ..model import LeakedObjects, Measurement, ObjectLimit, TraceSettings
-from ..raised import raised_by_us
-from ..system import Real
 from .capture import Capture
 from .marks import Alphabet
 from .readers.accounting import Account

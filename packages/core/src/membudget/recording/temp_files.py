@@ -18,8 +18,8 @@ from itertools import chain, repeat
 from operator import call
 from typing import Final
 
-from ..raised import raised_by_us, suppressed
-from ..system import Real, real_functions
+from ..host.raised import raised_by_us, suppressed
+from ..host.system import Real, real_functions
 
 # Through /proc.
 _UNNAMED_FILES = sys.platform == "linux"

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ..checks import is_blind
 from ..errors import MembudgetError
+from ..host.whole_files import write_whole
 from ..model import (
     Allocation,
     Budget,
@@ -27,7 +28,6 @@ from ..model import (
     Unseen,
     Verdict,
 )
-from ..whole_files import write_whole
 
 FORMAT: Final = 1
 

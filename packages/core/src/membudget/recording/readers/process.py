@@ -20,9 +20,10 @@ from json import dumps, loads
 from typing import Any, Final
 
 from ...errors import CaptureError
+from ...host.raised import raised_by_us, suppressed
+from ...host.system import Real, search_path
 from ...model import Budget, Frame, Measurement
 from ...patterns import StackFilter
-from ...raised import raised_by_us, suppressed
 from ...report.json import (
     budget_from_json,
     budget_to_json,
@@ -31,7 +32,6 @@ from ...report.json import (
     stack_from_json,
     stack_to_json,
 )
-from ...system import Real, search_path
 from ..marks import Alphabet
 from ..request import BlockQuery
 from ..temp_files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file

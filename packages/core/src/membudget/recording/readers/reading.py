@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from ...checks import holds, may_leak
 from ...errors import CaptureError, FilterError
+from ...host.raised import raised_by_us
+from ...host.system import real_functions
 from ...model import Allocation, Measurement
-from ...raised import raised_by_us
-from ...system import real_functions
 from ..capture import import_memray
 from ..marks import Alphabet
 from ..request import BlockQuery

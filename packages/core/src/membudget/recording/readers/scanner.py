@@ -19,9 +19,9 @@ from os import environ
 from types import ModuleType
 
 from ...errors import CaptureError, InvalidOptionError
+from ...host.raised import raised_by_us
+from ...host.whole_files import whole_file
 from ...model import Measurement
-from ...raised import raised_by_us
-from ...whole_files import whole_file
 from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
 from ..request import BlockQuery
 from .accounting import Account
