@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import RunPython, in_subprocess
 from membudget import Budget, LeakLimit, Limit, Measurement, Unseen
-from membudget.checks import is_blind
+from membudget.verdict import is_blind
 
 PEAK = Budget((Limit("peak_bytes", 100),))
 

@@ -11,7 +11,7 @@ Measured by memray, which runs with CPython on Linux and macOS.
 
 # Before anything else, and so before a test replaces the functions that membudget needs.
 from .blocks import Block, measuring_is_on, warm_up_block
-from .checks import judge
+from .budget import Budget, LeakLimit, Limit, Marks, ObjectLimit, Phase, Scope
 from .config_file import find_settings
 from .decorations import budget_of, measures
 from .errors import (
@@ -23,7 +23,6 @@ from .errors import (
     InvalidOptionError,
     InvalidSizeError,
     MembudgetError,
-    MemoryLimitExceeded,
     MisuseError,
     NotEnforcedWarning,
     NotKeptWarning,
@@ -47,38 +46,20 @@ from .limits import (
     memory_budget,
     object_budget,
 )
-from .model import (
-    Allocation,
-    Budget,
-    Excess,
-    Figure,
-    Frame,
-    LeakedObjects,
-    LeakLimit,
-    Limit,
-    Marks,
-    Measurement,
-    ObjectLimit,
-    Result,
-    Scope,
-    Stack,
-    TraceSettings,
-    Unseen,
-    Verdict,
-)
+from .measurement import Allocation, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
 from .noted_verdicts import delivering_verdicts
 from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
 from .phased import PhasedBlock
-from .phases import Phase
 from .plugins import marks_of, plugin_manager
 from .recording.platform import platform_is_supported
-from .recording.request import LateAllocations
+from .recording.request import LateAllocations, TraceSettings
 from .report import failure as report_failure
 from .report import json as report_json
 from .report import text as report_text
 from .runs import Run
 from .sizes import format_size, parse_size
 from .unseen import own_allocators_seen
+from .verdict import Excess, MemoryLimitExceeded, Result, Verdict, judge
 
 __all__ = [
     "OPTIONS",

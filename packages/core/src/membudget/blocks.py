@@ -15,20 +15,14 @@ from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from warnings import warn
 
+from .budget import Budget, Scope
 from .calls import run_in
-from .checks import judge
 from .decorations import BUDGET_ATTRIBUTE, Decoration, budget_of
-from .errors import (
-    MembudgetError,
-    MemoryLimitExceeded,
-    MisuseError,
-    NotMeasuredError,
-    UnmatchedPatternWarning,
-)
+from .errors import MembudgetError, MisuseError, NotMeasuredError, UnmatchedPatternWarning
 from .garbage import SettledGarbage
 from .host.origins import levels_to_the_user
 from .lazy_work import does_work_later, is_finished_future, later_work_of
-from .model import Budget, Measurement, Scope, TraceSettings, Verdict
+from .measurement import Measurement
 from .noted_verdicts import let_win
 from .options import enforcement_is_on
 from .patterns import StackFilter
@@ -36,11 +30,12 @@ from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
 from .recording.marks import MarkedBlock
 from .recording.platform import NOT_UTF_8, platform_is_supported
-from .recording.request import LateAllocations
+from .recording.request import LateAllocations, TraceSettings
 from .report.failure import exceeded_message, limits_of
 from .sizes import format_size
 from .unseen import UnseenMemory, tell_blindness
 from .unused_limits import Watched
+from .verdict import MemoryLimitExceeded, Verdict, judge
 
 if TYPE_CHECKING:
     from .recording.recorder import OpenBlock

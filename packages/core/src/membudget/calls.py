@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
-from .errors import MemoryLimitExceeded
+from .verdict import MemoryLimitExceeded
 
 Contexts: TypeAlias = Callable[[], Iterable[AbstractContextManager[Any]] | None]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any, Final
 
-from .model import Budget
+from .budget import Budget
 
 BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from .model import Measurement, Verdict
+    pass
 
 
 class MembudgetError(Exception):
@@ -67,35 +67,6 @@ class BlindBudgetError(RecordingError):
 
     With ``memray_blind = error``; a :class:`BlindBudgetWarning` otherwise.
     """
-
-
-class MemoryLimitExceeded(MembudgetError, AssertionError):
-    """A block used more memory than its budget allows.
-
-    An ``AssertionError``, so that every test framework calls it a failure and not an error.
-
-    Attributes:
-        measurement: what was observed in the block.
-        verdict: the limits that the measurement exceeds.
-
-    Example:
-        >>> from membudget import MemoryLimitExceeded, limit_memory
-        >>> try:
-        ...     with limit_memory("1 KB"):
-        ...         data = bytearray(4096)
-        ... except MemoryLimitExceeded as exceeded:
-        ...     print(exceeded.measurement.peak_bytes > 4096)
-        True
-    """
-
-    def __init__(self, message: str, measurement: Measurement, verdict: Verdict) -> None:
-        super().__init__(message)
-        self.measurement = measurement
-        self.verdict = verdict
-
-    def __reduce__(self) -> tuple[type[MemoryLimitExceeded], tuple[str, Measurement, Verdict]]:
-        # Exceptions travel between processes (multiprocessing, concurrent.futures) as pickles.
-        return type(self), (str(self), self.measurement, self.verdict)
 
 
 class NotKeptWarning(UserWarning):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pluggy
 
-from .model import Budget, Marks, Stack
+from .budget import Budget, Marks
+from .measurement import Stack
 
 hookspec = pluggy.HookspecMarker("membudget")
 hookimpl = pluggy.HookimplMarker("membudget")

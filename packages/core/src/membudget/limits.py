@@ -14,11 +14,11 @@ from types import FrameType
 from typing import Final, TypeAlias, cast
 
 from .blocks import Block, F
+from .budget import Budget, LeakLimit, Limit, ObjectLimit, Scope, parse_phases
 from .errors import InvalidLimitError, UnsupportedLimitError
 from .host.origins import origin_of
-from .model import Budget, Figure, LeakLimit, Limit, ObjectLimit, Scope, Stack
+from .measurement import Figure, Stack
 from .patterns import check_patterns
-from .phases import parse_phases
 from .recording.platform import runs_here
 from .recording.readers.scanner import scanner_problem
 from .sizes import parse_size

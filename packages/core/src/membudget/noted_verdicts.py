@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 from warnings import warn
 
-from .errors import MembudgetError, MemoryLimitExceeded, NotRaisedWarning
+from .errors import MembudgetError, NotRaisedWarning
 from .host.loaded_classes import loaded_class
 from .host.origins import levels_to_the_user, origin_of_error
+from .verdict import MemoryLimitExceeded
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from .budget import Budget, Limit, Scope, parse_phases
 from .errors import InvalidLimitError, InvalidOptionError, InvalidSizeError
 from .host.origins import shown_path
-from .model import Budget, Limit, Scope, TraceSettings
-from .phases import parse_phases
+from .recording.request import TraceSettings
 from .report.failure import N_FRAMES
 from .sizes import parse_size
 

@@ -16,10 +16,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from .budget import Scope
 from .errors import FilterError, InvalidLimitError
 from .host.module_names import absolute, module_names, resolved, working_directory
 from .host.system import real_functions
-from .model import Frame, Scope, Stack
+from .measurement import Frame, Stack
 
 KeepAllocation = Callable[[Stack], bool]
 

@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, Final
 
 from .blocks import Block, measuring_is_on
+from .budget import Budget, Phase
 from .calls import run_in
 from .errors import MembudgetError, MisuseError
-from .model import Budget, Measurement
+from .measurement import Measurement
 from .noted_verdicts import delivering_verdicts
-from .phases import Phase
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True

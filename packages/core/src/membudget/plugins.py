@@ -7,9 +7,10 @@ import functools
 import pluggy
 
 from . import hookspecs
+from .budget import Marks
 from .host.forks import not_forking
 from .host.system import real_functions
-from .model import Marks, Stack
+from .measurement import Stack
 
 
 @functools.cache

@@ -10,12 +10,13 @@ from types import MappingProxyType
 from typing import Final
 
 from .blocks import measuring_is_on
+from .budget import Phase
 from .kept_captures import KeptCaptures
-from .model import Allocation, Measurement, Result, Verdict
-from .phases import Phase
+from .measurement import Allocation, Measurement
 from .recording import get_recorder
 from .recording.marks import AtWork
 from .recording.request import LateAllocations
+from .verdict import Result, Verdict
 
 
 class Run:

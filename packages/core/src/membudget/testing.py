@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .checks import judge
-from .model import Allocation, Budget, Frame, Limit, Measurement, Result
+from .budget import Budget, Limit
+from .measurement import Allocation, Frame, Measurement
+from .verdict import Result, judge
 
 
 def make_measurement(

@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 from typing import Final
 
 # Frames of these only lead from the user's code to ours.
-_NOT_THE_USERS: Final = (f"{Path(__file__).parent}{os.sep}", str(contextlib.__file__))
+_NOT_THE_USERS: Final = (f"{Path(__file__).parents[1]}{os.sep}", str(contextlib.__file__))
 
 
 def _start_directory() -> str:

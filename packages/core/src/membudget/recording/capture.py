@@ -19,10 +19,10 @@ from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..host.forks import not_forking, tracker_runs
 from ..host.raised import raised_by_us, suppressed
 from ..host.system import keep_module, real_functions
-from ..model import TraceSettings
 from .interpreter_guard import InterpreterGuard
 from .memrays_files import MemraysFiles
 from .platform import NOT_UTF_8
+from .request import TraceSettings
 from .temp_files import temporary_file
 from .thread_attributes import ThreadAttributes
 from .tracemalloc_guard import TracemallocGuard

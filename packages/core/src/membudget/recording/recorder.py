@@ -30,20 +30,21 @@ from threading import RLock
 from typing import Final
 from warnings import warn
 
-from ..checks import holds, judge
+from ..budget import Budget
 from ..errors import CaptureError, MisuseError, NotKeptWarning, RecordingError
 from ..host.forks import not_forking
 from ..host.origins import levels_to_the_user
 from ..host.raised import raised_by_us
-from ..model import Allocation, Budget, Measurement, TraceSettings
+from ..measurement import Allocation, Measurement
 from ..patterns import StackFilter
+from ..verdict import holds, judge
 from .capture import import_memray
 from .garbage_stays import GarbageStays
 from .greenlets import GreenletWatch
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
 from .readers.process import ReaderProcess
 from .readers.reading import checked
-from .request import BlockQuery, LateAllocations
+from .request import BlockQuery, LateAllocations, TraceSettings
 from .restart_policy import Lingering
 from .segment import Segment
 from .tracemalloc_guard import end_resting_with

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..model import Allocation, Budget
+from ..budget import Budget
+from ..measurement import Allocation
 from ..patterns import StackFilter
 
 
@@ -51,3 +52,19 @@ class LateAllocations:
     allocations: tuple[Allocation, ...] | None = None
     problem: str = ""
     lost_stacks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """What a recording traces besides allocations and their Python stacks.
+
+    Attributes:
+        native_traces: the native stacks of allocations as well; changes no figure.
+        trace_python_allocators: every object that Python's own allocators hand out, instead of the
+            arenas that they take from the system.
+        track_objects: which objects are made and destroyed as well; changes no figure.
+    """
+
+    native_traces: bool = False
+    trace_python_allocators: bool = False
+    track_objects: bool = False

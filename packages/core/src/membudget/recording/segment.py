@@ -7,10 +7,11 @@ import weakref
 from collections.abc import Iterator
 from typing import Final
 
+from ..budget import ObjectLimit
 from ..errors import CaptureError
 from ..host.raised import raised_by_us
 from ..host.system import Real
-from ..model import LeakedObjects, Measurement, ObjectLimit, TraceSettings
+from ..measurement import LeakedObjects, Measurement
 from .capture import Capture
 from .marks import Alphabet
 from .readers.accounting import Account
@@ -18,7 +19,7 @@ from .readers.leaked_objects import summarized
 from .readers.reading import lost_stacks, read_block, read_peaks
 from .readers.scanner import Scanner, keep_block, scanner_problem
 from .readers.stack_trimming import StackTraces
-from .request import BlockQuery, LateAllocations
+from .request import BlockQuery, LateAllocations, TraceSettings
 
 
 class Segment:

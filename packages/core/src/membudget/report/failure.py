@@ -6,18 +6,10 @@ import itertools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ..model import (
-    Allocation,
-    Budget,
-    Excess,
-    Figure,
-    Frame,
-    LeakedObjects,
-    Measurement,
-    Unseen,
-    Verdict,
-)
+from ..budget import Budget
+from ..measurement import Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
 from ..sizes import format_size
+from ..verdict import Excess, Verdict
 from .printable import printable
 
 N_ALLOCATIONS: Final = 10

@@ -10,24 +10,11 @@ from dataclasses import asdict
 from json import dumps
 from typing import Any, Final
 
-from ..checks import is_blind
+from ..budget import Budget, LeakLimit, Limit, ObjectLimit, Scope
 from ..errors import MembudgetError
 from ..host.whole_files import write_whole
-from ..model import (
-    Allocation,
-    Budget,
-    Excess,
-    Frame,
-    LeakedObjects,
-    LeakLimit,
-    Limit,
-    Measurement,
-    ObjectLimit,
-    Result,
-    Scope,
-    Unseen,
-    Verdict,
-)
+from ..measurement import Allocation, Frame, LeakedObjects, Measurement, Unseen
+from ..verdict import Excess, Result, Verdict, is_blind
 
 FORMAT: Final = 1
 

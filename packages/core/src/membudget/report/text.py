@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TextIO
 
-from ..checks import is_blind
-from ..model import Allocation, Figure, Limit, Result, Scope
+from ..budget import Limit, Scope
+from ..measurement import Allocation, Figure
 from ..patterns import patterns_of
 from ..sizes import format_size
+from ..verdict import Result, is_blind
 from .failure import (
     ARENA_BYTES,
     FIGURE_WORDS,

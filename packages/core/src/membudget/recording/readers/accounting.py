@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ...model import Measurement
+from ...measurement import Measurement
 from ..marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final
 
+from ...budget import ObjectLimit
 from ...errors import FilterError
-from ...model import Frame, LeakedObjects, ObjectLimit
+from ...measurement import Frame, LeakedObjects
 from ..capture import import_memray
 from .stack_trimming import StackTraces
 

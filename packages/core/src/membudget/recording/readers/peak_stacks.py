@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ...model import Allocation, Frame
+from ...measurement import Allocation, Frame
 from ...report.failure import ARENA_BYTES
 from ..capture import import_memray
 from ..marks import MMAP, REALLOC

@@ -19,10 +19,11 @@ from dataclasses import asdict, replace
 from json import dumps, loads
 from typing import Any, Final
 
+from ...budget import Budget
 from ...errors import CaptureError
 from ...host.raised import raised_by_us, suppressed
 from ...host.system import Real, search_path
-from ...model import Budget, Frame, Measurement
+from ...measurement import Frame, Measurement
 from ...patterns import StackFilter
 from ...report.json import (
     budget_from_json,

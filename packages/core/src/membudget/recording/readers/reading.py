@@ -10,11 +10,11 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ...checks import holds, may_leak
 from ...errors import CaptureError, FilterError
 from ...host.raised import raised_by_us
 from ...host.system import real_functions
-from ...model import Allocation, Measurement
+from ...measurement import Allocation, Measurement
+from ...verdict import holds, may_leak
 from ..capture import import_memray
 from ..marks import Alphabet
 from ..request import BlockQuery

@@ -21,7 +21,7 @@ from types import ModuleType
 from ...errors import CaptureError, InvalidOptionError
 from ...host.raised import raised_by_us
 from ...host.whole_files import whole_file
-from ...model import Measurement
+from ...measurement import Measurement
 from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
 from ..request import BlockQuery
 from .accounting import Account

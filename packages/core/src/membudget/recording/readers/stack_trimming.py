@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...model import Frame
+from ...measurement import Frame
 from ..request import BlockQuery
 
 if TYPE_CHECKING:

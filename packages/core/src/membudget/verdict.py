@@ -1,11 +1,13 @@
-"""Judging: a measurement and a budget make a verdict."""
+"""A measurement and a budget make a verdict; and the error that an exceeded one raises."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from .errors import FilterError
-from .model import Allocation, Budget, Excess, LeakLimit, Measurement, Stack, Verdict
+from .budget import Budget, LeakLimit, Limit, Phase
+from .errors import FilterError, MembudgetError
+from .measurement import Allocation, LeakedObjects, Measurement, Stack
 
 
 def judge(measurement: Measurement, budget: Budget) -> Verdict:
@@ -80,3 +82,83 @@ def _counts(allocation: Allocation, limit: LeakLimit) -> bool:
             f"the filter_fn of limit_leaks raised {type(error).__name__}: {error}, for a stack "
             f"that ends in {innermost}"
         ) from error
+
+
+class MemoryLimitExceeded(MembudgetError, AssertionError):
+    """A block used more memory than its budget allows.
+
+    An ``AssertionError``, so that every test framework calls it a failure and not an error.
+
+    Attributes:
+        measurement: what was observed in the block.
+        verdict: the limits that the measurement exceeds.
+
+    Example:
+        >>> from membudget import MemoryLimitExceeded, limit_memory
+        >>> try:
+        ...     with limit_memory("1 KB"):
+        ...         data = bytearray(4096)
+        ... except MemoryLimitExceeded as exceeded:
+        ...     print(exceeded.measurement.peak_bytes > 4096)
+        True
+    """
+
+    def __init__(self, message: str, measurement: Measurement, verdict: Verdict) -> None:
+        super().__init__(message)
+        self.measurement = measurement
+        self.verdict = verdict
+
+    def __reduce__(self) -> tuple[type[MemoryLimitExceeded], tuple[str, Measurement, Verdict]]:
+        # Exceptions travel between processes (multiprocessing, concurrent.futures) as pickles.
+        return type(self), (str(self), self.measurement, self.verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A limit that was exceeded, and by what."""
+
+    limit: Limit
+    measured: int
+
+    @property
+    def over(self) -> int:
+        """By how much the limit was exceeded."""
+        return self.measured - self.limit.maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a budget says to a measurement.
+
+    Attributes:
+        budget: the budget.
+        excesses: the limits that were exceeded.
+        leaks: what was alive at the end, of the stacks that left more than they may.
+        leaked_objects: the objects that were left behind, where none may be.
+    """
+
+    budget: Budget
+    excesses: tuple[Excess, ...] = ()
+    leaks: tuple[Allocation, ...] = ()
+    leaked_objects: tuple[LeakedObjects, ...] = ()
+
+    @property
+    def within(self) -> bool:
+        """Whether every limit holds."""
+        return not (self.excesses or self.leaks or self.leaked_objects)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One measured block with the name under which a report shows it.
+
+    Attributes:
+        name: the name.
+        measurement, verdict: of the block.
+        phases: what each phase of the test has used on its own, where the block lies over several.
+    """
+
+    name: str
+    measurement: Measurement
+    verdict: Verdict
+    phases: tuple[tuple[Phase, Measurement], ...] = ()

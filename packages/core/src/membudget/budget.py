@@ -1,125 +1,41 @@
-"""The data of a measured block: what was observed, what was allowed, and what follows.
-
-Frozen and plain: nothing here needs memray, so reports and tests can make these by hand.
-"""
+"""What is allowed: limits, the budget that they make, and how budgets combine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from .errors import InvalidLimitError
-from .phases import Phase
+from .measurement import Figure, Stack
 
-Figure: TypeAlias = Literal["peak_bytes", "total_bytes", "n_allocations", "retained_bytes"]
-"""The name of a figure of :class:`Measurement` that can be limited."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One line of a stack trace."""
-
-    function: str
-    filename: str
-    lineno: int
+Phase: TypeAlias = Literal["setup", "call", "teardown"]
+"""A phase of a test."""
+PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
+"""The phases of a test, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """Memory alive at the high watermark of a block that came from one stack.
+def parse_phases(include: str, *, where: str) -> tuple[Phase, ...]:
+    """Return the phases of a test that ``include`` names, in their order.
 
-    Attributes:
-        size_bytes: how much of it was alive at the peak.
-        n_allocations: in how many allocations.
-        stack: the Python stack trace, innermost frame first, beginning at the block. Empty where
-            no Python code was running.
-        other_threads_bytes: how much of it other threads allocated than the one of the block.
-        other_tasks_bytes: how much of it something else allocated that ran in the event loop of the
-            block, as far as stacks show that.
-        arena_bytes: how much of it is arenas: Python takes them for its small objects, when one
-            more does not fit into those that it has.
+    Args:
+        include: one or several of ``setup``, ``call`` and ``teardown``, with commas between them.
+        where: what they are for; it begins the message of the error.
+
+    Raises:
+        InvalidLimitError: something else is named, or nothing.
+
+    Example:
+        >>> parse_phases("call, setup", where="include")
+        ('setup', 'call')
     """
-
-    size_bytes: int
-    n_allocations: int
-    stack: tuple[Frame, ...]
-    other_threads_bytes: int = 0
-    other_tasks_bytes: int = 0
-    arena_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LeakedObjects:
-    """Objects of one type, made by one stack of a block, that were alive at its end.
-
-    Attributes:
-        type_name: the type, with its module.
-        n_objects: how many.
-        stack: where they were made, innermost frame first; empty where no Python code was running.
-        example: what one of them looks like, cut to a line.
-    """
-
-    type_name: str
-    n_objects: int
-    stack: tuple[Frame, ...]
-    example: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """Memory that was taken during a block and that its figures do not count.
-
-    Attributes:
-        library: the library that took it from an allocator of its own; empty where all that is
-            known is that the process grew.
-        size_bytes: how much at most; None where nothing tells.
-    """
-
-    library: str
-    size_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What was observed in one block.
-
-    Attributes:
-        peak_bytes: the largest number of bytes alive at one time that the block allocated.
-        total_bytes: all bytes that the block ever allocated.
-        n_allocations: how many allocations it made; a free is no allocation.
-        retained_bytes: allocated in the block and still alive at its end.
-        size_histogram: how many allocations had each magnitude: item ``i`` counts the sizes
-            from ``2**(i-1)`` to ``2**i - 1`` bytes, item 0 the allocations of zero bytes.
-        allocations: what was alive at the peak, by stack, largest first; recorded for a block
-            that exceeded its budget or makes a report, empty for any other.
-        retained: what was still alive at the end, likewise; recorded for a block that exceeded a
-            limit on ``retained_bytes``, and for one whose budget limits leaks.
-        leaked_objects: the objects that the block made and that are alive, most first; of a block
-            whose budget limits them, and those that its filter lets through.
-        stacks_problem: why ``allocations`` and ``retained`` are not there although they should be;
-            empty where nothing is missing.
-        unmatched: the patterns of ``only`` and ``ignore`` that matched no stack, as
-            ``only='mypkg'``.
-        lost_stacks: whether memory has no stack because the program replaced Python's profile
-            function, through which memray follows stacks; known for what has its allocations here,
-            and for a block with patterns.
-        unseen: memory that memray cannot see and that the figures do not count, as far as there
-            are signs of any.
-    """
-
-    peak_bytes: int
-    total_bytes: int
-    n_allocations: int
-    retained_bytes: int
-    size_histogram: tuple[int, ...] = ()
-    allocations: tuple[Allocation, ...] = ()
-    retained: tuple[Allocation, ...] = ()
-    leaked_objects: tuple[LeakedObjects, ...] = ()
-    stacks_problem: str = ""
-    unmatched: tuple[str, ...] = ()
-    lost_stacks: bool = False
-    unseen: tuple[Unseen, ...] = ()
+    named = [name.strip() for name in include.split(",")] if isinstance(include, str) else [""]
+    if not set(named) <= set(PHASES):
+        raise InvalidLimitError(
+            f"{where}: {include!r} does not name phases of a test: write {', '.join(PHASES)}, or "
+            f"several of them, such as 'setup,call'"
+        )
+    return tuple(phase for phase in PHASES if phase in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +51,6 @@ class Limit:
     figure: Figure
     maximum: int
     origin: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """A stack trace, as filters get it.
-
-    Attributes:
-        frames: innermost frame first.
-    """
-
-    frames: tuple[Frame, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,70 +232,3 @@ class Marks:
     budget: Budget | None = None
     waiver: str | None = None
     measured: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class TraceSettings:
-    """What a recording traces besides allocations and their Python stacks.
-
-    Attributes:
-        native_traces: the native stacks of allocations as well; changes no figure.
-        trace_python_allocators: every object that Python's own allocators hand out, instead of the
-            arenas that they take from the system.
-        track_objects: which objects are made and destroyed as well; changes no figure.
-    """
-
-    native_traces: bool = False
-    trace_python_allocators: bool = False
-    track_objects: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Excess:
-    """A limit that was exceeded, and by what."""
-
-    limit: Limit
-    measured: int
-
-    @property
-    def over(self) -> int:
-        """By how much the limit was exceeded."""
-        return self.measured - self.limit.maximum
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a budget says to a measurement.
-
-    Attributes:
-        budget: the budget.
-        excesses: the limits that were exceeded.
-        leaks: what was alive at the end, of the stacks that left more than they may.
-        leaked_objects: the objects that were left behind, where none may be.
-    """
-
-    budget: Budget
-    excesses: tuple[Excess, ...] = ()
-    leaks: tuple[Allocation, ...] = ()
-    leaked_objects: tuple[LeakedObjects, ...] = ()
-
-    @property
-    def within(self) -> bool:
-        """Whether every limit holds."""
-        return not (self.excesses or self.leaks or self.leaked_objects)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One measured block with the name under which a report shows it.
-
-    Attributes:
-        name: the name.
-        measurement, verdict: of the block.
-        phases: what each phase of the test has used on its own, where the block lies over several.
-    """
-
-    name: str
-    measurement: Measurement
-    verdict: Verdict
-    phases: tuple[tuple[Phase, Measurement], ...] = ()
