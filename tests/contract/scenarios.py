@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from membudget.limits import OLDEST_PYTHON_WITH_OBJECTS
+from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 from membudget.recording.readers.scanner import scanner_problem
 
 KIB: Final = 1024

@@ -18,7 +18,7 @@ from membudget import (
     judge,
     limit_leaked_objects,
 )
-from membudget.limits import OLDEST_PYTHON_WITH_OBJECTS
+from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 from membudget.recording.readers.scanner import scanner_problem
 from membudget.report import failure
 

@@ -388,7 +388,7 @@ def test_without_memray_one_warning_says_that_nothing_is_enforced() -> None:
 
     sys.modules["memray"] = None  # type: ignore[assignment]
     from membudget import NotEnforcedWarning, limit_memory
-    from membudget.recording import platform
+    from membudget import availability as platform
 
     platform._PLATFORM = "win32"  # type: ignore[misc]
     with warnings.catch_warnings(record=True) as caught:
@@ -769,7 +769,7 @@ def test_the_first_call_of_stable_functions() -> None:
     import os
 
     from membudget import limit_memory, measure_memory
-    from membudget.options import enforcement_is_on
+    from membudget.availability import enforcement_is_on
 
     calls: list[int] = []
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from conftest import run_python_in
 from membudget import Frame, Scope
-from membudget.patterns import StackFilter
+from membudget.stack_filter import StackFilter
 
 SHOP = """
 import dataclasses, functools

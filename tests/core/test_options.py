@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 from membudget import OPTIONS, InvalidOptionError, Settings, resolve
-from membudget.options import enforcement_is_on
+from membudget.availability import enforcement_is_on
 
 
 def test_every_option_is_a_setting() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from membudget import Frame, InvalidLimitError, Scope, Stack
 from membudget.errors import FilterError
-from membudget.patterns import StackFilter, check_patterns
+from membudget.stack_filter import StackFilter, check_patterns
 
 HERE = Frame("test", __file__, 1)
 JSON = Frame("loads", json.__file__, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, run_python_in
-from membudget.limits import OLDEST_PYTHON_WITH_OBJECTS
+from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 
 EXAMPLES = REPOSITORY / "docs/examples"
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")

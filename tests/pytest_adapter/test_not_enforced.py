@@ -86,7 +86,7 @@ def test_on_a_platform_without_memray_who_does_not_ask_hears_nothing(
     """And who asks is told in the report, or on stderr: never in an internal error."""
     runner.write(
         test_it="def test(): pass\n",
-        conftest="import membudget.recording.platform as p\np.runs_here = lambda: False\n",
+        conftest="import membudget.availability as p\np.runs_here = lambda: False\n",
     )
     (runner.directory / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = {filters}\n")
     ran = runner.run()

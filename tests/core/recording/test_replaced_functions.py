@@ -23,7 +23,7 @@ from membudget import (
     limit_memory,
     measure_memory,
 )
-from membudget.limits import OLDEST_PYTHON_WITH_OBJECTS
+from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 from membudget.recording.readers.scanner import scanner_problem
 from replaced import all_replaced, failing, functions_named_in
 

@@ -10,10 +10,11 @@ Measured by memray, which runs with CPython on Linux and macOS.
 """
 
 # Before anything else, and so before a test replaces the functions that membudget needs.
-from .blocks import Block, measuring_is_on, warm_up_block
+from .availability import enforcement_is_on, measuring_is_on, platform_is_supported
+from .block import Block, warm_up_block
 from .budget import Budget, LeakLimit, Limit, Marks, ObjectLimit, Phase, Scope
-from .config_file import find_settings
-from .decorations import budget_of, measures
+from .budget_arguments import leak_budget, memory_budget, object_budget
+from .decorating import budget_of, measures
 from .errors import (
     BlindBudgetError,
     BlindBudgetWarning,
@@ -37,26 +38,17 @@ from .hookspecs import hookimpl
 from .host import system as system
 from .host.origins import origin_at, origin_of, shown_path
 from .kept_captures import KeptCaptures
-from .limits import (
-    leak_budget,
-    limit_leaked_objects,
-    limit_leaks,
-    limit_memory,
-    measure_memory,
-    memory_budget,
-    object_budget,
-)
+from .limits import limit_leaked_objects, limit_leaks, limit_memory, measure_memory
 from .measurement import Allocation, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
 from .noted_verdicts import delivering_verdicts
-from .options import OPTIONS, Option, Settings, enforcement_is_on, resolve
 from .phased import PhasedBlock
 from .plugins import marks_of, plugin_manager
-from .recording.platform import platform_is_supported
 from .recording.request import LateAllocations, TraceSettings
 from .report import failure as report_failure
 from .report import json as report_json
 from .report import text as report_text
 from .runs import Run
+from .settings import OPTIONS, Option, Settings, find_settings, resolve
 from .sizes import format_size, parse_size
 from .unseen import own_allocators_seen
 from .verdict import Excess, MemoryLimitExceeded, Result, Verdict, judge

@@ -8,9 +8,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final
 
-from .blocks import Block, measuring_is_on
+from .availability import measuring_is_on
+from .block import Block
 from .budget import Budget, Phase
-from .calls import run_in
+from .decorating import run_in
 from .errors import MembudgetError, MisuseError
 from .measurement import Measurement
 from .noted_verdicts import delivering_verdicts

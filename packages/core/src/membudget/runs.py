@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from .blocks import measuring_is_on
+from .availability import measuring_is_on
 from .budget import Phase
 from .kept_captures import KeptCaptures
 from .measurement import Allocation, Measurement

@@ -13,16 +13,16 @@ from dataclasses import replace
 from typing import Final
 from warnings import warn
 
+from .availability import enforcement_is_on, runs_here
 from .budget import Budget
 from .errors import BlindBudgetError, BlindBudgetWarning
 from .host.origins import levels_to_the_user
 from .measurement import Measurement, Unseen
 from .noted_verdicts import let_win
-from .options import Settings, enforcement_is_on, from_environment
 from .recording import own_allocators
-from .recording.platform import runs_here
 from .recording.process_memory import ProcessMemory, most_memory, process_memory
 from .report.failure import unseen_words
+from .settings import Settings, from_environment
 from .verdict import is_blind
 
 UNEXPLAINED_BYTES: Final = 32 * 1024 * 1024

@@ -14,9 +14,8 @@ from types import FrameType
 from typing import Any, Final
 from warnings import warn_explicit
 
+from .availability import enforcement_is_on, runs_here
 from .errors import NotEnforcedWarning
-from .options import enforcement_is_on
-from .recording.platform import runs_here
 
 _NEVER_USED: Final = (
     "this limit is written and never used, so it limits nothing: write 'with {name}(...):', or use "

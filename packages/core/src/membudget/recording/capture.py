@@ -15,13 +15,13 @@ from threading import setprofile as set_thread_profile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..availability import NOT_UTF_8
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..host.forks import not_forking, tracker_runs
 from ..host.raised import raised_by_us, suppressed
 from ..host.system import keep_module, real_functions
 from .interpreter_guard import InterpreterGuard
 from .memrays_files import MemraysFiles
-from .platform import NOT_UTF_8
 from .request import TraceSettings
 from .temp_files import temporary_file
 from .thread_attributes import ThreadAttributes

@@ -36,7 +36,7 @@ from ..host.forks import not_forking
 from ..host.origins import levels_to_the_user
 from ..host.raised import raised_by_us
 from ..measurement import Allocation, Measurement
-from ..patterns import StackFilter
+from ..stack_filter import StackFilter
 from ..verdict import holds, judge
 from .capture import import_memray
 from .garbage_stays import GarbageStays

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..budget import Budget
 from ..measurement import Allocation
-from ..patterns import StackFilter
+from ..stack_filter import StackFilter
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Final, Literal, NamedTuple, TextIO
 
 from ..budget import Limit, Scope
 from ..measurement import Allocation, Figure
-from ..patterns import patterns_of
 from ..sizes import format_size
+from ..stack_filter import patterns_of
 from ..verdict import Result, is_blind
 from .failure import (
     ARENA_BYTES,

@@ -24,7 +24,6 @@ from ...errors import CaptureError
 from ...host.raised import raised_by_us, suppressed
 from ...host.system import Real, search_path
 from ...measurement import Frame, Measurement
-from ...patterns import StackFilter
 from ...report.json import (
     budget_from_json,
     budget_to_json,
@@ -33,6 +32,7 @@ from ...report.json import (
     stack_from_json,
     stack_to_json,
 )
+from ...stack_filter import StackFilter
 from ..marks import Alphabet
 from ..request import BlockQuery
 from ..temp_files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file

@@ -13,7 +13,7 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from ...errors import CaptureError
-from ...patterns import StackFilter
+from ...stack_filter import StackFilter
 from ..capture import import_memray
 from ..marks import Alphabet, find_marks
 from ..request import BlockQuery

@@ -15,24 +15,22 @@ from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from warnings import warn
 
+from .availability import NOT_UTF_8, enforcement_is_on, measuring_is_on, platform_is_supported
 from .budget import Budget, Scope
-from .calls import run_in
-from .decorations import BUDGET_ATTRIBUTE, Decoration, budget_of
+from .decorating import BUDGET_ATTRIBUTE, Decoration, budget_of, run_in
 from .errors import MembudgetError, MisuseError, NotMeasuredError, UnmatchedPatternWarning
 from .garbage import SettledGarbage
 from .host.origins import levels_to_the_user
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .measurement import Measurement
 from .noted_verdicts import let_win
-from .options import enforcement_is_on
-from .patterns import StackFilter
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
 from .recording.marks import MarkedBlock
-from .recording.platform import NOT_UTF_8, platform_is_supported
 from .recording.request import LateAllocations, TraceSettings
 from .report.failure import exceeded_message, limits_of
 from .sizes import format_size
+from .stack_filter import StackFilter
 from .unseen import UnseenMemory, tell_blindness
 from .unused_limits import Watched
 from .verdict import MemoryLimitExceeded, Verdict, judge
@@ -510,11 +508,6 @@ def warm_up_block(trace: TraceSettings | None = None) -> Block:
     block = Block(Budget(), trace=replace(trace or TraceSettings(), trace_python_allocators=True))
     block._decorates = True
     return block
-
-
-def measuring_is_on() -> bool:
-    """Whether blocks are measured in this process."""
-    return enforcement_is_on() and platform_is_supported()
 
 
 def _stack_filter(scope: Scope) -> StackFilter | None:

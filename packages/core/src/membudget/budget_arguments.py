@@ -1,0 +1,152 @@
+"""The arguments of ``limit_memory`` and its siblings, checked, as a budget."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias, cast
+
+from .availability import runs_here
+from .budget import Budget, LeakLimit, Limit, ObjectLimit, Scope, parse_phases
+from .errors import InvalidLimitError, UnsupportedLimitError
+from .measurement import Figure, Stack
+from .recording.readers.scanner import scanner_problem
+from .sizes import parse_size
+from .stack_filter import check_patterns
+
+Patterns: TypeAlias = str | Iterable[str] | None
+OLDEST_PYTHON_WITH_OBJECTS: Final = (3, 13, 3)
+"""From memray's documentation of ``Tracker(track_object_lifetimes=True)``."""
+
+
+def object_budget(
+    *,
+    filter_fn: Callable[[object], object] | None = None,
+    where: str = "limit_leaked_objects",
+    origin: str = "",
+) -> Budget:
+    """Return the budget that the arguments of ``limit_leaked_objects`` stand for.
+
+    Args:
+        filter_fn: see :class:`limit_leaked_objects`.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
+
+    Raises:
+        InvalidLimitError: for a filter that cannot be called, or where objects cannot be tracked.
+    """
+    if filter_fn is not None and not callable(filter_fn):
+        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
+    if runs_here() and sys.version_info < OLDEST_PYTHON_WITH_OBJECTS:
+        wanted = ".".join(map(str, OLDEST_PYTHON_WITH_OBJECTS))
+        version = ".".join(map(str, sys.version_info[:3]))
+        raise UnsupportedLimitError(
+            f"{where}: only CPython {wanted} and later say which objects are made and destroyed, "
+            f"and this is {version}"
+        )
+    problem = scanner_problem() if runs_here() else None
+    if problem is not None:
+        raise UnsupportedLimitError(f"{where}: objects are read in C, and {problem}")
+    return Budget(objects=ObjectLimit(filter_fn, origin))
+
+
+def leak_budget(
+    location_limit: str | int,
+    *,
+    filter_fn: Callable[[Stack], object] | None = None,
+    current_thread_only: bool = False,
+    where: str = "limit_leaks",
+    origin: str = "",
+) -> Budget:
+    """Return the budget that the arguments of ``limit_leaks`` stand for.
+
+    Args:
+        location_limit, filter_fn, current_thread_only: see :class:`limit_leaks`.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
+
+    Raises:
+        InvalidLimitError: for a limit that is no size, or a filter that cannot be called.
+    """
+    if filter_fn is not None and not callable(filter_fn):
+        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
+    leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn, origin)
+    return Budget((), _scope(where, current_thread_only=current_thread_only), leaks)
+
+
+def memory_budget(
+    limit: str | int | None = None,
+    *,
+    total: str | int | None = None,
+    allocations: int | None = None,
+    retained: str | int | None = None,
+    current_thread_only: bool = False,
+    only: Patterns = None,
+    ignore: Patterns = None,
+    include: str | None = None,
+    stable: bool | None = None,
+    where: str = "limit_memory",
+    origin: str = "",
+) -> Budget:
+    """Return the budget that the arguments of ``limit_memory`` stand for.
+
+    Args:
+        limit, total, allocations, retained, current_thread_only, only, ignore, include, stable:
+            see :class:`limit_memory`.
+        where: what the limit was written with; it begins the message of the error.
+        origin: where the limit was written, see :class:`Limit`.
+
+    Raises:
+        InvalidLimitError: for a limit that is no size or no count, for no limit at all, or for a
+            pattern or a phase that is none.
+    """
+    limits: list[Limit] = []
+    for name, figure, size in (
+        ("", "peak_bytes", limit),
+        (", total", "total_bytes", total),
+        (", retained", "retained_bytes", retained),
+    ):
+        if size is not None:
+            maximum = parse_size(size, where=f"{where}{name}")
+            limits.append(Limit(cast(Figure, figure), maximum, origin))
+    if allocations is not None:
+        if not isinstance(allocations, int) or isinstance(allocations, bool) or allocations < 0:
+            raise InvalidLimitError(
+                f"{where}, allocations: {allocations!r} is not a count: write an int, 0 or more"
+            )
+        limits.append(Limit("n_allocations", allocations, origin))
+    if not limits:
+        raise InvalidLimitError(
+            f"{where}: say what is limited: a size for the peak, or total=, allocations= or "
+            f"retained="
+        )
+    scope = _scope(
+        where,
+        current_thread_only=current_thread_only,
+        only=only,
+        ignore=ignore,
+        include=include,
+        stable=stable,
+    )
+    return Budget(tuple(limits), scope)
+
+
+def _scope(
+    where: str,
+    *,
+    current_thread_only: bool,
+    only: Patterns = None,
+    ignore: Patterns = None,
+    include: str | None = None,
+    stable: bool | None = None,
+) -> Scope:
+    for name, switch in (("current_thread_only", current_thread_only), ("stable", stable)):
+        if not isinstance(switch, bool | None) or (switch is None and name != "stable"):
+            raise InvalidLimitError(f"{where}, {name}: {switch!r} is neither True nor False")
+    return Scope(
+        current_thread_only,
+        () if only is None else check_patterns(only, where=f"{where}, only"),
+        () if ignore is None else check_patterns(ignore, where=f"{where}, ignore"),
+        () if include is None else parse_phases(include, where=f"{where}, include"),
+        stable,
+    )
