@@ -20,7 +20,7 @@ from membudget import (
 )
 from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 from membudget.recording.readers.scanner import scanner_problem
-from membudget.report import failure
+from membudget.report import failure_text as failure
 
 SUPPORTED = sys.version_info >= OLDEST_PYTHON_WITH_OBJECTS and scanner_problem() is None
 WORKLOADS = str(REPOSITORY / "tests/contract")

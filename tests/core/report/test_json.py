@@ -6,7 +6,7 @@ import json
 
 import pytest
 from membudget import Budget, Limit, MembudgetError, Result, Scope, judge
-from membudget.report.json import result_from_json, result_to_json
+from membudget.results.json_data import result_from_json, result_to_json
 from membudget.testing import make_measurement
 
 

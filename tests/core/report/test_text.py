@@ -18,8 +18,8 @@ from membudget import (
     Verdict,
     judge,
 )
-from membudget.report.failure import exceeded_line, exceeded_message, exceeded_section
-from membudget.report.text import (
+from membudget.report.failure_text import exceeded_line, exceeded_message, exceeded_section
+from membudget.report.run_text import (
     can_show_symbols,
     margin_lines,
     pattern_lines,

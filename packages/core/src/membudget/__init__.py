@@ -37,17 +37,17 @@ from .errors import (
 from .hookspecs import hookimpl
 from .host import system as system
 from .host.origins import origin_at, origin_of, shown_path
-from .kept_captures import KeptCaptures
 from .limits import limit_leaked_objects, limit_leaks, limit_memory, measure_memory
 from .measurement import Allocation, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
 from .noted_verdicts import delivering_verdicts
-from .phased import PhasedBlock
 from .plugins import marks_of, plugin_manager
 from .recording.request import LateAllocations, TraceSettings
-from .report import failure as report_failure
-from .report import json as report_json
-from .report import text as report_text
-from .runs import Run
+from .report import failure_text as report_failure
+from .report import run_text as report_text
+from .results import json_data as report_json
+from .runs.kept_captures import KeptCaptures
+from .runs.phases import PhasedBlock
+from .runs.run import Run
 from .settings import OPTIONS, Option, Settings, find_settings, resolve
 from .sizes import format_size, parse_size
 from .unseen import own_allocators_seen

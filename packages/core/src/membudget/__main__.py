@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .doctor import diagnose
+from .cli.doctor import diagnose
 
 
 def main(arguments: list[str] | None = None) -> int:

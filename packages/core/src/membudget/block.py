@@ -28,7 +28,7 @@ from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
 from .recording.marks import MarkedBlock
 from .recording.request import LateAllocations, TraceSettings
-from .report.failure import exceeded_message, limits_of
+from .report.failure_text import exceeded_message, limits_of
 from .sizes import format_size
 from .stack_filter import StackFilter
 from .unseen import UnseenMemory, tell_blindness

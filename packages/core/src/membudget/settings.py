@@ -20,7 +20,7 @@ from .budget import Budget, Limit, Scope, parse_phases
 from .errors import InvalidLimitError, InvalidOptionError, InvalidSizeError
 from .host.origins import shown_path
 from .recording.request import TraceSettings
-from .report.failure import N_FRAMES
+from .report.failure_text import N_FRAMES
 from .sizes import parse_size
 
 ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"

@@ -21,7 +21,7 @@ from .measurement import Measurement, Unseen
 from .noted_verdicts import let_win
 from .recording import own_allocators
 from .recording.process_memory import ProcessMemory, most_memory, process_memory
-from .report.failure import unseen_words
+from .report.failure_text import unseen_words
 from .settings import Settings, from_environment
 from .verdict import is_blind
 

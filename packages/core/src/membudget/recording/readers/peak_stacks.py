@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ...measurement import Allocation, Frame
-from ...report.failure import ARENA_BYTES
+from ...report.failure_text import ARENA_BYTES
 from ..capture import import_memray
 from ..marks import MMAP, REALLOC
 from ..request import BlockQuery

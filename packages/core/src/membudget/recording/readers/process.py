@@ -24,7 +24,7 @@ from ...errors import CaptureError
 from ...host.raised import raised_by_us, suppressed
 from ...host.system import Real, search_path
 from ...measurement import Frame, Measurement
-from ...report.json import (
+from ...results.json_data import (
     budget_from_json,
     budget_to_json,
     measurement_from_json,

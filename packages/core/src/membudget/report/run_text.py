@@ -14,7 +14,7 @@ from ..measurement import Allocation, Figure
 from ..sizes import format_size
 from ..stack_filter import patterns_of
 from ..verdict import Result, is_blind
-from .failure import (
+from .failure_text import (
     ARENA_BYTES,
     FIGURE_WORDS,
     LOST_STACKS,

@@ -10,8 +10,8 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from .errors import InvalidOptionError
-from .recording.readers.scanner import scanner_problem
+from ..errors import InvalidOptionError
+from ..recording.readers.scanner import scanner_problem
 
 _LONGEST_NAME: Final = 255
 """How many bytes a file name may have, with Linux's and macOS's file systems."""

@@ -10,16 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 
-from .availability import enforcement_is_on, platform_is_supported
-from .budget_arguments import object_budget
-from .errors import MembudgetError, UnsupportedLimitError
-from .limits import measure_memory
-from .recording import get_recorder
-from .recording.marks import MARKS_ARE_MADE_IN_C
-from .recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
-from .recording.readers.scanner import scanner_problem
-from .settings import ENFORCEMENT_VARIABLE
-from .sizes import format_size
+from ..availability import enforcement_is_on, platform_is_supported
+from ..budget_arguments import object_budget
+from ..errors import MembudgetError, UnsupportedLimitError
+from ..limits import measure_memory
+from ..recording import get_recorder
+from ..recording.marks import MARKS_ARE_MADE_IN_C
+from ..recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
+from ..recording.readers.scanner import scanner_problem
+from ..settings import ENFORCEMENT_VARIABLE
+from ..sizes import format_size
 
 _N_BYTES = 1_000_000
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final
 
-from .availability import measuring_is_on
-from .block import Block
-from .budget import Budget, Phase
-from .decorating import run_in
-from .errors import MembudgetError, MisuseError
-from .measurement import Measurement
-from .noted_verdicts import delivering_verdicts
+from ..availability import measuring_is_on
+from ..block import Block
+from ..budget import Budget, Phase
+from ..decorating import run_in
+from ..errors import MembudgetError, MisuseError
+from ..measurement import Measurement
+from ..noted_verdicts import delivering_verdicts
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True

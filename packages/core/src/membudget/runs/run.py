@@ -9,14 +9,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from .availability import measuring_is_on
-from .budget import Phase
+from ..availability import measuring_is_on
+from ..budget import Phase
+from ..measurement import Allocation, Measurement
+from ..recording import get_recorder
+from ..recording.marks import AtWork
+from ..recording.request import LateAllocations
+from ..verdict import Result, Verdict
 from .kept_captures import KeptCaptures
-from .measurement import Allocation, Measurement
-from .recording import get_recorder
-from .recording.marks import AtWork
-from .recording.request import LateAllocations
-from .verdict import Result, Verdict
 
 
 class Run:

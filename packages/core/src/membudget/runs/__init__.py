@@ -1,0 +1,1 @@
+"""What the adapter of a test framework needs: a run, the phases of a test, kept captures."""
