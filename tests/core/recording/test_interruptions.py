@@ -320,7 +320,7 @@ def test_another_threads_decision_about_garbage_stays() -> None:
     import gc
     import threading
 
-    from membudget.recording.garbage_stays import GarbageStays
+    from membudget.recording.garbage import GarbageStays
 
     before = gc.get_threshold()
     for decide, thresholds in (

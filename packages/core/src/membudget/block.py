@@ -19,13 +19,13 @@ from .availability import NOT_UTF_8, enforcement_is_on, measuring_is_on, platfor
 from .budget import Budget, Scope
 from .decorating import BUDGET_ATTRIBUTE, Decoration, budget_of, run_in
 from .errors import MembudgetError, MisuseError, NotMeasuredError, UnmatchedPatternWarning
-from .garbage import SettledGarbage
 from .host.origins import levels_to_the_user
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .measurement import Measurement
 from .noted_verdicts import let_win
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
+from .recording.garbage import SettledGarbage
 from .recording.marks import MarkedBlock
 from .recording.request import LateAllocations, TraceSettings
 from .report.failure_text import exceeded_message, limits_of

@@ -12,10 +12,9 @@ block is what lies between two marks in that stream:
 * :mod:`capture` - memray's tracker, and the file that it writes;
 * :mod:`readers` - a capture in, the figures and the stacks of one block out;
 * :mod:`temp_files`, :mod:`memrays_files` - files without a name, and those that memray opens;
-* :mod:`garbage_stays`, :mod:`greenlets`, :mod:`interpreter_guard`, :mod:`thread_attributes`,
+* :mod:`garbage`, :mod:`greenlets`, :mod:`other_interpreters`, :mod:`thread_attributes`,
   :mod:`tracemalloc_guard` - what of Python must stay as it is while a tracker runs;
 * :mod:`own_allocators`, :mod:`process_memory` - memory that memray does not see;
-* :mod:`platform` - whether any of this can run here.
 
 This is the only package of membudget that imports memray, and it does so when the first block
 opens.
@@ -36,7 +35,7 @@ _IS_MAIN: Final = is_main_interpreter()
 
 if _IS_MAIN:
     # Now, before a test replaces what they import by name; these modules do without memray.
-    from . import garbage_stays as garbage_stays
+    from . import garbage as garbage
     from . import segment as segment
     from .readers import process as process
 

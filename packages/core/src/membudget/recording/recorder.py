@@ -39,7 +39,7 @@ from ..measurement import Allocation, Measurement
 from ..stack_filter import StackFilter
 from ..verdict import holds, judge
 from .capture import import_memray
-from .garbage_stays import GarbageStays
+from .garbage import GarbageStays
 from .greenlets import GreenletWatch
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
 from .readers.process import ReaderProcess

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from gc import collect, freeze, get_freeze_count, unfreeze
+from gc import collect, freeze, get_freeze_count, get_threshold, set_threshold, unfreeze
 from typing import Final
 
 _PYTHONS_OWN: Final = 1000 if sys.version_info[:2] == (3, 12) else 0
@@ -37,3 +37,33 @@ class SettledGarbage:
         if self._froze:
             self._froze = False
             unfreeze()
+
+
+_NEVER: Final = 2**31 - 1
+"""A threshold that no number of new objects reaches, and that nobody else sets.
+
+Not ``gc.disable()``: whether another thread has called that as well could not be told afterwards.
+"""
+
+
+class GarbageStays:
+    """Lets no automatic collection begin until :meth:`end`, which can be called again."""
+
+    __slots__ = ("_thresholds",)
+
+    def __init__(self) -> None:
+        self._thresholds: tuple[int, int, int] | None = None
+
+    def begin(self) -> None:
+        """Begin, unless another one has begun: that one ends it then."""
+        thresholds = get_threshold()
+        if thresholds[0] != _NEVER:
+            self._thresholds = thresholds
+            set_threshold(_NEVER, *thresholds[1:])
+
+    def end(self) -> None:
+        """Put the thresholds back, if nobody else has changed them meanwhile."""
+        if self._thresholds is not None:
+            if get_threshold()[0] == _NEVER:
+                set_threshold(*self._thresholds)
+            self._thresholds = None
