@@ -337,9 +337,9 @@ def test_a_reading_process_that_says_nothing_is_an_error() -> None:
 
     os.environ["MEMBUDGET_READER"] = "replay"
     from membudget import CaptureError, measure_memory
-    from membudget.recording.readers import process as reader_process
+    from membudget.recording.readers import process
 
-    reader_process.SILENCE_SECONDS = 2  # type: ignore[misc]
+    process.SILENCE_SECONDS = 2  # type: ignore[misc]
     with measure_memory():
         with measure_memory():
             pass
@@ -349,7 +349,7 @@ def test_a_reading_process_that_says_nothing_is_an_error() -> None:
                 here = (program.parent / "cwd").readlink() == Path.cwd()
             except OSError:
                 continue
-            if here and b"reader_process" in words:
+            if here and b"readers.process" in words:
                 os.kill(int(program.parent.name), signal.SIGSTOP)
                 stopped = int(program.parent.name)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import sys
 from typing import Final
@@ -16,11 +15,6 @@ from .settings import ENFORCEMENT_VARIABLE, Option
 # As they are, whatever a test puts in their place: the answer holds for the process.
 _PLATFORM: Final = str(sys.platform)
 _IMPLEMENTATION: Final = sys.implementation.name
-
-NOT_UTF_8: Final = (
-    "memray cannot record functions of a file whose path is not UTF-8: rename the file, or the "
-    "directory that it is in"
-)
 
 
 @functools.cache
@@ -35,17 +29,6 @@ def platform_is_supported() -> bool:
         stacklevel=levels_to_the_user(),
     )
     return False
-
-
-def is_main_interpreter() -> bool:
-    """Whether this is not one of the interpreters that a process can have besides its main one."""
-    for name in ("_interpreters", "_xxsubinterpreters"):  # since Python 3.13, and before
-        try:
-            interpreters = importlib.import_module(name)
-        except ImportError:
-            continue
-        return bool(interpreters.get_current() == interpreters.get_main())
-    return True
 
 
 def runs_here() -> bool:

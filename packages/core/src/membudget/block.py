@@ -15,7 +15,7 @@ from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from warnings import warn
 
-from .availability import NOT_UTF_8, enforcement_is_on, measuring_is_on, platform_is_supported
+from .availability import enforcement_is_on, measuring_is_on, platform_is_supported
 from .budget import Budget, Scope
 from .decorating import BUDGET_ATTRIBUTE, Decoration, budget_of, run_in
 from .errors import MembudgetError, MisuseError, NotMeasuredError, UnmatchedPatternWarning
@@ -25,6 +25,7 @@ from .measurement import Measurement
 from .noted_verdicts import let_win
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
+from .recording.capture import NOT_UTF_8
 from .recording.garbage import SettledGarbage
 from .recording.marks import MarkedBlock
 from .recording.request import LateAllocations, TraceSettings

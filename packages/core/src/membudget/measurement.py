@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Figure: TypeAlias = Literal["peak_bytes", "total_bytes", "n_allocations", "retained_bytes"]
 """The name of a figure of :class:`Measurement` that can be limited."""
+
+
+ARENA_BYTES: Final = 1 << 20
+"""What CPython maps for small objects at a time (ARENA_BITS in its Objects/obmalloc.c)."""
 
 
 @dataclass(frozen=True, slots=True)

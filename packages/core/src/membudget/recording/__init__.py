@@ -26,10 +26,10 @@ import functools
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from ..availability import is_main_interpreter
 from ..errors import RecordingError
 from ..host.forks import not_forking
 from ..host.system import real_functions
+from .other_interpreters import is_main_interpreter
 
 _IS_MAIN: Final = is_main_interpreter()
 

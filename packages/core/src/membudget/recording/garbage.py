@@ -1,4 +1,8 @@
-"""The garbage collector around a stable block: it starts from the same state each time."""
+"""The garbage collector: around a stable block it starts from the same state each time.
+
+And it does not run while membudget reads. Otherwise finalizers of the program would run inside
+membudget, and a ``ResourceWarning`` of one test would show in another one.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ addresses of objects that are gone, and the process crashes when its tracker sto
 from __future__ import annotations
 
 import _tracemalloc
+import importlib
 import tracemalloc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     _below: Any
 else:
     try:
-        from . import _tracemalloc as _below
+        _below = importlib.import_module("membudget.recording._tracemalloc")
     except ImportError:
         _below = None
 

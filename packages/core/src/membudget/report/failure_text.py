@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ..budget import Budget
-from ..measurement import Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
+from ..measurement import ARENA_BYTES, Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
 from ..sizes import format_size
 from ..verdict import Excess, Verdict
 from .printable import printable
 
 N_ALLOCATIONS: Final = 10
 """How many allocations a failure lists."""
-ARENA_BYTES: Final = 1 << 20
-"""What CPython maps for small objects at a time (ARENA_BITS in its Objects/obmalloc.c)."""
 N_FRAMES: Final = 5
 """How many frames of the stack trace of each it shows."""
 _NOISE: Final = 1000

@@ -10,12 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TextIO
 
 from ..budget import Limit, Scope
-from ..measurement import Allocation, Figure
+from ..measurement import ARENA_BYTES, Allocation, Figure
 from ..sizes import format_size
 from ..stack_filter import patterns_of
 from ..verdict import Result, is_blind
 from .failure_text import (
-    ARENA_BYTES,
     FIGURE_WORDS,
     LOST_STACKS,
     amount,

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ...measurement import Allocation, Frame
-from ...report.failure_text import ARENA_BYTES
+from ...measurement import ARENA_BYTES, Allocation, Frame
 from ..capture import import_memray
 from ..marks import MMAP, REALLOC
 from ..request import BlockQuery

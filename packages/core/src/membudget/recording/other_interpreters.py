@@ -1,4 +1,6 @@
-"""Keeps other interpreters of the process from running while memray tracks objects.
+"""Other interpreters of the process: memray runs in the main one only.
+
+They are kept from running while it tracks objects.
 
 memray (1.20) takes note of the objects of all of them, and crashes when it looks at those of
 another interpreter than the one that started it. ``concurrent.interpreters`` and
@@ -8,6 +10,7 @@ module ``_interpreters``.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -57,3 +60,14 @@ def _refuse(*_: object, **__: object) -> NoReturn:
         "run meanwhile (concurrent.interpreters, InterpreterPoolExecutor): memray would crash. Use "
         "threads or processes there, or limit_leaks"
     )
+
+
+def is_main_interpreter() -> bool:
+    """Whether this is not one of the interpreters that a process can have besides its main one."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # since Python 3.13, and before
+        try:
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True
