@@ -184,7 +184,8 @@ def test_nothing_is_left_behind() -> None:
             for _ in range(1000):
                 entry()
             gc.collect()
-            assert abs(sys.getallocatedblocks() - before[0]) < 100
+            # One object left by each call would be a thousand.
+            assert abs(sys.getallocatedblocks() - before[0]) < 500
             assert abs(sys.getrefcount(None) - before[1]) < 100
 
 

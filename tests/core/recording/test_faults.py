@@ -116,9 +116,10 @@ def test_an_overwritten_capture_is_an_error() -> None:
                     segment = get_recorder()._segment
                     assert segment is not None
                     fd = segment._capture.fd
+                    within_the_block = segment._capture._file.written_length()
                     for _ in range(2000):
                         allocate(1000)
-                    os.pwrite(fd, garbage, 2000)
+                    os.pwrite(fd, garbage, within_the_block)
                     if nested:
                         with limit_memory("1 GB"):
                             allocate(1000)

@@ -94,8 +94,8 @@ class Scope:
 
     Attributes:
         current_thread_only: count only what the thread that opened the block allocates.
-        only: patterns (see :mod:`membudget.patterns`); count only stacks with a frame that one of
-            them matches. Empty for all stacks.
+        only: patterns (see :mod:`membudget.stack_filter`); count only stacks with a frame that one
+            of them matches. Empty for all stacks.
         ignore: patterns; do not count stacks with a frame that one of them matches.
         include: the phases of a test that count; empty where nobody says, which is the call.
         stable: count objects and not arenas, and collect garbage around the block, so that the same

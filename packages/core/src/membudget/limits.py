@@ -82,7 +82,7 @@ class limit_memory(_WrittenLimit):  # noqa: N801
         retained: how much of what the block allocated may still be alive at its end, a size.
         current_thread_only: count only what the thread that opens the block allocates.
         only: count only stacks that go through a module or a path, such as ``"mypkg.*"``, or one
-            of several; see :mod:`membudget.patterns`.
+            of several; see :mod:`membudget.stack_filter`.
         ignore: do not count stacks that go through a module or a path, or one of several.
         include: the phases of a test that count, such as ``"setup,call,teardown"``; for tests that
             an adapter runs, and ``"call"`` where nobody says.

@@ -20,7 +20,7 @@ if _IS_TOLD:
 
 
 class _Real:
-    """The functions of the system, out of reach for what mocks modules; see ``files.py``."""
+    """The functions of the system, out of reach for what mocks modules; see ``host/system.py``."""
 
     if _IS_TOLD:
         usage: Final = staticmethod(resource.getrusage)
