@@ -28,7 +28,7 @@ from .errors import (
 from .garbage import SettledGarbage
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .model import Budget, Measurement, Scope, TraceSettings, Verdict
-from .noted_verdicts import let_win
+from .noted_verdicts import add_note, let_win
 from .options import enforcement_is_on
 from .origins import levels_to_the_user
 from .patterns import StackFilter
@@ -272,8 +272,9 @@ class Block(MarkedBlock):
         except (MembudgetError, Warning):
             raise
         except BaseException as error:
-            error.add_note(
-                "membudget: this interrupted the end of a block, whose limits were not enforced"
+            add_note(
+                error,
+                "membudget: this interrupted the end of a block, whose limits were not enforced",
             )
             raise
         self._open = None
@@ -291,7 +292,7 @@ class Block(MarkedBlock):
             # A forked child leaves a block of its parent, which measures and judges it.
             return
         if isinstance(raised, SystemError) and "legacy_event_handler" in str(raised):
-            raised.add_note(f"membudget: {NOT_UTF_8}")  # memray's doing, since Python 3.12
+            add_note(raised, f"membudget: {NOT_UTF_8}")  # memray's doing, since Python 3.12
         try:
             if self._n_paused:
                 raise MisuseError(

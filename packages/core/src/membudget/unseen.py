@@ -16,7 +16,7 @@ from warnings import warn
 from .checks import is_blind
 from .errors import BlindBudgetError, BlindBudgetWarning
 from .model import Budget, Measurement, Unseen
-from .noted_verdicts import let_win
+from .noted_verdicts import add_note, let_win
 from .options import Settings, enforcement_is_on, from_environment
 from .origins import levels_to_the_user
 from .recording import own_allocators
@@ -174,7 +174,7 @@ def tell_blindness(
             raise error
         let_win(raised, error)
     elif raised is not None:
-        raised.add_note(text)
+        add_note(raised, text)
     else:
         warn(text, BlindBudgetWarning, stacklevel=levels_to_the_user())
 
