@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from sys import _getframe, is_finalizing
+from threading import get_ident
 from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from warnings import warn
@@ -112,6 +113,7 @@ class Block(MarkedBlock):
         self._decorates = False
         self._open: OpenBlock | None = None
         self._opening: OpenBlock | None = None  # until it is open
+        self._entered_by: dict[str, int] = {}  # from when it is entered until it has been left
         self._garbage = SettledGarbage()
         self._unseen = UnseenMemory(budget, is_test=always_allocations)
         self._n_paused = 0
@@ -176,7 +178,9 @@ class Block(MarkedBlock):
     def _enter(self) -> None:
         if not measuring_is_on():
             return
-        if self._open is not None:
+        # One step of Python, because several threads may enter the same object at the same time.
+        thread = self._entered_by.setdefault("thread", get_ident())
+        if self._open is not None or self._opening is not None or thread != get_ident():
             raise MisuseError(
                 f"this {type(self).__name__} object is open already; make another one for a block "
                 f"that nests or runs at the same time"
@@ -213,13 +217,16 @@ class Block(MarkedBlock):
 
     def _enter_failed(self) -> None:
         self._counts_as_used()
-        # Not self._open: that one is open since before, where it was entered twice.
+        if self._entered_by.get("thread") != get_ident():
+            return  # another thread has entered it
         if self._opening is not None:
             self._clear_marks()
             self._unseen.end()
             self._garbage.end()
             self._opening.close()
             self._open = self._opening = None
+        if self._open is None:  # else it is open since before: it was entered twice
+            self._entered_by.clear()
 
     def _counts_as_used(self) -> None:
         """Let no warning say that this limit was never used."""
@@ -277,14 +284,18 @@ class Block(MarkedBlock):
                 "membudget: this interrupted the end of a block, whose limits were not enforced",
             )
             raise
-        self._open = None
+        self._left()
 
     def _leave_failed(self) -> None:
         self._unseen.end()
         self._garbage.end()
         if self._open is not None:
             self._open.close()
-            self._open = None
+            self._left()
+
+    def _left(self) -> None:
+        self._open = None
+        self._entered_by.clear()
 
     def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
