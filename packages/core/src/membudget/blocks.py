@@ -41,7 +41,7 @@ from .recording.query import LateAllocations
 from .report.failure import exceeded_message, limits_of
 from .sizes import format_size
 from .unseen import UnseenMemory, tell_blindness
-from .unused_limits import Watched
+from .unused_limits import Watched, watched_when_entered
 
 if TYPE_CHECKING:
     from .recording.recorder import OpenBlock
@@ -119,7 +119,7 @@ class Block(MarkedBlock):
         self._n_paused = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
-        self._watched: Watched | None = None  # of a limit that has not held for anything yet
+        self._watched: Watched | None = None  # of a limit that somebody has written
 
     @property
     def measurement(self) -> Measurement | None:
@@ -211,7 +211,7 @@ class Block(MarkedBlock):
             bool(scope.stable or self.budget.leaks or self.budget.objects),
         )
         if self._watched is not None:
-            self._watched.was_entered = True
+            self._watched.enter()
         self._open = block
         self._opening = None
 
@@ -232,7 +232,6 @@ class Block(MarkedBlock):
         """Let no warning say that this limit was never used."""
         if self._watched is not None:
             self._watched.forget()
-            self._watched = None
 
     def _traced(self) -> TraceSettings | None:
         """Say what the recording has to trace, for the user and for the budget."""
@@ -270,8 +269,7 @@ class Block(MarkedBlock):
             # Of a generator that was never finished, say: nothing can be read any more, and the
             # limit was warned of at exit.
             return
-        if self._watched is not None:
-            self._counts_as_used()
+        self._counts_as_used()
         self._unseen.end()
         self._garbage.end()
         try:
@@ -425,7 +423,10 @@ class Block(MarkedBlock):
         inner, bare = budget_of(func) if self._adapters_may_take_over else (None, func)
         if inner is None or bare is func or self.budget.without(inner) != self.budget:
             return None
-        return cast(F, _Combined(inner.within(self.budget))(bare))
+        combined = _Combined(inner.within(self.budget))
+        if self._watched is not None:
+            combined._watched = watched_when_entered(combined, self._watched.place)
+        return cast(F, combined(bare))
 
     @property
     def _is_an_adapters(self) -> bool:
@@ -477,6 +478,8 @@ class Block(MarkedBlock):
             on_measured=self._on_measured,
         )
         block._decorates = True
+        if self._watched is not None:
+            block._watched = watched_when_entered(block, self._watched.place)
         return block
 
     def _limit_class(self, cls: type) -> type:
