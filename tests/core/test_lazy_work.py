@@ -62,6 +62,7 @@ def test_what_shows_in_the_result_is_refused_there() -> None:
     """Through any decorator or function; with no warning about coroutines."""
     import asyncio
     import concurrent.futures
+    import csv
     import itertools
 
     from membudget import Block, MisuseError, memory_budget
@@ -93,6 +94,8 @@ def test_what_shows_in_the_result_is_refused_there() -> None:
         lambda *_: itertools.chain(zip(rows())),
         lambda *_: itertools.islice(rows(), 2),
         lambda *_: itertools.tee(rows())[0],
+        lambda *_: csv.reader(map(str, rows())),
+        lambda *_: csv.DictReader(map(str, rows())),
         lambda *_: pending,
     ]
     for function in lazy:
@@ -139,6 +142,7 @@ def test_iterators_over_finished_data_are_results_like_others() -> None:
         lambda: iter(data),
         lambda: reversed(data),
         lambda: csv.reader(["a,b"]),
+        lambda: csv.DictReader(["a,b", "1,2"]),
         lambda: io.StringIO("text"),
         lambda: open(__file__),
         lambda: zip(data, data, strict=True),

@@ -832,3 +832,43 @@ def test_a_traceback_ends_where_the_block_does() -> None:
             assert frames[-1 if MARKS_ARE_MADE_IN_C else 0].filename == __file__, frames
         else:
             raise AssertionError
+
+
+@in_subprocess
+def test_threads_that_enter_the_same_block_at_once() -> None:
+    """One has the block, and its limit holds; the others are told that it is open."""
+    import sys
+    import threading
+    from collections import Counter
+    from contextlib import nullcontext
+
+    from membudget import limit_memory, measure_memory
+
+    sys.setswitchinterval(1e-5)
+    for around in (nullcontext, measure_memory):
+        with around():
+            ends: Counter[str] = Counter()
+            for _ in range(20):
+                same = limit_memory("1 MB")
+                barrier = threading.Barrier(3)
+
+                def enter(same: limit_memory = same, barrier: threading.Barrier = barrier) -> None:
+                    barrier.wait()
+                    end = "passed"
+                    try:
+                        with same:
+                            data = bytearray(5_000_000)
+                            barrier.wait()
+                            del data
+                    except Exception as error:
+                        end = type(error).__name__
+                        if end == "MisuseError":
+                            barrier.wait()
+                    ends[end] += 1  # noqa: B023 - the threads end before it is another one
+
+                threads = [threading.Thread(target=enter) for _ in range(3)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+            assert ends == {"MemoryLimitExceeded": 20, "MisuseError": 40}, ends

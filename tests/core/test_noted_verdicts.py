@@ -264,3 +264,52 @@ def test_verdicts_of_nested_blocks_are_told_once() -> None:
         else:
             raise AssertionError
     del data
+
+
+def test_exceptions_that_refuse_notes_win_too(run_python: RunPython) -> None:
+    """Such as a frozen dataclass; the verdict is not lost either."""
+    program = """
+from dataclasses import dataclass
+from membudget import limit_memory
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    key: str
+class WithoutNotes(Exception):
+    __notes__ = None
+class OwnNotes(Exception):
+    def add_note(self, note):
+        raise RuntimeError(note)
+class InATuple(Exception):
+    def __init__(self):
+        self.__notes__ = ("a note",)
+
+for make in (lambda: Frozen("a"), WithoutNotes, OwnNotes, InATuple):
+    try:
+        with limit_memory("1 KB"):
+            data = bytearray(5000)
+            raise make()
+    except Exception as error:
+        print(type(error).__name__, "limited to 1.0KiB" in str(error.__dict__["__notes__"]))
+"""
+    done = run_python("-W", "ignore", "-c", program)
+    names = "Frozen True\nWithoutNotes True\nOwnNotes True\nInATuple False\n"
+    assert (done.returncode, done.stdout) == (0, names), done.stderr
+    assert done.stderr.count("membudget: Block was limited to 1.0KiB") == 1
+
+
+def test_a_closed_stderr_costs_no_exception(run_python: RunPython) -> None:
+    """What was exceeded cannot be said there: an interrupt goes on, with its note."""
+    program = """
+import sys
+from membudget import limit_memory
+sys.stderr.close()
+try:
+    with limit_memory("1 KB"):
+        data = bytearray(5000)
+        raise KeyboardInterrupt
+except KeyboardInterrupt as error:
+    print(error.__notes__[0].partition(" but ")[0])
+"""
+    done = run_python("-c", program)
+    assert (done.returncode, done.stdout) == (0, "Block was limited to 1.0KiB\n")

@@ -108,3 +108,47 @@ next(running)
 """
     done = run_python("-c", program, environment={"MEMBUDGET_READER": reader})
     assert (done.returncode, done.stderr) == (0, "")
+
+
+THREAD = """import threading
+from membudget import limit_memory
+started = threading.Event()
+@limit_memory("1 KB")
+def work():
+    started.set()
+    threading.Event().wait()
+threading.Thread(target=work, daemon=True).start()
+started.wait()
+"""
+TASK = """import asyncio
+from membudget import limit_leaks, limit_memory
+
+@limit_leaks("100 MB")
+@limit_memory("1 KB")
+async def work():
+    await asyncio.sleep(100)
+loop = asyncio.new_event_loop()
+task = loop.create_task(work())
+loop.run_until_complete(asyncio.sleep(0.01))
+"""
+ENTERED_AGAIN = """from membudget import limit_memory
+
+
+again = limit_memory("1 KB")
+with again:
+    pass
+again.__enter__()
+"""
+
+
+@pytest.mark.parametrize("reader", ["auto", "replay"])
+@pytest.mark.parametrize("program", [THREAD, TASK, ENTERED_AGAIN])
+def test_a_block_that_still_runs_at_the_end(
+    run_python: RunPython, tmp_path: Path, program: str, reader: str
+) -> None:
+    """Of a decorated function as well, and of an object whose first block has ended."""
+    (tmp_path / "program.py").write_text(program)
+    done = run_python("-W", "default", "program.py", environment={"MEMBUDGET_READER": reader})
+    said = [line for line in done.stderr.splitlines() if "NotEnforcedWarning" in line]
+    assert len(said) == 1, done.stderr
+    assert "program.py:4: NotEnforcedWarning: this block was entered and never left" in said[0]

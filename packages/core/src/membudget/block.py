@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from sys import _getframe, is_finalizing
+from threading import get_ident
 from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from warnings import warn
@@ -22,7 +23,7 @@ from .errors import MembudgetError, MisuseError, NotMeasuredError, UnmatchedPatt
 from .host.origins import levels_to_the_user
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .measurement import Measurement
-from .noted_verdicts import let_win
+from .noted_verdicts import add_note, let_win
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
 from .recording.capture import NOT_UTF_8
@@ -33,7 +34,7 @@ from .report.failure_text import exceeded_message, limits_of
 from .sizes import format_size
 from .stack_filter import StackFilter
 from .unseen import UnseenMemory, tell_blindness
-from .unused_limits import Watched
+from .unused_limits import Watched, watched_when_entered
 from .verdict import MemoryLimitExceeded, Verdict, judge
 
 if TYPE_CHECKING:
@@ -106,12 +107,13 @@ class Block(MarkedBlock):
         self._decorates = False
         self._open: OpenBlock | None = None
         self._opening: OpenBlock | None = None  # until it is open
+        self._entered_by: dict[str, int] = {}  # from when it is entered until it has been left
         self._garbage = SettledGarbage()
         self._unseen = UnseenMemory(budget, is_test=always_allocations)
         self._n_paused = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
-        self._watched: Watched | None = None  # of a limit that has not held for anything yet
+        self._watched: Watched | None = None  # of a limit that somebody has written
 
     @property
     def measurement(self) -> Measurement | None:
@@ -170,7 +172,9 @@ class Block(MarkedBlock):
     def _enter(self) -> None:
         if not measuring_is_on():
             return
-        if self._open is not None:
+        # One step of Python, because several threads may enter the same object at the same time.
+        thread = self._entered_by.setdefault("thread", get_ident())
+        if self._open is not None or self._opening is not None or thread != get_ident():
             raise MisuseError(
                 f"this {type(self).__name__} object is open already; make another one for a block "
                 f"that nests or runs at the same time"
@@ -201,25 +205,27 @@ class Block(MarkedBlock):
             bool(scope.stable or self.budget.leaks or self.budget.objects),
         )
         if self._watched is not None:
-            self._watched.was_entered = True
+            self._watched.enter()
         self._open = block
         self._opening = None
 
     def _enter_failed(self) -> None:
         self._counts_as_used()
-        # Not self._open: that one is open since before, where it was entered twice.
+        if self._entered_by.get("thread") != get_ident():
+            return  # another thread has entered it
         if self._opening is not None:
             self._clear_marks()
             self._unseen.end()
             self._garbage.end()
             self._opening.close()
             self._open = self._opening = None
+        if self._open is None:  # else it is open since before: it was entered twice
+            self._entered_by.clear()
 
     def _counts_as_used(self) -> None:
         """Let no warning say that this limit was never used."""
         if self._watched is not None:
             self._watched.forget()
-            self._watched = None
 
     def _traced(self) -> TraceSettings | None:
         """Say what the recording has to trace, for the user and for the budget."""
@@ -257,8 +263,7 @@ class Block(MarkedBlock):
             # Of a generator that was never finished, say: nothing can be read any more, and the
             # limit was warned of at exit.
             return
-        if self._watched is not None:
-            self._counts_as_used()
+        self._counts_as_used()
         self._unseen.end()
         self._garbage.end()
         try:
@@ -266,18 +271,23 @@ class Block(MarkedBlock):
         except (MembudgetError, Warning):
             raise
         except BaseException as error:
-            error.add_note(
-                "membudget: this interrupted the end of a block, whose limits were not enforced"
+            add_note(
+                error,
+                "membudget: this interrupted the end of a block, whose limits were not enforced",
             )
             raise
-        self._open = None
+        self._left()
 
     def _leave_failed(self) -> None:
         self._unseen.end()
         self._garbage.end()
         if self._open is not None:
             self._open.close()
-            self._open = None
+            self._left()
+
+    def _left(self) -> None:
+        self._open = None
+        self._entered_by.clear()
 
     def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
@@ -285,7 +295,7 @@ class Block(MarkedBlock):
             # A forked child leaves a block of its parent, which measures and judges it.
             return
         if isinstance(raised, SystemError) and "legacy_event_handler" in str(raised):
-            raised.add_note(f"membudget: {NOT_UTF_8}")  # memray's doing, since Python 3.12
+            add_note(raised, f"membudget: {NOT_UTF_8}")  # memray's doing, since Python 3.12
         try:
             if self._n_paused:
                 raise MisuseError(
@@ -407,7 +417,10 @@ class Block(MarkedBlock):
         inner, bare = budget_of(func) if self._adapters_may_take_over else (None, func)
         if inner is None or bare is func or self.budget.without(inner) != self.budget:
             return None
-        return cast(F, _Combined(inner.within(self.budget))(bare))
+        combined = _Combined(inner.within(self.budget))
+        if self._watched is not None:
+            combined._watched = watched_when_entered(combined, self._watched.place)
+        return cast(F, combined(bare))
 
     @property
     def _is_an_adapters(self) -> bool:
@@ -459,6 +472,8 @@ class Block(MarkedBlock):
             on_measured=self._on_measured,
         )
         block._decorates = True
+        if self._watched is not None:
+            block._watched = watched_when_entered(block, self._watched.place)
         return block
 
     def _limit_class(self, cls: type) -> type:

@@ -87,7 +87,7 @@ def later_work_of(func: Callable[..., Any]) -> tuple[str, str] | None:
     return None
 
 
-def does_work_later(result: object) -> bool:
+def does_work_later(result: Any) -> bool:
     """Whether what a call returned runs code of the program's, or whose work may go on elsewhere.
 
     Example:
@@ -96,7 +96,9 @@ def does_work_later(result: object) -> bool:
         >>> does_work_later(zip(iter(["rows"]), (row for row in ["rows"])))
         True
     """
-    if isinstance(result, _HANDS_ON):
+    if isinstance(result, loaded_class("csv", "DictReader")):
+        result = result.reader
+    if isinstance(result, (*_HANDS_ON, loaded_class("_csv", "Reader"))):
         return any(map(does_work_later, _held_by(result)))
     is_future = isinstance(result, _futures())
     return isinstance(result, _DOES_IT_LATER) or (is_future and not is_finished_future(result))

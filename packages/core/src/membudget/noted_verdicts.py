@@ -19,10 +19,13 @@ from warnings import warn
 from .errors import MembudgetError, NotRaisedWarning
 from .host.loaded_classes import loaded_class
 from .host.origins import levels_to_the_user, origin_of_error
+from .host.raised import suppressed
 from .verdict import MemoryLimitExceeded
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True
+
+_dict_of: Final[Any] = BaseException.__dict__["__dict__"].__get__  # calls no code of a subclass
 
 # One list for each delivering_verdicts() that runs, the innermost one last.
 _listeners: Final[list[list[MembudgetError]]] = []
@@ -109,8 +112,13 @@ def let_win(raised: BaseException, error: MembudgetError, *, says_it: bool = Tru
 
 
 def _say(error: MembudgetError) -> None:
+    _write(_first_line(error))
+
+
+def _write(text: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(f"membudget: {_first_line(error)}\n")
+        with suppressed(OSError, ValueError):  # it is closed, or nobody reads it
+            sys.stderr.write(f"membudget: {text}\n")
 
 
 def _first_line(error: MembudgetError) -> str:
@@ -119,7 +127,25 @@ def _first_line(error: MembudgetError) -> str:
 
 def _add_note(raised: BaseException, error: MembudgetError) -> None:
     if not _carries(raised, str(error)):
-        raised.add_note(str(error))
+        add_note(raised, str(error))
+
+
+def add_note(raised: BaseException, note: str) -> None:
+    """Add a note to an exception of the program's, whatever that does when it is changed.
+
+    A frozen dataclass can be an exception too, and its ``add_note()`` would raise another one in
+    its place. Where notes cannot be kept, this one is written to stderr.
+    """
+    notes = _dict_of(raised).setdefault("__notes__", [])
+    if isinstance(notes, list):
+        notes.append(note)
+    else:
+        _write(note)
+
+
+def _notes_of(raised: BaseException) -> list[Any]:
+    notes = _dict_of(raised).get("__notes__")
+    return notes if isinstance(notes, list) else []
 
 
 def _stop_listening(noted: list[MembudgetError]) -> None:
@@ -137,7 +163,7 @@ def _carries(raised: BaseException | None, note: str) -> bool:
     """Whether an exception, or one that a traceback shows with it, has the note already."""
     seen = set()
     while raised is not None and id(raised) not in seen:
-        if note in getattr(raised, "__notes__", ()):
+        if note in _notes_of(raised):
             return True
         seen.add(id(raised))
         raised = raised.__cause__ or raised.__context__

@@ -18,7 +18,7 @@ from .budget import Budget
 from .errors import BlindBudgetError, BlindBudgetWarning
 from .host.origins import levels_to_the_user
 from .measurement import Measurement, Unseen
-from .noted_verdicts import let_win
+from .noted_verdicts import add_note, let_win
 from .recording import own_allocators
 from .recording.process_memory import ProcessMemory, most_memory, process_memory
 from .report.failure_text import unseen_words
@@ -175,7 +175,7 @@ def tell_blindness(
             raise error
         let_win(raised, error)
     elif raised is not None:
-        raised.add_note(text)
+        add_note(raised, text)
     else:
         warn(text, BlindBudgetWarning, stacklevel=levels_to_the_user())
 

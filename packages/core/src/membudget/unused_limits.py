@@ -22,13 +22,13 @@ _NEVER_USED: Final = (
     "it as a decorator"
 )
 _NEVER_LEFT: Final = (
-    "this block was entered and never left, so its limit was not checked: use a with statement, or "
-    "close the ExitStack that entered it"
+    "this block was entered and never left, so its limit was not checked: use a with statement, "
+    "close the ExitStack that entered it, or wait for the thread or the task that is in it"
 )
 
 
 class Watched(weakref.ref[Any]):
-    """A limit that has not held for anything yet, and where it is written.
+    """A limit, and where it is written; it is watched until it has held for something.
 
     Attributes:
         was_entered: whether its block has begun; the limit has held when that has ended.
@@ -39,6 +39,11 @@ class Watched(weakref.ref[Any]):
     name: str
     place: tuple[str, int]
     was_entered: bool
+
+    def enter(self) -> None:
+        """Watch the limit from now on: its block begins, for the first time or once more."""
+        self.was_entered = True
+        _watched[self.key] = self
 
     def forget(self) -> None:
         """Watch the limit no longer: its block has ended, or it decorates something."""
@@ -58,12 +63,23 @@ def watch(limit: object, frame: FrameType) -> Watched:
         limit: the object.
         frame: where it is written.
     """
+    watched = watched_when_entered(limit, (frame.f_code.co_filename, frame.f_lineno))
+    _watched[watched.key] = watched
+    return watched
+
+
+def watched_when_entered(limit: object, place: tuple[str, int]) -> Watched:
+    """Return what warns if the block of a limit is entered and never left.
+
+    Args:
+        limit: the object.
+        place: where it is written, as a path and a number of a line.
+    """
     watched = Watched(limit, _lost)
     watched.key = id(limit)
     watched.name = type(limit).__name__
-    watched.place = frame.f_code.co_filename, frame.f_lineno
+    watched.place = place
     watched.was_entered = False
-    _watched[watched.key] = watched
     return watched
 
 
