@@ -42,6 +42,7 @@ from .garbage_stays import GarbageStays
 from .greenlets import GreenletWatch
 from .lingering import Lingering
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
+from .platform import NOT_UTF_8
 from .query import BlockQuery, LateAllocations
 from .reader_process import ReaderProcess
 from .reading import checked
@@ -316,6 +317,9 @@ class Recorder:
         if query.stack_filter is not None:
             if query.budget.limits_anything:
                 query.stack_filter.check_only()
+                unrecorded = query.stack_filter.unrecorded()
+                if unrecorded:
+                    raise CaptureError(f"{', '.join(unrecorded)} cannot be checked: {NOT_UTF_8}")
             measurement = replace(measurement, unmatched=query.stack_filter.unmatched)
         return measurement
 
