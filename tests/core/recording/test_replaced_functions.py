@@ -260,6 +260,31 @@ def test_a_path_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
     assert "RecordingError: memray cannot record functions of a file whose path" in done.stderr
 
 
+NOT_UTF_8_MODULE = """
+import os, sys
+directory = os.fsencode(os.getcwd()) + b"/caf\\xe9"
+os.mkdir(directory)
+with open(directory + b"/shop.py", "w") as file:
+    file.write("def load(): return bytearray(10_000_000)")
+sys.path.insert(0, os.fsdecode(directory))
+import shop
+from membudget import limit_memory
+with limit_memory("1 MB", {limit}):
+    print("block")
+    if sys.version_info < (3, 12):  # a call of it is a SystemError later on
+        shop.load()
+"""
+
+
+@pytest.mark.parametrize("limit", ["only='shop'", "ignore=['shop.*', 'json']"])
+def test_patterns_of_a_module_whose_path_is_not_utf_8(tmp_path: Path, limit: str) -> None:
+    """No stack names such a module, so a limit on its memory must not pass."""
+    done = run_python_in(tmp_path, "-c", NOT_UTF_8_MODULE.format(limit=limit))
+    assert done.returncode == 1, done
+    assert "block" in done.stdout
+    assert "cannot be checked: memray cannot record functions of a file" in done.stderr, done
+
+
 SUB_INTERPRETER = '''
 import sys
 code = """

@@ -18,7 +18,7 @@ from typing import Final
 
 from .budget import Scope
 from .errors import FilterError, InvalidLimitError
-from .host.module_names import absolute, module_names, resolved, working_directory
+from .host.module_names import absolute, is_utf_8, module_names, resolved, working_directory
 from .host.system import real_functions
 from .measurement import Frame, Stack
 
@@ -127,7 +127,17 @@ class StackFilter:
 
     def unknown(self) -> list[str]:
         """Return those that match no stack, and no code of the modules that are loaded here."""
-        return [one for one in self.unmatched if not self._patterns[one].matches_a_module()]
+        files = module_names.files
+        return [one for one in self.unmatched if not self._patterns[one].matches_one_of(files)]
+
+    def unrecorded(self) -> list[str]:
+        """Return those that match a loaded module whose path is not UTF-8.
+
+        memray leaves calls of its functions out of the stacks (CPython 3.11), so nothing of it
+        would match, whatever it allocated.
+        """
+        files = [file for file in module_names.files if not is_utf_8(file)]
+        return [one for one, pattern in self._patterns.items() if pattern.matches_one_of(files)]
 
     def check_only(self) -> None:
         """Refuse an ``only`` of which nothing is loaded, now that the block has ended.
@@ -138,7 +148,8 @@ class StackFilter:
         Raises:
             InvalidLimitError: no pattern of ``only`` matches anything.
         """
-        if self._only and not any(one.matched or one.matches_a_module() for one in self._only):
+        files = module_names.files
+        if self._only and not any(one.matched or one.matches_one_of(files) for one in self._only):
             shown = [one for one, pattern in self._patterns.items() if pattern in self._only]
             raise InvalidLimitError(
                 f"{', '.join(shown)} matches nothing: no code of it is loaded here, so nothing of "
@@ -185,12 +196,9 @@ class _Pattern:
         # By the path under which it was imported, or where a symbolic link on the way leads.
         return matches(path) is not None or matches(resolved(path)) is not None
 
-    def matches_a_module(self) -> bool:
-        """Whether it matches the code of any module that is or was loaded."""
-        return any(
-            self._matches(file, module_names.of(file, self._directory))
-            for file in module_names.files
-        )
+    def matches_one_of(self, files: Iterable[str]) -> bool:
+        """Whether it matches the code in any of the files."""
+        return any(self._matches(file, module_names.of(file, self._directory)) for file in files)
 
 
 def _with_packages(modules: Iterable[str]) -> Iterator[str]:

@@ -43,6 +43,11 @@ def absolute(path: str, directory: str) -> str:
     return str(_Real.normal(path)) if "/." in path or "//" in path else path
 
 
+def is_utf_8(path: str) -> bool:
+    """Whether a path is UTF-8: other bytes of it are surrogates here, which have no encoding."""
+    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+
+
 @functools.lru_cache(maxsize=10_000)
 def resolved(path: str) -> str:
     """Return an absolute path without symbolic links; as it is if it cannot be looked up."""

@@ -38,7 +38,7 @@ from ..host.raised import raised_by_us
 from ..measurement import Allocation, Measurement
 from ..stack_filter import StackFilter
 from ..verdict import holds, judge
-from .capture import import_memray
+from .capture import NOT_UTF_8, import_memray
 from .garbage import GarbageStays
 from .greenlets import GreenletWatch
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
@@ -317,6 +317,9 @@ class Recorder:
         if query.stack_filter is not None:
             if query.budget.limits_anything:
                 query.stack_filter.check_only()
+                unrecorded = query.stack_filter.unrecorded()
+                if unrecorded:
+                    raise CaptureError(f"{', '.join(unrecorded)} cannot be checked: {NOT_UTF_8}")
             measurement = replace(measurement, unmatched=query.stack_filter.unmatched)
         return measurement
 
