@@ -1,6 +1,6 @@
 """Results as plain JSON data, for what crosses a process.
 
-``FORMAT`` is the version of the data; it changes when a reader of the old one would misread it.
+``FORMAT`` is the version of the data; it is increased for incompatible changes.
 """
 
 from __future__ import annotations
