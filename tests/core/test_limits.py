@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from conftest import in_subprocess
+from conftest import in_subprocess, run_python_in
 from membudget import Block, InvalidLimitError, MisuseError, limit_memory, measure_memory
 
 
@@ -872,3 +874,26 @@ def test_threads_that_enter_the_same_block_at_once() -> None:
                 for thread in threads:
                     thread.join()
             assert ends == {"MemoryLimitExceeded": 20, "MisuseError": 40}, ends
+
+
+@pytest.mark.parametrize("reader", ["auto", "replay"])
+def test_a_stretch_that_ends_in_a_later_block(reader: str) -> None:
+    """It began in an earlier one of the same object, and leaves nothing out of this one."""
+    program = """
+from membudget import MemoryLimitExceeded, MisuseError, limit_memory
+same = limit_memory("1 MB")
+stretch = same.paused()
+try:
+    with same:
+        stretch.__enter__()
+except MisuseError as error:
+    print("paused() did not end" in str(error))
+try:
+    with same:
+        stretch.__exit__(None, None, None)
+        data = bytearray(5_000_000)
+except MemoryLimitExceeded:
+    print("over")
+"""
+    done = run_python_in(Path(), "-c", program, environment={"MEMBUDGET_READER": reader})
+    assert (done.returncode, done.stdout) == (0, "True\nover\n"), done.stderr

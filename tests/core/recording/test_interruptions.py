@@ -338,3 +338,49 @@ def test_another_threads_decision_about_garbage_stays() -> None:
         garbage.end()
         assert not gc.isenabled()
         assert gc.get_threshold() == thresholds
+
+
+@pytest.mark.parametrize("reader", ["auto", "replay"])
+def test_a_signal_handler_with_blocks_of_its_own(tmp_path: Path, reader: str) -> None:
+    """A block in it is refused while another one is opened or read, which goes on as before."""
+    program = """
+import signal
+from membudget import MemoryLimitExceeded, MisuseError, limit_memory
+from membudget.recording import segment
+
+def handler(*_):
+    try:
+        with limit_memory("1 KB"):
+            data = bytearray(5000)
+    except (MemoryLimitExceeded, MisuseError) as error:
+        ends.append(type(error).__name__)
+    else:
+        ends.append("passed")
+signal.signal(signal.SIGUSR1, handler)
+
+def interrupted(function):
+    def call(*arguments):
+        signal.raise_signal(signal.SIGUSR1)
+        result = function(*arguments)
+        signal.raise_signal(signal.SIGUSR1)
+        return result
+    return call
+for name in ("start", "expect", "scan"):
+    setattr(segment.Segment, name, interrupted(getattr(segment.Segment, name)))
+
+for _ in range(3):
+    ends = []
+    try:
+        with limit_memory("1 MB"):
+            data = bytearray(5_000_000)
+            before, ends = ends, []
+            handler()
+            inner, ends = ends, []
+        print("passed")
+    except MemoryLimitExceeded:
+        print(before, inner.count("MemoryLimitExceeded"), ends)
+"""
+    done = run_python_in(tmp_path, "-c", program, environment={"MEMBUDGET_READER": reader})
+    refused = ["MisuseError"]
+    line = f"{refused * 4} 1 {refused * 2}\n"
+    assert (done.returncode, done.stdout) == (0, line * 3), done.stderr

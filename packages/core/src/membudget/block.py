@@ -492,23 +492,24 @@ class _Paused(contextlib.AbstractContextManager[None]):
 
     def __init__(self, block: Block) -> None:
         self._block = block
-        self._entered = False
+        self._open: OpenBlock | None = None  # in which the stretch began
 
     def __enter__(self) -> None:
         if not measuring_is_on():
             return
-        if self._block._open is None or self._entered:
+        if self._block._open is None or self._open is not None:
             raise MisuseError(
                 "paused() leaves out a stretch of a block that is open, each object of it one "
                 "stretch: write 'with memory.paused():' inside of the block"
             )
-        self._entered = True
+        self._open = self._block._open
         self._block._n_paused += 1
         self._block.suspend()
 
     def __exit__(self, *_: object) -> None:
-        if self._entered:
-            self._entered = False
+        began_in, self._open = self._open, None
+        # A later block of the same object, which counts all of its own, may be open by now.
+        if began_in is not None and began_in is self._block._open:
             self._block.go_on()
             self._block._n_paused -= 1
 

@@ -147,6 +147,9 @@ class Recorder:
         # By serial. Not a __del__ of OpenBlock: Python would run it for every block, and lose a
         # KeyboardInterrupt that happens to arrive in it.
         self._open: dict[int, weakref.ref[OpenBlock]] = {}
+        # The serial of the block that is being opened or read. The lock keeps no signal handler out
+        # that interrupts this, because it runs in the same thread.
+        self._at_work_for: int | None = None
         self._segment: Segment | None = None
         self._reader: ReaderProcess | None = None
         self._lingering = Lingering()
@@ -193,11 +196,21 @@ class Recorder:
         """Open a block; see ``OpenBlock.open``."""
         serial = query.serial
         with self._lock:
+            self._begin_work(serial)
             garbage.begin()
             segment = self._ready_segment(trace)
             self._open[serial] = weakref.ref(block, lambda _: self.close(serial))
             segment.expect(query)
             garbage.end()
+            self._at_work_for = None
+
+    def _begin_work(self, serial: int) -> None:
+        if self._at_work_for is not None:
+            raise MisuseError(
+                "this block begins or ends while membudget is at work for another one in the same "
+                "thread: in a signal handler, a finalizer or a plugin's hook that was called then"
+            )
+        self._at_work_for = serial
 
     def _ready_segment(self, trace: TraceSettings | None) -> Segment:
         """Return the segment that records, for a block that asks for ``trace``."""
@@ -232,15 +245,20 @@ class Recorder:
         if is_finalizing():
             return  # the modules that this needs are gone; the system takes the file back
         with self._lock:
+            if self._at_work_for not in (None, serial) and serial not in self._open:
+                return  # it was refused: what is half done is another one's
             if garbage is not None:
                 garbage.end()
             self._close(serial)
+            if self._at_work_for == serial:  # this was interrupted
+                self._at_work_for = None
 
     def read(
         self, query: BlockQuery, garbage: GarbageStays, *, objects: bool = True
     ) -> tuple[Measurement, LateAllocations]:
         """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
         with self._lock:
+            self._begin_work(query.serial)
             try:
                 garbage.begin()
                 return self._read(query, objects)
@@ -251,6 +269,7 @@ class Recorder:
                 finally:
                     self._close(query.serial)
                     garbage.end()
+                    self._at_work_for = None
 
     def _read(self, query: BlockQuery, objects: bool) -> tuple[Measurement, LateAllocations]:
         segment = self._segment
