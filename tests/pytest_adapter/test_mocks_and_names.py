@@ -132,22 +132,41 @@ def test_an_old_json_file_stays_until_the_new_one_is_whole(runner: Pytest) -> No
 
 
 HOSTILE = r"""
+import enum
 import pytest
 from workloads import *
+
+class Most(enum.IntEnum):
+    BYTES = 100_000
+    ALLOCATIONS = 1_000
+
+class Why(enum.StrEnum):
+    LARGE = "it is large"
 
 exec(compile("def load(): return bytearray(500_000)", "evil\x1b[2J\n\udcff.py", "exec"))
 
 @pytest.mark.no_memory_limit(reason="because\x1b[31m\nMeasured 99 tests")
 def test_waived(): pass
 
+@pytest.mark.no_memory_limit(Why.LARGE)
+def test_waived_by_name(): pass
+
 @pytest.mark.limit_memory("100 KB")
 def test_over(): kept = load()
+
+@pytest.mark.limit_memory(Most.BYTES, allocations=Most.ALLOCATIONS)
+def test_over_a_named_size(): kept = load()
 """
 
 
-def test_what_a_terminal_would_not_just_show_is_escaped(runner: Pytest) -> None:
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")])
+def test_what_a_terminal_would_not_just_show_is_escaped(
+    runner: Pytest, arguments: tuple[str, ...]
+) -> None:
     runner.write(test_it=HOSTILE)
-    ran = runner.run("--memray", "--junitxml=junit.xml", "--color=no")
+    ran = runner.run("--memray", "--junitxml=junit.xml", "--color=no", *arguments)
+    ran.counts(failed=2, passed=2)
+    assert "Limit waived: test_it.py::test_waived_by_name (it is large)" in ran.lines
     assert "\x1b" not in ran.stdout.replace("\x1b[0m", "")
     assert (
         r"Limit waived: test_it.py::test_waived (because\x1b[31m\nMeasured 99 tests)" in ran.lines

@@ -114,7 +114,7 @@ def memory_budget(
             raise InvalidLimitError(
                 f"{where}, allocations: {allocations!r} is not a count: write an int, 0 or more"
             )
-        limits.append(Limit("n_allocations", allocations, origin))
+        limits.append(Limit("n_allocations", int(allocations), origin))
     if not limits:
         raise InvalidLimitError(
             f"{where}: say what is limited: a size for the peak, or total=, allocations= or "

@@ -55,7 +55,7 @@ def parse_size(size: str | int, *, where: str = "") -> int:
         if n_bytes is not None:
             return n_bytes
     elif isinstance(size, int) and not isinstance(size, bool) and size >= 0:
-        return size
+        return int(size)  # of an IntEnum, the number
     place = f"{where}: " if where else ""
     raise InvalidSizeError(f"{place}{size!r} is not a memory size: {GRAMMAR}")
 

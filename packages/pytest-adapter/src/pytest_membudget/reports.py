@@ -1,6 +1,7 @@
 """What is said of tests: in pytest's reports, in the report at the end, and in files.
 
-Reports carry plain data, so that it reaches the reporting process under pytest-xdist.
+Reports carry JSON text, so that it reaches the reporting process under pytest-xdist, which sends no
+names that are not UTF-8, and no subclasses of int and str.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import collections
 import sys
 from collections.abc import Generator
+from json import dumps, loads
 from typing import Any, NamedTuple
 
 import pytest
@@ -72,7 +74,7 @@ def tell_marks(
     """Put into the report of a call what is written at its test, and how it was measured."""
     setattr(report, _TOLD_ATTRIBUTE, True)
     if marks.waiver is not None and marks.budget is None:
-        setattr(report, _WAIVER_ATTRIBUTE, marks.waiver)
+        setattr(report, _WAIVER_ATTRIBUTE, dumps(marks.waiver))
     if not marks.measured:
         setattr(report, _KEPT_OUT_ATTRIBUTE, True)
     if is_phased:
@@ -99,7 +101,7 @@ def tell_result(
         setattr(report, _NOT_MEASURABLE_ATTRIBUTE, True)
     if result is None:
         return
-    setattr(report, _RESULT_ATTRIBUTE, report_json.result_to_json(result))
+    setattr(report, _RESULT_ATTRIBUTE, dumps(report_json.result_to_json(result)))
     if not (result.verdict.within or failed_before):
         setattr(report, _OVER_ATTRIBUTE, True)
     if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
@@ -124,7 +126,7 @@ def insist_on_verdict(report: pytest.TestReport, details: Details) -> None:
         return
     ended = report.outcome
     report.outcome = "failed"
-    result = report_json.result_from_json(getattr(report, _RESULT_ATTRIBUTE))
+    result = report_json.result_from_json(loads(getattr(report, _RESULT_ATTRIBUTE)))
     _say_exceeded(report, result.measurement, result.verdict, details)
     report.longrepr = f"{report.longrepr}. It {_ENDS[ended]}"
     setattr(report, _EXCEEDED_ATTRIBUTE, True)
@@ -255,7 +257,7 @@ class ReportingPlugin:
         if self._workeroutput is not None:
             # What was read only now travels to the reporting process on its own.
             self._workeroutput[_WORKER_RESULTS] = [
-                report_json.result_to_json(result)
+                dumps(report_json.result_to_json(result))
                 for result in self._results
                 if result.measurement.allocations
             ]
@@ -270,7 +272,7 @@ class ReportingPlugin:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
-            self._run.add_result(report_json.result_from_json(data))
+            self._run.add_result(report_json.result_from_json(loads(data)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -288,8 +290,8 @@ class ReportingPlugin:
         self._see_skip(report)
         name = report.nodeid
         if hasattr(report, _WAIVER_ATTRIBUTE):
-            self._waivers[name] = getattr(report, _WAIVER_ATTRIBUTE)
-        data: dict[str, Any] | None = getattr(report, _RESULT_ATTRIBUTE, None)
+            self._waivers[name] = loads(getattr(report, _WAIVER_ATTRIBUTE))
+        data: str | None = getattr(report, _RESULT_ATTRIBUTE, None)
         if report.when == "call":
             self._failed.discard(name)
             if report.failed and not hasattr(report, _EXCEEDED_ATTRIBUTE):
@@ -301,7 +303,7 @@ class ReportingPlugin:
             self._unmeasured.pop(name, None)
         # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
         if data is not None and (hasattr(report, "node") or name not in self._run):
-            self._run.add_result(report_json.result_from_json(data))
+            self._run.add_result(report_json.result_from_json(loads(data)))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._wait_for_pytest_memray:
