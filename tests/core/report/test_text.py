@@ -284,7 +284,7 @@ def test_what_the_default_figure_counts() -> None:
 def test_arenas_in_a_failure_and_in_margins() -> None:
     """The line that needed room for one more small object is not to blame for a megabyte."""
     frames = (Frame("load", "app.py", 7),)
-    sites = (Allocation(3 * MIB, 9, frames, 2 * MIB), Allocation(10, 1, ()))
+    sites = (Allocation(3 * MIB, 9, frames, arena_bytes=2 * MIB), Allocation(10, 1, ()))
     measurement = replace(make_measurement(3 * MIB, 10), allocations=sites)
     over = make_result("test_over", measurement, 1 * MIB)
     said = exceeded_section("Test", measurement, over.verdict).splitlines()
