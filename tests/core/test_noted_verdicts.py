@@ -155,7 +155,7 @@ def test_an_exception_that_is_handled_hides_no_verdict(
     warned = run_python("-W", "default", "program.py")
     assert warned.stdout == "False\n"
     assert "program.py:7: NotRaisedWarning: Block was limited to 1.0KiB but" in warned.stderr
-    assert "the body raised AttributeError (program.py:9)" in warned.stderr
+    assert "but the block raised AttributeError (program.py:9) instead" in warned.stderr
     failed = run_python("program.py")
     assert failed.returncode == 1
     assert "MemoryLimitExceeded: Block was limited to 1.0KiB but allocated 4.9KiB" in failed.stderr

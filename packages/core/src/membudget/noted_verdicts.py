@@ -104,7 +104,10 @@ def let_win(raised: BaseException, error: MembudgetError, *, says_it: bool = Tru
     if _stops_the_run(raised):
         _say(error)
         return
-    message = f"{_first_line(error)}; the body raised {what}, and a note on that has the details"
+    message = (
+        f"{_first_line(error)}, but the block raised {what} instead, with the exceeded limit as a "
+        f"note. Code that handles that exception hides the limit"
+    )
     try:
         warn(message, NotRaisedWarning, stacklevel=levels_to_the_user())
     except NotRaisedWarning:

@@ -280,8 +280,9 @@ def what_figures_mean(results: Iterable[Result], *, counts_objects: bool) -> Ite
         return
     if any(one.verdict.budget.limits and not one.verdict.budget.scope.stable for one in results):
         yield Line(
-            "Limits count arenas, not small objects, which can fit into room that earlier tests "
-            "left: memray_stable = true counts the objects"
+            "Small Python objects count only when Python takes a new arena (1 MB) for them: those "
+            "that fit into arenas of earlier tests count as 0 bytes. Set memray_stable = true to "
+            "count every object"
         )
 
 
