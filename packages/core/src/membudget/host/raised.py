@@ -11,7 +11,16 @@ from types import TracebackType
 from typing import Final
 
 _CALLED_PACKAGES: Final = frozenset(
-    ("membudget", "memray", "contextlib", "pathlib", "subprocess", "tempfile", "threading")
+    (
+        "contextlib",
+        "genericpath",
+        "membudget",
+        "memray",
+        "pathlib",
+        "posixpath",
+        "tempfile",
+        "threading",
+    )
 )
 _FAKES: Final = frozenset(("unittest", "pyfakefs"))
 """What tests put in the place of a function that is called here."""
