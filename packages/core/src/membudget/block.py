@@ -34,7 +34,7 @@ from .report.failure_text import exceeded_message, limits_of
 from .sizes import format_size
 from .stack_filter import StackFilter
 from .unseen import UnseenMemory, tell_blindness
-from .unused_limits import Watched, watched_when_entered
+from .unused_limits import Watched, watch
 from .verdict import MemoryLimitExceeded, Verdict, judge
 
 if TYPE_CHECKING:
@@ -113,7 +113,9 @@ class Block(MarkedBlock):
         self._n_paused = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
-        self._watched: Watched | None = None  # of a limit that somebody has written
+        # Of a limit that somebody has written: where, and until it has held for something.
+        self._place: tuple[str, int] | None = None
+        self._watched: Watched | None = None
 
     @property
     def measurement(self) -> Measurement | None:
@@ -204,15 +206,16 @@ class Block(MarkedBlock):
             bool(scope.stable),
             bool(scope.stable or self.budget.leaks or self.budget.objects),
         )
-        if self._watched is not None:
-            self._watched.enter()
+        if self._place is not None:
+            self._watched = self._watched or watch(self, self._place)
+            self._watched.was_entered = True
         self._open = block
         self._opening = None
 
     def _enter_failed(self) -> None:
-        self._counts_as_used()
         if self._entered_by.get("thread") != get_ident():
             return  # another thread has entered it
+        self._counts_as_used()
         if self._opening is not None:
             self._clear_marks()
             self._unseen.end()
@@ -222,10 +225,16 @@ class Block(MarkedBlock):
         if self._open is None:  # else it is open since before: it was entered twice
             self._entered_by.clear()
 
+    def _watch(self, frame: FrameType) -> None:
+        """Warn if this limit, which is written where ``frame`` is, is never used."""
+        self._place = frame.f_code.co_filename, frame.f_lineno
+        self._watched = watch(self, self._place)
+
     def _counts_as_used(self) -> None:
         """Let no warning say that this limit was never used."""
         if self._watched is not None:
             self._watched.forget()
+            self._watched = None
 
     def _traced(self) -> TraceSettings | None:
         """Say what the recording has to trace, for the user and for the budget."""
@@ -418,8 +427,7 @@ class Block(MarkedBlock):
         if inner is None or bare is func or self.budget.without(inner) != self.budget:
             return None
         combined = _Combined(inner.within(self.budget))
-        if self._watched is not None:
-            combined._watched = watched_when_entered(combined, self._watched.place)
+        combined._place = self._place
         return cast(F, combined(bare))
 
     @property
@@ -472,8 +480,7 @@ class Block(MarkedBlock):
             on_measured=self._on_measured,
         )
         block._decorates = True
-        if self._watched is not None:
-            block._watched = watched_when_entered(block, self._watched.place)
+        block._place = self._place
         return block
 
     def _limit_class(self, cls: type) -> type:

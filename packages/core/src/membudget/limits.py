@@ -17,7 +17,6 @@ from .budget_arguments import Patterns, _scope, leak_budget, memory_budget, obje
 from .errors import InvalidLimitError
 from .host.origins import origin_of
 from .measurement import Stack
-from .unused_limits import watch
 
 
 class measure_memory(Block):  # noqa: N801 - reads like the function that it is used as
@@ -137,7 +136,7 @@ class limit_memory(_WrittenLimit):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
         super().__init__(budget)
-        self._watched = watch(self, _getframe(1))
+        self._watch(_getframe(1))
 
 
 class limit_leaks(_WrittenLimit):  # noqa: N801
@@ -183,7 +182,7 @@ class limit_leaks(_WrittenLimit):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
         super().__init__(budget)
-        self._watched = watch(self, _getframe(1))
+        self._watch(_getframe(1))
 
 
 class limit_leaked_objects(_WrittenLimit):  # noqa: N801
@@ -215,7 +214,7 @@ class limit_leaked_objects(_WrittenLimit):  # noqa: N801
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
         super().__init__(budget)
-        self._watched = watch(self, _getframe(1))
+        self._watch(_getframe(1))
 
 
 def _decorated(frame: FrameType) -> str:

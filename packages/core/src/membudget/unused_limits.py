@@ -10,7 +10,6 @@ import atexit
 import os
 import weakref
 from sys import is_finalizing
-from types import FrameType
 from typing import Any, Final
 from warnings import warn_explicit
 
@@ -40,11 +39,6 @@ class Watched(weakref.ref[Any]):
     place: tuple[str, int]
     was_entered: bool
 
-    def enter(self) -> None:
-        """Watch the limit from now on: its block begins, for the first time or once more."""
-        self.was_entered = True
-        _watched[self.key] = self
-
     def forget(self) -> None:
         """Watch the limit no longer: its block has ended, or it decorates something."""
         _watched.pop(self.key, None)
@@ -56,20 +50,11 @@ _watched: Final[dict[int, Watched]] = {}
 _warned: Final[dict[Any, Any]] = {}  # what Python keeps to warn once for each line
 
 
-def watch(limit: object, frame: FrameType) -> Watched:
-    """Warn if a limit is lost before it was used.
+def watch(limit: object, place: tuple[str, int]) -> Watched:
+    """Warn if a limit is lost before it was used, or before its block was left.
 
-    Args:
-        limit: the object.
-        frame: where it is written.
-    """
-    watched = watched_when_entered(limit, (frame.f_code.co_filename, frame.f_lineno))
-    _watched[watched.key] = watched
-    return watched
-
-
-def watched_when_entered(limit: object, place: tuple[str, int]) -> Watched:
-    """Return what warns if the block of a limit is entered and never left.
+    Keep what is returned, and drop it when the limit has been used: what happens when it is lost
+    must not run for each limit.
 
     Args:
         limit: the object.
@@ -80,6 +65,7 @@ def watched_when_entered(limit: object, place: tuple[str, int]) -> Watched:
     watched.name = type(limit).__name__
     watched.place = place
     watched.was_entered = False
+    _watched[watched.key] = watched
     return watched
 
 
