@@ -20,13 +20,13 @@ from .availability import enforcement_is_on, measuring_is_on, platform_is_suppor
 from .budget import Budget, Scope
 from .decorating import BUDGET_ATTRIBUTE, Decoration, budget_of, run_in
 from .errors import MembudgetError, MisuseError, NotMeasuredError, UnmatchedPatternWarning
+from .host.module_names import NOT_UTF_8
 from .host.origins import levels_to_the_user
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .measurement import Measurement
 from .noted_verdicts import add_note, let_win
 from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
-from .recording.capture import NOT_UTF_8
 from .recording.garbage import SettledGarbage
 from .recording.marks import MarkedBlock
 from .recording.request import LateAllocations, TraceSettings

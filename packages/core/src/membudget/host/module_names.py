@@ -21,6 +21,12 @@ from .raised import suppressed
 _SUFFIXES_OF_C: Final = tuple(EXTENSION_SUFFIXES)
 
 
+NOT_UTF_8: Final = (
+    "memray cannot record functions of a file whose path is not UTF-8: rename the file, or the "
+    "directory that it is in"
+)
+
+
 class _Real:
     """The functions of the system, out of reach for tests that mock modules."""
 

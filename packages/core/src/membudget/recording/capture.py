@@ -13,11 +13,12 @@ from threading import get_ident
 from threading import getprofile as get_thread_profile
 from threading import setprofile as set_thread_profile
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 # HOUSE
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..host.forks import not_forking, tracker_runs
+from ..host.module_names import NOT_UTF_8
 from ..host.raised import raised_by_us, suppressed
 from ..host.system import keep_module, real_functions
 from .memrays_files import MemraysFiles
@@ -375,9 +376,3 @@ def _explained(error: Exception) -> RecordingError:
         "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
         "that uses memray itself is marked with no_memray"
     )
-
-
-NOT_UTF_8: Final = (
-    "memray cannot record functions of a file whose path is not UTF-8: rename the file, or the "
-    "directory that it is in"
-)

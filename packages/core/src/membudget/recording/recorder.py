@@ -33,12 +33,13 @@ from warnings import warn
 from ..budget import Budget
 from ..errors import CaptureError, MisuseError, NotKeptWarning, RecordingError
 from ..host.forks import not_forking
+from ..host.module_names import NOT_UTF_8
 from ..host.origins import levels_to_the_user
 from ..host.raised import raised_by_us
 from ..measurement import Allocation, Measurement
 from ..stack_filter import StackFilter
 from ..verdict import holds, judge
-from .capture import NOT_UTF_8, import_memray
+from .capture import import_memray
 from .garbage import GarbageStays
 from .greenlets import GreenletWatch
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
