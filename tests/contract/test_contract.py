@@ -33,8 +33,6 @@ def outcomes_in(environment: Environment) -> dict[str, Outcomes]:
     return found
 
 
-# One worker of pytest-xdist runs them all, so that the front ends run once.
-@pytest.mark.xdist_group("contract")
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_every_front_end_gives_the_same(scenario: Scenario) -> None:
     found = outcomes_in(scenario.environment)
