@@ -58,7 +58,7 @@ class _ForksWarning:
         """Leave the warning out of the fork that is about to be made."""
         self.forget()
         # Like no other filter, because Python would take an equal one out.
-        filterwarnings("ignore", module="membudget.forks", category=DeprecationWarning)
+        filterwarnings("ignore", module="membudget.host.forks", category=DeprecationWarning)
         self._filters = warnings.filters  # type: ignore[assignment]
         self._filters[0] = self._entry = ("ignore", self, DeprecationWarning, None, 0)
 

@@ -14,7 +14,7 @@ block is what lies between two marks in that stream:
 * :mod:`temp_files`, :mod:`memrays_files` - files without a name, and those that memray opens;
 * :mod:`garbage`, :mod:`greenlets`, :mod:`other_interpreters`, :mod:`thread_attributes`,
   :mod:`tracemalloc_guard` - what of Python must stay as it is while a tracker runs;
-* :mod:`own_allocators`, :mod:`process_memory` - memory that memray does not see;
+* :mod:`own_allocators`, :mod:`process_memory` - memory that memray does not see.
 
 This is the only package of membudget that imports memray, and it does so when the first block
 opens.

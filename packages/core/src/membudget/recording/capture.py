@@ -1,7 +1,7 @@
 """One stretch of recording: memray's tracker, and the file that it writes.
 
-The file has no name where the system can do that, see :mod:`files`: nothing is left behind, however
-the process ends.
+The file has no name where the system can do that, see :mod:`temp_files`: nothing is left behind,
+however the process ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from threading import setprofile as set_thread_profile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-# HOUSE
 from ..errors import CaptureError, RecordingError, TrackerConflictError
 from ..host.forks import not_forking, tracker_runs
 from ..host.module_names import NOT_UTF_8

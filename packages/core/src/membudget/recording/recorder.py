@@ -1,7 +1,7 @@
 """The one recorder of a process: opens and closes blocks, decides when the tracker runs.
 
 The tracker starts with the first block that opens. With the last one that closes it stops, or goes
-on for the next one while a run lasts (see :mod:`lingering`). What is recorded in between is a
+on for the next one while a run lasts (see :mod:`restart_policy`). What is recorded in between is a
 segment; a segment ends only where no block is open, and then when it has become large, when the
 next block asks for other settings, when the process forks, or when a block exceeded its budget and
 its stacks are needed at once.

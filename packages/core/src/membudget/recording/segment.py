@@ -155,7 +155,7 @@ class Segment:
         return summarized(self._capture.path(), objects, limit, account.start_index, traces_of)
 
     def keep_block(self, query: BlockQuery) -> None:
-        """Keep a capture of a block that has ended; see :func:`keeping.keep_block`."""
+        """Keep a capture of a block that has ended; see :func:`scanner.keep_block`."""
         if self.trace.track_objects:
             raise CaptureError("the capture of a test with limit_leaked_objects cannot be cut")
         self._kept = True

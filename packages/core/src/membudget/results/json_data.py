@@ -40,7 +40,7 @@ def results_to_text(results: Iterable[Result]) -> str:
 
 
 def write_results(path: str, results: Iterable[Result]) -> None:
-    """Write a JSON file with results, as a whole; see :func:`membudget.whole_files.write_whole`.
+    """Write a JSON file with results, as a whole; see :mod:`membudget.host.whole_files`.
 
     Raises:
         OSError: it cannot be written.
