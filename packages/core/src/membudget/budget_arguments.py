@@ -35,8 +35,7 @@ def object_budget(
     Raises:
         InvalidLimitError: for a filter that cannot be called, or where objects cannot be tracked.
     """
-    if filter_fn is not None and not callable(filter_fn):
-        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
+    _check_filter(filter_fn, where)
     if runs_here() and sys.version_info < OLDEST_PYTHON_WITH_OBJECTS:
         wanted = ".".join(map(str, OLDEST_PYTHON_WITH_OBJECTS))
         version = ".".join(map(str, sys.version_info[:3]))
@@ -68,8 +67,7 @@ def leak_budget(
     Raises:
         InvalidLimitError: for a limit that is no size, or a filter that cannot be called.
     """
-    if filter_fn is not None and not callable(filter_fn):
-        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
+    _check_filter(filter_fn, where)
     leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn, origin)
     return Budget((), _scope(where, current_thread_only=current_thread_only), leaks)
 
@@ -129,6 +127,11 @@ def memory_budget(
         stable=stable,
     )
     return Budget(tuple(limits), scope)
+
+
+def _check_filter(filter_fn: object, where: str) -> None:
+    if filter_fn is not None and not callable(filter_fn):
+        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
 
 
 def _scope(

@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from .raised import suppressed
+from .system import Real
 
 _SUFFIXES_OF_C: Final = tuple(EXTENSION_SUFFIXES)
 
@@ -27,18 +28,10 @@ NOT_UTF_8: Final = (
 )
 
 
-class _Real:
-    """The functions of the system, out of reach for tests that mock modules."""
-
-    directory: Final = staticmethod(os.getcwd)
-    normal: Final[Any] = staticmethod(os.path.normpath)
-    resolved: Final[Any] = staticmethod(os.path.realpath)
-
-
 def working_directory() -> str:
     """Return the working directory, to which relative paths belong; the root if it was removed."""
     with suppressed(OSError):
-        return _Real.directory()
+        return Real.getcwd()
     return os.sep
 
 
@@ -46,7 +39,7 @@ def absolute(path: str, directory: str) -> str:
     """Return a path as an absolute one, taken from ``directory``."""
     if not path.startswith(os.sep):
         path = f"{directory}{os.sep}{path}"
-    return str(_Real.normal(path)) if "/." in path or "//" in path else path
+    return str(Real.normpath(path)) if "/." in path or "//" in path else path
 
 
 def is_utf_8(path: str) -> bool:
@@ -58,7 +51,7 @@ def is_utf_8(path: str) -> bool:
 def resolved(path: str) -> str:
     """Return an absolute path without symbolic links; as it is if it cannot be looked up."""
     with suppressed(Exception):  # a test may have replaced what Python looks it up with
-        return str(_Real.resolved(path))
+        return str(Real.realpath(path))
     return path
 
 

@@ -40,8 +40,9 @@ from typing import Any, Final
 
 try:
     import fcntl
+    import resource
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = resource = None  # type: ignore[assignment]
 
 
 def _of(module: ModuleType | None, name: str) -> Any:
@@ -76,6 +77,8 @@ class Real:
     fchown: Final = staticmethod(_of(os, "fchown"))
     set_blocking: Final = staticmethod(_of(os, "set_blocking"))
     realpath: Final[Any] = staticmethod(os.path.realpath)
+    normpath: Final[Any] = staticmethod(os.path.normpath)
+    getcwd: Final = staticmethod(os.getcwd)
     dirname: Final[Any] = staticmethod(os.path.dirname)
     join: Final = staticmethod(os.path.join)
     directory: Final = staticmethod(tempfile.gettempdir)
@@ -86,6 +89,8 @@ class Real:
     spawn: Final = staticmethod(_of(os, "posix_spawn"))
     waitpid: Final = staticmethod(os.waitpid)
     getpid: Final = staticmethod(os.getpid)
+    usage: Final = staticmethod(_of(resource, "getrusage"))
+    of_this_process: Final[int] = getattr(resource, "RUSAGE_SELF", 0)
     spawn_dup2: Final[int] = getattr(os, "POSIX_SPAWN_DUP2", 0)
     poll: Final = staticmethod(_of(select, "poll"))  # not on Windows
     poll_in: Final[int] = getattr(select, "POLLIN", 0)

@@ -39,7 +39,7 @@ def write_whole(path: str, data: bytes) -> None:
         target = Real.realpath(path)
         try:
             with whole_file(target) as fd:
-                _write_all(fd, data)
+                write_all(fd, data)
         except OSError as error:
             if error.errno not in _CANNOT_BE_REPLACED or not raised_by_us(error):
                 raise
@@ -111,10 +111,15 @@ def _opened(path: str, flags: int) -> Iterator[int]:
 
 def _write(path: str, flags: int, data: bytes) -> None:
     with _opened(path, flags) as fd:
-        _write_all(fd, data)
+        write_all(fd, data)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``, in as many steps as the system takes for it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     left = memoryview(data)
     while left:
         left = left[Real.write(fd, left) :]

@@ -10,22 +10,12 @@ import os
 from typing import Final, NamedTuple
 
 from ..host.raised import raised_by_us
+from ..host.system import Real
 from .temp_files import open_to_read
 
 _PATH: Final = "/proc/self/statm"
 _IS_TOLD: Final = os.path.exists(_PATH)
-
-if _IS_TOLD:
-    import resource
-
-
-class _Real:
-    """The functions of the system, out of reach for what mocks modules; see ``host/system.py``."""
-
-    if _IS_TOLD:
-        usage: Final = staticmethod(resource.getrusage)
-        own: Final = resource.RUSAGE_SELF
-        page: Final = os.sysconf("SC_PAGE_SIZE")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if _IS_TOLD else 0
 
 
 class ProcessMemory(NamedTuple):
@@ -64,7 +54,7 @@ def process_memory() -> ProcessMemory | None:
         if not raised_by_us(error):
             raise
         return None  # no file may be opened any more
-    resident, shared = int(fields[1]) * _Real.page, int(fields[2]) * _Real.page
+    resident, shared = int(fields[1]) * _PAGE_BYTES, int(fields[2]) * _PAGE_BYTES
     return ProcessMemory(resident, shared, _most_bytes())
 
 
@@ -81,4 +71,4 @@ def most_memory() -> ProcessMemory | None:
 
 
 def _most_bytes() -> int:
-    return int(_Real.usage(_Real.own).ru_maxrss) * 1024
+    return int(Real.usage(Real.of_this_process).ru_maxrss) * 1024

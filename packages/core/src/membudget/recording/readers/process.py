@@ -23,6 +23,7 @@ from ...budget import Budget
 from ...errors import CaptureError
 from ...host.raised import raised_by_us, suppressed
 from ...host.system import Real, search_path
+from ...host.whole_files import write_all
 from ...measurement import Frame, Measurement
 from ...results.json_data import (
     budget_from_json,
@@ -214,9 +215,7 @@ def main() -> None:
 
 
 def _say(answer: dict[str, Any]) -> None:
-    left = dumps(answer).encode() + b"\n"
-    while left:
-        left = left[os.write(_OUTPUT, left) :]
+    write_all(_OUTPUT, dumps(answer).encode() + b"\n")
 
 
 class _AskingFilter(StackFilter):
