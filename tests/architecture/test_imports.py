@@ -18,15 +18,10 @@ ADAPTERS = {
 
 # Every module of the core, in an order in which each imports only what stands above it.
 IN_ORDER = """
-errors measurement sizes budget verdict
+errors measurement sizes
 
 host.system host.loaded_classes host.origins host.forks host.raised host.whole_files
 host.module_names host
-
-stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
-
-report.printable report.failure_text report.run_text report
-results.json_data results
 
 recording.request recording.garbage recording.restart_policy recording.marks
 recording.temp_files recording.memrays_files recording.process_memory recording.own_allocators
@@ -34,11 +29,18 @@ recording.greenlets recording.thread_attributes recording.tracemalloc_guard
 recording.other_interpreters recording.capture
 
 recording.readers.accounting recording.readers.lost_stacks recording.readers.stack_trimming
-recording.readers.scanner recording.readers.replay recording.readers.peak_stacks
-recording.readers.leaked_objects recording.readers.reading recording.readers.process
+recording.readers.scanner recording.readers.found_stacks recording.readers.replay
+recording.readers.whole_captures recording.readers.leaked_objects recording.readers.process
 recording.readers
 
-recording.segment recording.recorder recording
+recording.segment recording.reading recording.recorder recording
+
+budget verdict
+
+stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
+
+report.printable report.failure_text report.run_text report
+results.json_data results
 
 settings availability unseen unused_limits block budget_arguments limits
 

@@ -78,11 +78,10 @@ def test_figures_are_memrays() -> None:
     import os
 
     import memray
-    from membudget import Budget
     from membudget.recording.marks import Alphabet, Kind, make_mark
-    from membudget.recording.readers.reading import read_block
     from membudget.recording.readers.scanner import scanner_problem
-    from membudget.recording.request import BlockQuery
+    from membudget.recording.readers.whole_captures import BlockReader
+    from membudget.recording.request import BlockRequest
 
     document = json.dumps({str(n): list(range(n % 50)) for n in range(30_000)})
     alphabet = Alphabet.draw()
@@ -95,13 +94,17 @@ def test_figures_are_memrays() -> None:
         json.loads(document)
         make_mark(end)
     del kept
-    query = BlockQuery(1, Budget(), always_allocations=True)
+    request = BlockRequest(1)
     os.environ["MEMBUDGET_READER"] = "auto"
-    measured = read_block("capture.bin", alphabet, query)
+    scanned = BlockReader("capture.bin", alphabet, request)
+    measured = scanned.figures()
     assert scanner_problem() is None
     os.environ["MEMBUDGET_READER"] = "replay"
     scanner_problem.cache_clear()
-    assert read_block("capture.bin", alphabet, query) == measured
+    replayed = BlockReader("capture.bin", alphabet, request)
+    assert replayed.figures() == measured
+    assert replayed.at_peak() == scanned.at_peak()
+    assert sum(allocation.size_bytes for allocation in scanned.at_peak()) == measured.peak_bytes
 
     reader = memray.FileReader("capture.bin")
     stats = memray._memray.compute_statistics("capture.bin")
@@ -118,7 +121,7 @@ def test_figures_are_memrays() -> None:
     }
     assert by_function == {
         (allocation.stack[0].function, allocation.size_bytes)
-        for allocation in measured.allocations
+        for allocation in scanned.at_peak()
         if allocation.size_bytes > before
     }
 

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import in_subprocess, run_python_in
-from membudget import Budget, CaptureError, Limit
+from membudget import Allocation, CaptureError, Measurement
 from membudget.recording.marks import Alphabet
-from membudget.recording.readers.reading import read_block
-from membudget.recording.request import BlockQuery
-
-QUERY = BlockQuery(1, Budget((Limit("peak_bytes", 0),)))
+from membudget.recording.readers.whole_captures import BlockReader
+from membudget.recording.request import BlockRequest
 
 CAPTURE = """
 import memray, sys
@@ -38,20 +36,27 @@ def capture(tmp_path: Path) -> Path:
 ALPHABET = Alphabet((9001, 9500, 8777))
 
 
+def read_block(
+    path: Path, alphabet: Alphabet = ALPHABET
+) -> tuple[Measurement, tuple[Allocation, ...]]:
+    reader = BlockReader(str(path), alphabet, BlockRequest(1))
+    return reader.figures(), reader.at_peak()
+
+
 def test_a_damaged_capture_is_an_error_or_exact(capture: Path) -> None:
     """However a capture is truncated or overwritten, there is never a wrong number."""
     whole = capture.read_bytes()
-    figures = read_block(str(capture), ALPHABET, QUERY)
+    figures, allocations = read_block(capture)
     # 200 objects, and the list that grows to hold them.
     assert 200 <= figures.n_allocations < 220
     assert 200 * 1001 <= figures.peak_bytes < 200 * 1001 + 4096
-    assert sum(site.size_bytes for site in figures.allocations) == figures.peak_bytes
+    assert sum(site.size_bytes for site in allocations) == figures.peak_bytes
     # Cut anywhere.
     complete = []
     for length in range(0, len(whole), 37):
         capture.write_bytes(whole[:length])
         try:
-            assert read_block(str(capture), ALPHABET, QUERY) == figures
+            assert read_block(capture) == (figures, allocations)
             complete.append(length)
         except CaptureError as error:
             assert "could not be checked" in str(error) or "cannot be read" in str(error)
@@ -59,16 +64,16 @@ def test_a_damaged_capture_is_an_error_or_exact(capture: Path) -> None:
     n_kept = min([*complete, len(whole)]) - 200
     capture.write_bytes(whole[:n_kept] + b"\0" * (len(whole) - n_kept))
     with pytest.raises(CaptureError, match=r"incomplete|cannot be read"):
-        read_block(str(capture), ALPHABET, QUERY)
+        read_block(capture)
     capture.unlink()
     with pytest.raises(CaptureError, match="cannot be read"):
-        read_block(str(capture), ALPHABET, QUERY)
+        read_block(capture)
 
 
 def test_marks_of_another_process_are_not_ours(capture: Path) -> None:
     other = Alphabet((9002, 9501, 8778))
     with pytest.raises(CaptureError, match="incomplete"):
-        read_block(str(capture), other, QUERY)
+        read_block(capture, other)
 
 
 @in_subprocess

@@ -94,26 +94,24 @@ def test_a_large_segment_is_cut_between_blocks() -> None:
 @in_subprocess
 def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None:
     """Reading stacks is what takes long: it is left to the end, and to what will be shown."""
-    from typing import Any
-
-    from membudget import Block, Budget, LateAllocations, Measurement, Run, Verdict
-    from membudget.recording import segment
+    from membudget import Allocation, Block, Budget, LateStacks, Measurement, Run, Verdict
+    from membudget.recording.readers.whole_captures import BlockReader
     from workloads import KIB, allocate
 
     n_read = 0
-    read_later = segment.Segment._read_later
+    at_peak = BlockReader.at_peak
 
-    def counting(self: segment.Segment, wanted: list[Any]) -> None:
+    def counting(self: BlockReader) -> tuple[Allocation, ...]:
         nonlocal n_read
-        n_read += len(wanted)
-        read_later(self, wanted)
+        n_read += 1
+        return at_peak(self)
 
-    segment.Segment._read_later = counting  # type: ignore[method-assign]
+    BlockReader.at_peak = counting  # type: ignore[method-assign]
     run = Run(most_allocations=2)
     run.begin()
     for n in (5, 90, 20, 80, 10, 70):
 
-        def keep(m: Measurement, v: Verdict, late: LateAllocations, name: str = str(n)) -> None:
+        def keep(m: Measurement, v: Verdict, late: LateStacks | None, name: str = str(n)) -> None:
             run.add(name, m, v, late)
 
         with Block(Budget(), always_allocations=True, on_measured=keep):
@@ -138,7 +136,7 @@ def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
     from membudget import (
         Block,
         Budget,
-        LateAllocations,
+        LateStacks,
         Measurement,
         Run,
         Verdict,
@@ -150,7 +148,7 @@ def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
         run = Run(most_allocations=0)
         run.begin()
 
-        def keep(m: Measurement, v: Verdict, late: LateAllocations) -> None:
+        def keep(m: Measurement, v: Verdict, late: LateStacks | None) -> None:
             run.add("inner", m, v, late)
 
         with Block(Budget(), always_allocations=True, on_measured=keep):

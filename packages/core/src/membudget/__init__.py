@@ -41,7 +41,7 @@ from .limits import limit_leaked_objects, limit_leaks, limit_memory, measure_mem
 from .measurement import Allocation, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
 from .noted_verdicts import delivering_verdicts
 from .plugins import marks_of, plugin_manager
-from .recording.request import LateAllocations, TraceSettings
+from .recording.request import LateStacks, TraceSettings
 from .report import failure_text as report_failure
 from .report import run_text as report_text
 from .results import json_data as report_json
@@ -69,7 +69,7 @@ __all__ = [
     "InvalidOptionError",
     "InvalidSizeError",
     "KeptCaptures",
-    "LateAllocations",
+    "LateStacks",
     "LeakLimit",
     "LeakedObjects",
     "Limit",

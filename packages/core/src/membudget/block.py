@@ -19,9 +19,17 @@ from warnings import warn
 from .availability import enforcement_is_on, measuring_is_on, platform_is_supported
 from .budget import Budget, Scope
 from .decorating import BUDGET_ATTRIBUTE, Decoration, budget_of, run_in
-from .errors import MembudgetError, MisuseError, NotMeasuredError, UnmatchedPatternWarning
+from .errors import (
+    CaptureError,
+    MembudgetError,
+    MisuseError,
+    NotKeptWarning,
+    NotMeasuredError,
+    UnmatchedPatternWarning,
+)
 from .host.module_names import NOT_UTF_8
 from .host.origins import levels_to_the_user
+from .host.raised import raised_by_us
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .measurement import Measurement
 from .noted_verdicts import add_note, let_win
@@ -29,20 +37,29 @@ from .plugins import filter_allocations, keeps_allocation, plugin_manager
 from .recording import get_recorder
 from .recording.garbage import SettledGarbage
 from .recording.marks import MarkedBlock
-from .recording.request import LateAllocations, TraceSettings
+from .recording.request import LateStacks, TraceSettings
 from .report.failure_text import exceeded_message, limits_of
 from .sizes import format_size
 from .stack_filter import StackFilter
 from .unseen import UnseenMemory, tell_blindness
 from .unused_limits import Watched, watch
-from .verdict import MemoryLimitExceeded, Verdict, judge
+from .verdict import (
+    MemoryLimitExceeded,
+    Verdict,
+    check_stacks,
+    figures_decide,
+    judge,
+    needs_retained,
+    needs_stacks,
+)
 
 if TYPE_CHECKING:
+    from .recording.reading import Reading
     from .recording.recorder import OpenBlock
 
 F = TypeVar("F", bound=Callable[..., Any])
 MakesMessage: TypeAlias = Callable[[str, Measurement, Verdict], str]
-OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateAllocations], object]
+OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateStacks | None], object]
 
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
 # a traceback begins at the user's code.
@@ -59,7 +76,8 @@ class Block(MarkedBlock):
         budget: the limits; none means that the block is only measured.
         subject: what messages call the block.
         trace: what the recording has to trace; None for what it traces already, or the default.
-        always_allocations: record the allocations at the peak also when the budget holds.
+        always_allocations: let ``on_measured`` have the allocations at the peak also when the
+            budget holds.
         keep_capture: the path at which to keep a capture of the block for memray's own reporters,
             such as ``memray flamegraph``; empty for not to. One that cannot be written is a
             :class:`NotKeptWarning`.
@@ -68,8 +86,8 @@ class Block(MarkedBlock):
         message: makes the text of an exceeded budget; by default
             :func:`membudget.report_failure.exceeded_message`.
         on_measured: called with the measurement and the verdict of each block, also when its body
-            raises, before an exceeded budget does; and with its allocations at the peak, for
-            :meth:`Run.add`.
+            raises, before an exceeded budget does; and with what reads its allocations at the
+            peak, for :meth:`Run.add`: None unless ``always_allocations``.
 
     Raises:
         MemoryLimitExceeded: when the block ends and a limit is exceeded. If its body raises
@@ -111,6 +129,7 @@ class Block(MarkedBlock):
         self._garbage = SettledGarbage()
         self._unseen = UnseenMemory(budget, is_test=always_allocations)
         self._n_paused = 0
+        self._n_outer = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
         # Of a limit that somebody has written: where, and until it has held for something.
@@ -188,14 +207,13 @@ class Block(MarkedBlock):
         self._stack_filter = _stack_filter(scope)
         recorder = get_recorder()
         self._opening = block = recorder.new_block(
-            self.budget,
-            stack_filter=self._stack_filter,
-            always_allocations=self._always_allocations,
+            thread_only=scope.current_thread_only,
             stacks_begin_inside=self._decorates,
-            keep_as=self._keep_capture,
-            n_outer=self._n_outer() if self._keep_capture else 0,
             outer_files=self._outer_files,
+            stack_filter=self._stack_filter,
         )
+        if self._keep_capture:
+            self._n_outer = self._count_outer_frames()
         if scope.stable:
             self._garbage.begin()
         block.open(self._traced())
@@ -249,7 +267,7 @@ class Block(MarkedBlock):
             track_objects=tracks_objects,
         )
 
-    def _n_outer(self) -> int:
+    def _count_outer_frames(self) -> int:
         """Count the frames around the block, for its capture."""
         frame: FrameType | None = _getframe(2)  # what has the with statement
         n_frames = 0
@@ -311,8 +329,7 @@ class Block(MarkedBlock):
                     "a stretch of paused() did not end before its block did, or something "
                     "interrupted it"
                 )
-            # What was raised holds the frames that it went through, and their objects.
-            measurement, allocations = block.read(objects=raised is None)
+            measurement, late = block.read(functools.partial(self._read, raised))
         except MembudgetError as error:
             if raised is None:
                 raise
@@ -322,7 +339,7 @@ class Block(MarkedBlock):
         self._measurement = measurement = self._unseen.added_to(measurement)
         verdict = judge(measurement, self.budget)
         if self._on_measured is not None:
-            self._on_measured(measurement, verdict, allocations)
+            self._on_measured(measurement, verdict, late)
         if verdict.within:
             if raised is None:
                 self._warn_of_patterns()
@@ -333,6 +350,56 @@ class Block(MarkedBlock):
         if raised is None:
             raise exceeded
         let_win(raised, exceeded)
+
+    def _read(
+        self, raised: BaseException | None, reading: Reading
+    ) -> tuple[Measurement, LateStacks | None]:
+        """Read the figures of the block, and the stacks that its verdict or a report needs."""
+        try:
+            measurement = reading.figures()
+            late = None
+            if needs_stacks(measurement, self.budget):
+                measurement = self._with_stacks(reading, measurement)
+                if self._always_allocations:
+                    late = LateStacks(reading.request, allocations=measurement.allocations)
+            elif self._always_allocations:
+                late = reading.late_stacks()
+                measurement = replace(measurement, allocations=late.allocations or ())
+            measurement = replace(measurement, lost_stacks=reading.lost_stacks)
+            check_stacks(measurement, self.budget, plugins_filter=self._stack_filter is not None)
+            if self._stack_filter is not None:
+                if self.budget.limits_anything:
+                    self._stack_filter.check_whole()
+                measurement = replace(measurement, unmatched=self._stack_filter.unmatched)
+            limit = self.budget.objects
+            # What was raised holds the frames that it went through, and their objects.
+            if limit is not None and raised is None:
+                leaked = reading.leaked_objects(limit.counts)
+                measurement = replace(measurement, leaked_objects=leaked)
+            return measurement, late
+        finally:
+            if self._keep_capture:
+                self._keep(reading)
+
+    def _with_stacks(self, reading: Reading, measurement: Measurement) -> Measurement:
+        """Return a measurement with its stacks; without them where the figures alone decide."""
+        try:
+            allocations = reading.at_peak()
+            retained = reading.at_end() if needs_retained(measurement, self.budget) else ()
+        except CaptureError as error:
+            if not figures_decide(measurement, self.budget):
+                raise
+            return replace(measurement, stacks_problem=str(error))
+        return replace(measurement, allocations=allocations, retained=retained)
+
+    def _keep(self, reading: Reading) -> None:
+        try:
+            reading.keep_capture(self._keep_capture, self._n_outer)
+        except (CaptureError, OSError) as error:
+            if not raised_by_us(error):
+                raise
+            message = f"{self._keep_capture} was not kept: {error}"
+            warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
 
     def _warn_of_patterns(self) -> None:
         """Warn of patterns that match nothing; tests of adapters have a line in the report."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from .errors import InvalidLimitError
-from .measurement import Figure, Stack
+from .errors import FilterError, InvalidLimitError
+from .measurement import Allocation, Figure, Stack, type_name
 
 Phase: TypeAlias = Literal["setup", "call", "teardown"]
 """A phase of a test."""
@@ -67,6 +67,21 @@ class LeakLimit:
     filter_fn: Callable[[Stack], object] | None = None
     origin: str = field(default="", compare=False)
 
+    def counts(self, allocation: Allocation) -> bool:
+        """Whether what a stack left counts.
+
+        Raises:
+            FilterError: the filter raised something.
+        """
+        try:
+            return self.filter_fn is None or bool(self.filter_fn(Stack(allocation.stack)))
+        except Exception as error:
+            innermost = allocation.stack[0] if allocation.stack else "no Python code"
+            raise FilterError(
+                f"the filter_fn of limit_leaks raised {type(error).__name__}: {error}, for a stack "
+                f"that ends in {innermost}"
+            ) from error
+
     def __reduce__(self) -> tuple[type[LeakLimit], tuple[int, None, str]]:
         # A filter is code of its process, and often cannot be pickled.
         return LeakLimit, (self.maximum, None, self.origin)
@@ -83,6 +98,20 @@ class ObjectLimit:
 
     filter_fn: Callable[[object], object] | None = None
     origin: str = field(default="", compare=False)
+
+    def counts(self, each: object) -> bool:
+        """Whether an object counts.
+
+        Raises:
+            FilterError: the filter raised something.
+        """
+        try:
+            return self.filter_fn is None or bool(self.filter_fn(each))
+        except Exception as error:
+            raise FilterError(
+                f"the filter_fn of limit_leaked_objects raised {type(error).__name__}: {error}, "
+                f"for an object of type {type_name(each)}"
+            ) from error
 
     def __reduce__(self) -> tuple[type[ObjectLimit], tuple[None, str]]:
         return ObjectLimit, (None, self.origin)

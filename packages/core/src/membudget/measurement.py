@@ -46,6 +46,13 @@ class Allocation:
     arena_bytes: int = 0
 
 
+def type_name(each: object) -> str:
+    """Return the name of an object's type as reports show it: with its module, if not built in."""
+    kind = type(each)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
+
+
 @dataclass(frozen=True, slots=True)
 class LeakedObjects:
     """Objects of one type, made by one stack of a block, that were alive at its end.

@@ -17,8 +17,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from .budget import Scope
-from .errors import FilterError, InvalidLimitError
-from .host.module_names import absolute, is_utf_8, module_names, resolved, working_directory
+from .errors import CaptureError, FilterError, InvalidLimitError
+from .host.module_names import (
+    NOT_UTF_8,
+    absolute,
+    is_utf_8,
+    module_names,
+    resolved,
+    working_directory,
+)
 from .host.system import real_functions
 from .measurement import Frame, Stack
 
@@ -129,6 +136,18 @@ class StackFilter:
         """Return those that match no stack, and no code of the modules that are loaded here."""
         files = module_names.files
         return [one for one in self.unmatched if not self._patterns[one].matches_one_of(files)]
+
+    def check_whole(self) -> None:
+        """Refuse to judge a block by patterns that cannot match, now that it has ended.
+
+        Raises:
+            InvalidLimitError: no pattern of ``only`` matches anything.
+            CaptureError: one matches modules that memray cannot record.
+        """
+        self.check_only()
+        unrecorded = self.unrecorded()
+        if unrecorded:
+            raise CaptureError(f"{', '.join(unrecorded)} cannot be checked: {NOT_UTF_8}")
 
     def unrecorded(self) -> list[str]:
         """Return those that match a loaded module whose path is not UTF-8.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .budget import Budget, LeakLimit, Limit, Phase
-from .errors import FilterError, MembudgetError
-from .measurement import Allocation, LeakedObjects, Measurement, Stack
+from .errors import CaptureError, MembudgetError
+from .measurement import Allocation, LeakedObjects, Measurement
 
 
 def judge(measurement: Measurement, budget: Budget) -> Verdict:
@@ -55,33 +55,69 @@ def is_blind(measurement: Measurement, budget: Budget) -> bool:
     return any(getattr(measurement, limit.figure) + most > limit.maximum for limit in budget.limits)
 
 
-def holds(measurement: Measurement, budget: Budget) -> bool:
-    """Whether the figures alone say that a budget holds; else, the stacks are to be read."""
-    return judge(measurement, budget).within and not may_leak(measurement, budget)
+def needs_stacks(measurement: Measurement, budget: Budget) -> bool:
+    """Whether a verdict, or the text of a failure, needs the stacks of a block."""
+    return _is_over(measurement, budget) or _may_leak(measurement, budget)
 
 
-def may_leak(measurement: Measurement, budget: Budget) -> bool:
-    """Whether so much was retained that a single stack can have left more than it may."""
+def needs_retained(measurement: Measurement, budget: Budget) -> bool:
+    """Whether it needs those of what was left behind as well."""
+    limit = budget.limit_of("retained_bytes")
+    is_over = limit is not None and measurement.retained_bytes > limit.maximum
+    return is_over or _may_leak(measurement, budget)
+
+
+def figures_decide(measurement: Measurement, budget: Budget) -> bool:
+    """Whether the verdict is known without the stacks, which only explain it then."""
+    return _is_over(measurement, budget) or not _may_leak(measurement, budget)
+
+
+def _is_over(measurement: Measurement, budget: Budget) -> bool:
+    return any(getattr(measurement, limit.figure) > limit.maximum for limit in budget.limits)
+
+
+def _may_leak(measurement: Measurement, budget: Budget) -> bool:
+    """Whether so much was left that a single stack can have left more than it may."""
     return budget.leaks is not None and measurement.retained_bytes > budget.leaks.maximum
+
+
+def check_stacks(measurement: Measurement, budget: Budget, *, plugins_filter: bool) -> None:
+    """Refuse to judge a block by stacks that memray has lost, if its verdict depends on them.
+
+    Args:
+        measurement: of the block, with its stacks.
+        budget: of the block.
+        plugins_filter: whether a plugin says which stacks count.
+
+    Raises:
+        CaptureError: it does.
+    """
+    if not measurement.lost_stacks:
+        return
+    scope, leaks = budget.scope, budget.leaks
+    depends_on = [name for name in ("only", "ignore") if getattr(scope, name)]
+    # Memory of many stacks looks like that of one, without a frame that a filter could see.
+    if leaks is not None and any(
+        not one.stack and one.size_bytes > leaks.maximum for one in measurement.retained
+    ):
+        depends_on.append("limit_leaks")
+    if not depends_on and plugins_filter and budget.limits_anything:
+        depends_on.append("a plugin's membudget_keep_allocation")
+    if depends_on:
+        raise CaptureError(
+            f"the code in this block replaced Python's profile function (sys.setprofile, "
+            f"threading.setprofile, or a profiler such as cProfile before Python 3.12), through "
+            f"which memray follows stacks. Memory without a stack cannot be judged by "
+            f"{' and '.join(depends_on)}: run that code without its profiler, or limit all memory"
+        )
 
 
 def _leaks(measurement: Measurement, limit: LeakLimit | None) -> Iterator[Allocation]:
     if limit is None:
         return
     for allocation in measurement.retained:
-        if allocation.size_bytes > limit.maximum and _counts(allocation, limit):
+        if allocation.size_bytes > limit.maximum and limit.counts(allocation):
             yield allocation
-
-
-def _counts(allocation: Allocation, limit: LeakLimit) -> bool:
-    try:
-        return limit.filter_fn is None or bool(limit.filter_fn(Stack(allocation.stack)))
-    except Exception as error:
-        innermost = allocation.stack[0] if allocation.stack else "no Python code"
-        raise FilterError(
-            f"the filter_fn of limit_leaks raised {type(error).__name__}: {error}, for a stack "
-            f"that ends in {innermost}"
-        ) from error
 
 
 class MemoryLimitExceeded(MembudgetError, AssertionError):

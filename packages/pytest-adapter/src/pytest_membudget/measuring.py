@@ -19,7 +19,7 @@ import pytest
 from membudget import (
     Block,
     Budget,
-    LateAllocations,
+    LateStacks,
     Marks,
     Measurement,
     MisuseError,
@@ -316,7 +316,7 @@ class MeasuringPlugin:
         if self._warming_up:
             return warm_up_block(self._settings.trace)
 
-        def keep(measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+        def keep(measurement: Measurement, verdict: Verdict, late: LateStacks | None) -> None:
             if self._never_ran and verdict.within:
                 return
             phases = {} if self._phased is None else self._phased.measured

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from membudget import (
     KeptCaptures,
-    LateAllocations,
+    LateStacks,
     Measurement,
     Phase,
     Result,
@@ -111,7 +111,7 @@ def asked_for(test: unittest.TestCase) -> dict[str, Any]:
     def listener(
         measurement: Measurement,
         verdict: Verdict,
-        late: LateAllocations,
+        late: LateStacks | None,
         phases: Mapping[Phase, Measurement],
     ) -> None:
         leave([Result(name, measurement, verdict, tuple(phases.items()))], Notes())

@@ -16,7 +16,7 @@ from membudget import (
     Block,
     Budget,
     InvalidLimitError,
-    LateAllocations,
+    LateStacks,
     Marks,
     Measurement,
     MemoryLimitExceeded,
@@ -47,7 +47,7 @@ _OUTER_FILES: Final = tuple(
 )
 
 Listener: TypeAlias = Callable[
-    [Measurement, Verdict, LateAllocations, Mapping[Phase, Measurement]], None
+    [Measurement, Verdict, LateStacks | None, Mapping[Phase, Measurement]], None
 ]
 
 
@@ -65,7 +65,7 @@ class _Measuring:
         self._n_frames = report_failure.N_FRAMES
         self._keep_capture = ""
         self._begins: Callable[[], None] | None = None
-        self._told: list[tuple[Measurement, Verdict, LateAllocations]] = []
+        self._told: list[tuple[Measurement, Verdict, LateStacks | None]] = []
         self._over: tuple[Measurement, Verdict] | None = None
         self._phased: PhasedBlock | None = None
         self.around = contextlib.ExitStack()
@@ -132,8 +132,7 @@ class _Measuring:
     def tell(self, result: object = None) -> None:
         """Tell those who asked, unless a method returned what is still to come.
 
-        A test that returns a Deferred of Twisted's has yet to do what it does. Nothing is kept
-        here: whatever somebody holds on to is read, in a while.
+        A test that returns a Deferred of Twisted's has yet to do what it does.
         """
         phases = {} if self._phased is None else self._phased.measured
         while self._told:
@@ -141,7 +140,6 @@ class _Measuring:
             if not inspect.isawaitable(result):
                 for listener in self._listeners:
                     listener(*measured, phases)
-            del measured
 
     def raise_if_over(self) -> None:
         """Raise what the block of the test raised, once more: something has caught it.
@@ -158,7 +156,7 @@ class _Measuring:
             subject, measurement, verdict, n_frames=self._n_frames
         )
 
-    def _note(self, measurement: Measurement, verdict: Verdict, late: LateAllocations) -> None:
+    def _note(self, measurement: Measurement, verdict: Verdict, late: LateStacks | None) -> None:
         self._told.append((measurement, verdict, late))
         if not verdict.within:
             self._over = (measurement, verdict)

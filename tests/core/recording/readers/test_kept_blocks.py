@@ -12,10 +12,10 @@ from captures import capture_of
 from conftest import in_subprocess
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from membudget import Budget, InvalidOptionError, KeptCaptures, Scope
+from membudget import Budget, InvalidOptionError, KeptCaptures
 from membudget.recording.marks import Kind, find_marks
 from membudget.recording.readers.scanner import Scanner, scanner_problem
-from membudget.recording.request import BlockQuery
+from membudget.recording.request import BlockRequest
 from programs import ALPHABET, Machine, Operation, operations
 
 needs_scanner = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
@@ -43,8 +43,8 @@ def test_memray_reads_what_the_block_counts(
         for serial, block in enumerate(machine.blocks):
             cut.truncate(0)
             cut.seek(0)
-            query = BlockQuery(serial, Budget(scope=Scope(block.thread_only)))
-            Scanner(whole.fileno(), ALPHABET).write_block(query, cut.fileno())
+            request = BlockRequest(serial, block.thread_only)
+            Scanner(whole.fileno(), ALPHABET).write_block(request, 0, cut.fileno())
             kept = list(memray.FileReader(cut.name).get_allocation_records())[15:]
             first, last = borders[Kind.START, serial][1] + 1, borders[Kind.END, serial][0]
             inside = originals[first:last]
@@ -67,7 +67,7 @@ def test_memray_reads_what_the_block_counts(
 def test_the_figures_of_a_kept_capture_are_those_of_its_block() -> None:
     """Inside another block, with a block inside, native or not; its stacks begin with the block."""
     import memray
-    from membudget import Block, Budget, Measurement, TraceSettings, measure_memory
+    from membudget import Block, Measurement, TraceSettings, measure_memory
     from workloads import allocate, steps
 
     def work() -> None:
@@ -105,7 +105,7 @@ def test_a_capture_that_cannot_be_written_is_a_warning() -> None:
     """The figures are not affected, nothing half written is left, and nothing goes on running."""
     import warnings
 
-    from membudget import Block, Budget, NotKeptWarning
+    from membudget import Block, NotKeptWarning
 
     os.mkdir("directory")
     for path in ("nowhere/kept.bin", "directory", "/dev/full"):
@@ -124,7 +124,7 @@ def test_without_the_scanner_nothing_is_kept_and_a_warning_says_so() -> None:
     import warnings
 
     os.environ["MEMBUDGET_READER"] = "replay"
-    from membudget import Block, Budget
+    from membudget import Block
 
     scanner_problem.cache_clear()
     try:

@@ -14,11 +14,11 @@ import pytest
 from captures import TRAILER, CaptureWriter, capture_of, header
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from membudget import Budget, Measurement, Scope
+from membudget import Measurement
 from membudget.recording.marks import Kind, find_marks
 from membudget.recording.readers.replay import Replay
 from membudget.recording.readers.scanner import Scanner, scanner_problem
-from membudget.recording.request import BlockQuery
+from membudget.recording.request import BlockRequest
 from programs import ALPHABET, Block, Machine, Operation, operations
 
 pytestmark = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
@@ -30,8 +30,8 @@ def run(program: list[Operation]) -> Machine:
     return machine
 
 
-def query_of(serial: int, block: Block) -> BlockQuery:
-    return BlockQuery(serial, Budget(scope=Scope(block.thread_only)))
+def request_of(serial: int, block: Block) -> BlockRequest:
+    return BlockRequest(serial, block.thread_only)
 
 
 def figures_of(block: Block) -> Measurement:
@@ -67,7 +67,7 @@ def test_scanner_replay_and_model_agree(
     with file_of(capture[: len(header())] + bytes(len(capture) + 4096)) as fd:
         scanner = Scanner(fd, ALPHABET)
         for serial, block in enumerate(machine.blocks):
-            scanner.expect(query_of(serial, block))
+            scanner.expect(request_of(serial, block))
         waiting = []
         for last, serial in ends:
             waiting.append(serial)
@@ -86,11 +86,11 @@ def test_scanner_replay_and_model_agree(
             assert account is not None
             assert account.measurement == figures_of(block)
             assert account.interrupted == block.interrupted
-            replay = Replay(f"/proc/self/fd/{fd}", ALPHABET, query_of(serial, block))
+            replay = Replay(f"/proc/self/fd/{fd}", ALPHABET, request_of(serial, block))
             assert replay.account() == account
             if account.peak_index >= 0:
                 scanner = Scanner(fd, ALPHABET)
-                scanner.expect(query_of(serial, block))
+                scanner.expect(request_of(serial, block))
                 alive = sorted(scanner.alive_at(serial, account.peak_index))
                 assert alive == sorted(replay.alive_at(account.peak_index))
                 assert sum(size for _, size in alive) == block.peak
@@ -106,7 +106,7 @@ def test_objects_that_are_left(program: list[Operation], native: bool, seed: int
     with file_of(capture) as fd:
         for serial, block in enumerate(machine.blocks):
             scanner = Scanner(fd, ALPHABET)
-            scanner.expect(query_of(serial, block))
+            scanner.expect(request_of(serial, block))
             assert scanner.alive_objects(serial) == frozenset(block.objects)
             account = scanner.close_block(serial)
             assert account is not None
@@ -156,7 +156,7 @@ def test_a_block_whose_marks_are_not_all_there_has_no_figures() -> None:
     for length in range(len(header()), len(capture)):
         with file_of(capture[:length] + bytes(100)) as fd:
             scanner = Scanner(fd, ALPHABET)
-            scanner.expect(query_of(0, machine.blocks[0]))
+            scanner.expect(request_of(0, machine.blocks[0]))
             account = scanner.close_block(0)
             if account is not None:
                 n_whole += 1
@@ -164,7 +164,7 @@ def test_a_block_whose_marks_are_not_all_there_has_no_figures() -> None:
     assert 0 < n_whole < len(capture) // 2
     with file_of(capture) as fd:
         scanner = Scanner(fd, ALPHABET)
-        scanner.expect(query_of(0, machine.blocks[0]))
+        scanner.expect(request_of(0, machine.blocks[0]))
         scanner.forget(0)
         assert scanner.close_block(0) is None
 
@@ -178,7 +178,7 @@ def test_an_interrupted_block_is_told_from_a_whole_one() -> None:
     machine._mark(2, Kind.END, 77, 0)
     machine._close(0, 1)
     with file_of(capture_of(machine.records)) as fd:
-        query = query_of(0, machine.blocks[0])
+        query = request_of(0, machine.blocks[0])
         scanner = Scanner(fd, ALPHABET)
         scanner.expect(query)
         scanned = scanner.close_block(0)
@@ -203,7 +203,7 @@ def test_many_blocks_threads_and_mappings() -> None:
     with file_of(capture_of(machine.records)) as fd:
         scanner = Scanner(fd, ALPHABET)
         for serial, block in enumerate(machine.blocks):
-            scanner.expect(query_of(serial, block))
+            scanner.expect(request_of(serial, block))
         for serial, block in enumerate(machine.blocks):
             account = scanner.close_block(serial)
             assert account is not None

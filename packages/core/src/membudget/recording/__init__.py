@@ -5,8 +5,9 @@ nor overlap. Instead one tracker runs while any block is open and writes every a
 block is what lies between two marks in that stream:
 
 * :mod:`marks` - what a mark is, how it is made and how it is found again;
-* :mod:`request` - what is asked of the engine: which block, how, and what may wait;
-* :mod:`recorder` - opens and closes blocks; decides when the tracker runs and who reads;
+* :mod:`request` - what is asked of the engine: which block, what of it counts, what may wait;
+* :mod:`recorder` - opens and closes blocks, and decides when the tracker runs;
+* :mod:`reading` - answers about a block that has ended: figures first, stacks when asked;
 * :mod:`segment` - what is recorded from one start of the tracker to its stop;
 * :mod:`restart_policy` - whether a recording goes on between the blocks of a run;
 * :mod:`capture` - memray's tracker, and the file that it writes;

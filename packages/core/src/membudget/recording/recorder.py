@@ -6,10 +6,7 @@ segment; a segment ends only where no block is open, and then when it has become
 next block asks for other settings, when the process forks, or when a block exceeded its budget and
 its stacks are needed at once.
 
-A block is read by the scanner while the tracker goes on. Where there is no scanner, or for the
-stacks of a block that ends while others are open, the reader process reads the capture, so that
-nothing which happens meanwhile is lost; and the last open block is read here, with the tracker
-stopped.
+A block is read by :class:`Reading`.
 
 Importing this module imports memray, so it is imported when the first block opens.
 
@@ -23,35 +20,30 @@ import atexit
 import itertools
 import os
 import weakref
-from dataclasses import replace
-from os import getpid
+from collections.abc import Callable
 from sys import is_finalizing
 from threading import RLock
-from typing import Final
-from warnings import warn
+from typing import Final, TypeVar
 
-from ..budget import Budget
-from ..errors import CaptureError, MisuseError, NotKeptWarning, RecordingError
+from ..errors import CaptureError, MisuseError, RecordingError
 from ..host.forks import not_forking
-from ..host.module_names import NOT_UTF_8
-from ..host.origins import levels_to_the_user
-from ..host.raised import raised_by_us
-from ..measurement import Allocation, Measurement
-from ..stack_filter import StackFilter
-from ..verdict import holds, judge
+from ..measurement import Allocation
 from .capture import import_memray
 from .garbage import GarbageStays
 from .greenlets import GreenletWatch
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
 from .readers.process import ReaderProcess
-from .readers.reading import checked
-from .request import BlockQuery, LateAllocations, TraceSettings
+from .reading import Reading
+from .request import BlockRequest, CountsStacks, LateStacks, TraceSettings
 from .restart_policy import Lingering
 from .segment import Segment
 from .tracemalloc_guard import end_resting_with
 
 SEGMENT_BYTES: Final = 2_000_000
 """How large a capture may grow before the recording goes on in another one."""
+
+
+T = TypeVar("T")
 
 
 class OpenBlock:
@@ -70,25 +62,24 @@ class OpenBlock:
         "_continue_mark",
         "_garbage",
         "_greenlets",
-        "_query",
         "_recorder",
+        "_request",
         "_suspend_mark",
         "end_mark",
         "is_parents",
         "start_mark",
     )
 
-    def __init__(self, recorder: Recorder, query: BlockQuery, alphabet: Alphabet) -> None:
+    def __init__(self, recorder: Recorder, request: BlockRequest, alphabet: Alphabet) -> None:
         self._recorder = recorder
-        self._query = query
-        self.start_mark: Final[Lengths] = alphabet.spell(Kind.START, query.serial)
-        self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, query.serial)
-        self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, query.serial)
-        self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, query.serial)
+        self._request = request
+        self.start_mark: Final[Lengths] = alphabet.spell(Kind.START, request.serial)
+        self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, request.serial)
+        self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, request.serial)
+        self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, request.serial)
         self._garbage = GarbageStays()
         self.is_parents = False
-        only_this_thread = query.budget.scope.current_thread_only
-        self._greenlets = GreenletWatch() if only_this_thread else None
+        self._greenlets = GreenletWatch() if request.thread_only else None
 
     def open(self, trace: TraceSettings | None) -> None:
         """Let the recording begin, or go on, for this block.
@@ -100,7 +91,7 @@ class OpenBlock:
             RecordingError: recording cannot start.
             MisuseError: a block is open whose recording traces something else.
         """
-        self._recorder.open(self, self._query, trace, self._garbage)
+        self._recorder.open(self, self._request, trace, self._garbage)
 
     def suspend(self) -> None:
         """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
@@ -110,18 +101,18 @@ class OpenBlock:
         """End what :meth:`suspend` began."""
         make_mark(self._continue_mark)
 
-    def read(self, *, objects: bool = True) -> tuple[Measurement, LateAllocations]:
-        """Read the figures of the block, and close it.
+    def read(self, ask: Callable[[Reading], T]) -> T:
+        """Read the block, and close it.
 
         Args:
-            objects: whether to look for objects that it left behind, if its budget limits them.
+            ask: called with what answers about the block; its answers end when this returns. No
+                other block of this thread can begin or end meanwhile.
 
         Returns:
-            The measurement, and its allocations at the peak. The measurement has them already when
-            the budget is exceeded; otherwise they are read later, if they were asked for.
+            What ``ask`` returned.
 
         Raises:
-            CaptureError: the capture cannot be read, or the block is not there in full.
+            CaptureError: the capture was lost.
             RecordingError: only this thread counts, and it has run several greenlets.
         """
         if self._greenlets is not None and self._greenlets.switched:
@@ -130,11 +121,11 @@ class OpenBlock:
                 "greenlet), and memray counts each of them as another thread. Leave "
                 "current_thread_only out"
             )
-        return self._recorder.read(self._query, self._garbage, objects=objects)
+        return self._recorder.read(self._request, self._garbage, ask)
 
     def close(self) -> None:
         """Close the block, if it is open: without its figures, if it was not read."""
-        self._recorder.close(self._query.serial, self._garbage)
+        self._recorder.close(self._request.serial, self._garbage)
 
 
 class Recorder:
@@ -158,50 +149,42 @@ class Recorder:
 
     def new_block(
         self,
-        budget: Budget,
         *,
-        always_allocations: bool = False,
+        thread_only: bool = False,
         stacks_begin_inside: bool = False,
-        keep_as: str = "",
-        n_outer: int = 0,
         outer_files: tuple[str, ...] = (),
-        stack_filter: StackFilter | None = None,
+        stack_filter: CountsStacks | None = None,
     ) -> OpenBlock:
         """Return a new block, which is still to be opened.
 
         Args:
-            budget: says whose memory counts, and when allocations at the peak are wanted.
-            always_allocations: the allocations at the peak are wanted in any case.
-            stacks_begin_inside, keep_as, n_outer, outer_files, stack_filter: see
-                :class:`BlockQuery`.
+            thread_only, stacks_begin_inside, outer_files, stack_filter: see
+                :class:`BlockRequest`.
         """
-        query = BlockQuery(
+        request = BlockRequest(
             next(self._serials) % SERIALS,
-            budget,
-            always_allocations,
+            thread_only,
             stacks_begin_inside,
-            keep_as,
-            n_outer,
             outer_files,
             stack_filter,
         )
-        return OpenBlock(self, query, self._alphabet)
+        return OpenBlock(self, request, self._alphabet)
 
     def open(
         self,
         block: OpenBlock,
-        query: BlockQuery,
+        request: BlockRequest,
         trace: TraceSettings | None,
         garbage: GarbageStays,
     ) -> None:
         """Open a block; see ``OpenBlock.open``."""
-        serial = query.serial
+        serial = request.serial
         with self._lock:
             self._begin_work(serial)
             garbage.begin()
             segment = self._ready_segment(trace)
             self._open[serial] = weakref.ref(block, lambda _: self.close(serial))
-            segment.expect(query)
+            segment.expect(request)
             garbage.end()
             self._at_work_for = None
 
@@ -254,94 +237,28 @@ class Recorder:
             if self._at_work_for == serial:  # this was interrupted
                 self._at_work_for = None
 
-    def read(
-        self, query: BlockQuery, garbage: GarbageStays, *, objects: bool = True
-    ) -> tuple[Measurement, LateAllocations]:
-        """Read the figures of a block that has ended, and close it; see ``OpenBlock.read``."""
+    def read(self, request: BlockRequest, garbage: GarbageStays, ask: Callable[[Reading], T]) -> T:
+        """Read a block that has ended, and close it; see ``OpenBlock.read``."""
         with self._lock:
-            self._begin_work(query.serial)
+            self._begin_work(request.serial)
             try:
                 garbage.begin()
-                return self._read(query, objects)
+                return ask(self._reading(request))
             finally:
-                try:
-                    if query.keep_as and self._segment is not None:
-                        self._keep(self._segment, query)
-                finally:
-                    self._close(query.serial)
-                    garbage.end()
-                    self._at_work_for = None
+                self._close(request.serial)
+                garbage.end()
+                self._at_work_for = None
 
-    def _read(self, query: BlockQuery, objects: bool) -> tuple[Measurement, LateAllocations]:
-        segment = self._segment
-        if segment is None:
+    def _reading(self, request: BlockRequest) -> Reading:
+        if self._segment is None:
             raise CaptureError("the capture of this block was lost before the block ended")
-        measurement, late = self._read_memory(segment, query)
-        limit = query.budget.objects
-        if limit is None or not objects:
-            return measurement, late
-        if not self._open.keys() <= {query.serial}:
-            raise MisuseError(
-                "a block with limit_leaked_objects ends while another one is open, and "
-                "objects are there when the recording ends: make it the outermost block"
-            )
-        leaked = segment.leaked_objects(query, limit)
-        return replace(measurement, leaked_objects=leaked), late
+        is_last = self._open.keys() <= {request.serial}
+        return Reading(self._segment, request, None if is_last else self._reader_process)
 
-    def _read_memory(
-        self, segment: Segment, query: BlockQuery
-    ) -> tuple[Measurement, LateAllocations]:
-        account = segment.scan(query)
-        if account is None:
-            measurement = self._read_in_full(segment, query)
-            return measurement, LateAllocations(query, measurement.allocations)
-        measurement = checked(account).measurement
-        if holds(measurement, query.budget):
-            return measurement, segment.later(query, account)
-        measurement = self._with_stacks(segment, query, measurement)
-        return measurement, LateAllocations(query, measurement.allocations)
-
-    def _with_stacks(
-        self, segment: Segment, query: BlockQuery, measurement: Measurement
-    ) -> Measurement:
-        """Return a measurement with its stacks; without them where the figures alone decide."""
-        try:
-            return self._read_in_full(segment, query)
-        except CaptureError as error:
-            if judge(measurement, query.budget).within:
-                raise
-            return replace(measurement, stacks_problem=str(error))
-
-    def _keep(self, segment: Segment, query: BlockQuery) -> None:
-        try:
-            segment.keep_block(query)
-        except (CaptureError, OSError) as error:
-            if not raised_by_us(error):
-                raise
-            message = f"{query.keep_as} was not kept: {error}"
-            warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
-
-    def _read_in_full(self, segment: Segment, query: BlockQuery) -> Measurement:
-        if self._open.keys() <= {query.serial}:
-            measurement = segment.read_block(query)
-        else:
-            if self._reader is None or not self._reader.usable:
-                self._reader = ReaderProcess()
-            path = segment.path(getpid())
-            reader = self._reader
-            measurement = reader.read_block(path, self._alphabet, query)
-            if reader is not self._reader:  # a signal handler has needed another one meanwhile
-                reader.close()
-        if measurement.lost_stacks:
-            _refuse_lost_stacks(query, measurement)
-        if query.stack_filter is not None:
-            if query.budget.limits_anything:
-                query.stack_filter.check_only()
-                unrecorded = query.stack_filter.unrecorded()
-                if unrecorded:
-                    raise CaptureError(f"{', '.join(unrecorded)} cannot be checked: {NOT_UTF_8}")
-            measurement = replace(measurement, unmatched=query.stack_filter.unmatched)
-        return measurement
+    def _reader_process(self) -> ReaderProcess:
+        if self._reader is None or not self._reader.usable:
+            self._reader = ReaderProcess()
+        return self._reader
 
     def _close(self, serial: int) -> None:
         """Close a block; with the last one, the segment rests or ends.
@@ -408,19 +325,24 @@ class Recorder:
             finally:
                 garbage.end()
 
-    def read_late(self, late: LateAllocations) -> tuple[Allocation, ...]:
-        """Return the allocations of a block; read them now if that has not happened."""
+    def read_late(self, late: LateStacks) -> tuple[Allocation, ...]:
+        """Return stacks that were left for later; read them now if that has not happened."""
+        late.wanted = True
         self.settle()
         with self._lock:
-            garbage = GarbageStays()
-            try:
-                garbage.begin()
-                if late.allocations is None and self._segment is not None:  # a block is open
-                    query = replace(late.query, always_allocations=True)
-                    late.allocations = self._read_in_full(self._segment, query).allocations
-                return late.allocations or ()
-            finally:
-                garbage.end()
+            if late.allocations is None and self._segment is not None:  # a block is open
+                garbage = GarbageStays()
+                self._begin_work(late.request.serial)
+                try:
+                    garbage.begin()
+                    reading = self._reading(late.request)
+                    reading.figures()
+                    late.allocations = reading.at_peak()
+                    late.lost_stacks = reading.lost_stacks
+                finally:
+                    garbage.end()
+                    self._at_work_for = None
+            return late.allocations or ()
 
     def forget_in_child(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
@@ -434,26 +356,6 @@ class Recorder:
             self._reader.close()
         if self._segment is not None:
             self._segment.forget_in_child()
-
-
-def _refuse_lost_stacks(query: BlockQuery, measurement: Measurement) -> None:
-    """Refuse to judge a block by stacks that memray has lost, if its verdict depends on them."""
-    scope, leaks = query.budget.scope, query.budget.leaks
-    depends_on = [name for name in ("only", "ignore") if getattr(scope, name)]
-    # Memory of many stacks looks like that of one, without a frame that a filter could see.
-    if leaks is not None and any(
-        not one.stack and one.size_bytes > leaks.maximum for one in measurement.retained
-    ):
-        depends_on.append("limit_leaks")
-    if not depends_on and query.stack_filter is not None and query.budget.limits_anything:
-        depends_on.append("a plugin's membudget_keep_allocation")
-    if depends_on:
-        raise CaptureError(
-            f"the code in this block replaced Python's profile function (sys.setprofile, "
-            f"threading.setprofile, or a profiler such as cProfile before Python 3.12), through "
-            f"which memray follows stacks. Memory without a stack cannot be judged by "
-            f"{' and '.join(depends_on)}: run that code without its profiler, or limit all memory"
-        )
 
 
 def _described(trace: TraceSettings) -> str:

@@ -1,54 +1,55 @@
-"""What readers of a capture are asked: which block, how, and what may wait."""
+"""What is asked of the engine: which block to record, and what of it counts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-from ..budget import Budget
-from ..measurement import Allocation
-from ..stack_filter import StackFilter
+from ..measurement import Allocation, Frame
+
+
+class CountsStacks(Protocol):
+    """Says which stacks count; see :class:`membudget.stack_filter.StackFilter`."""
+
+    def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
+        """Say of each stack whether it counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class BlockQuery:
-    """Which block to read, and how.
+class BlockRequest:
+    """A block to record.
 
     Attributes:
         serial: the number in the block's marks.
-        budget: says whose memory counts, and when the allocations at the peak are wanted: when
-            the budget is exceeded.
-        always_allocations: the allocations at the peak are wanted in any case.
+        thread_only: count only what the thread that opens the block allocates.
         stacks_begin_inside: stack traces begin below the frame that opened the block, not with it.
-        keep_as: the path at which to keep a capture of the block; empty for not to.
-        n_outer: how many frames that capture leaves out of its stack traces, around the block.
-        outer_files: see ``membudget.Block``.
+        outer_files: paths of files and directories; their frames are left out where a stack trace
+            begins, because they only lead to what is measured.
         stack_filter: says which stacks count; None where all of them do.
     """
 
     serial: int
-    budget: Budget
-    always_allocations: bool = False
+    thread_only: bool = False
     stacks_begin_inside: bool = False
-    keep_as: str = ""
-    n_outer: int = 0
     outer_files: tuple[str, ...] = ()
-    stack_filter: StackFilter | None = None
+    stack_filter: CountsStacks | None = None
 
 
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class LateAllocations:
-    """The allocations at the peak of a block, read when its segment ends, if anybody wants them.
-
-    To hold it is to want them: those that nobody holds any more are not read.
+@dataclass(eq=False, slots=True)
+class LateStacks:
+    """The allocations at the peak of a block, which are read when its segment ends, if wanted.
 
     Attributes:
-        query: the block.
+        request: the block.
+        wanted: whether to read them; whoever shows the block says so.
         allocations: None until they are read.
-        problem: why they could not be read.
+        problem: why they could not be read; empty where they could.
         lost_stacks: whether memray has lost the stacks of some of them.
     """
 
-    query: BlockQuery
+    request: BlockRequest
+    wanted: bool = False
     allocations: tuple[Allocation, ...] | None = None
     problem: str = ""
     lost_stacks: bool = False

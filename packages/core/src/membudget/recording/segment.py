@@ -1,25 +1,23 @@
-"""A segment of the recording: a capture, its scanner, and what is to be read later."""
+"""A segment of the recording: a capture, its scanner, and the stacks to read when it ends."""
 
 from __future__ import annotations
 
-import functools
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable
+from os import getpid
 from typing import Final
 
-from ..budget import ObjectLimit
 from ..errors import CaptureError
 from ..host.raised import raised_by_us
 from ..host.system import Real
-from ..measurement import LeakedObjects, Measurement
+from ..measurement import LeakedObjects
 from .capture import Capture
 from .marks import Alphabet
 from .readers.accounting import Account
 from .readers.leaked_objects import summarized
-from .readers.reading import lost_stacks, read_block, read_peaks
+from .readers.process import ReaderProcess, RemoteReader
 from .readers.scanner import Scanner, keep_block, scanner_problem
-from .readers.stack_trimming import StackTraces
-from .request import BlockQuery, LateAllocations, TraceSettings
+from .readers.whole_captures import BlockReader
+from .request import BlockRequest, LateStacks, TraceSettings
 
 
 class Segment:
@@ -34,7 +32,7 @@ class Segment:
         self._alphabet = alphabet
         self._capture = Capture(trace)
         self._scanner: Scanner | None = None
-        self._later: list[tuple[weakref.ref[LateAllocations], Account]] = []
+        self._late: list[tuple[LateStacks, Account]] = []
         self._idle_at_rest: int | None = None
         self._kept = False
         self.start_seconds = 0.0
@@ -53,23 +51,23 @@ class Segment:
                     raise
                 # A version of memray that the scanner does not know: the replay reads then.
 
-    def expect(self, query: BlockQuery) -> None:
+    def expect(self, request: BlockRequest) -> None:
         """Make ready for a block, before its start mark."""
         if self._scanner is not None:
-            self._scanner.expect(query)
+            self._scanner.expect(request)
 
     def forget(self, serial: int) -> None:
         """Let go of a block that was read or abandoned."""
         if self._scanner is not None:
             self._scanner.forget(serial)
 
-    def scan(self, query: BlockQuery) -> Account | None:
+    def scan(self, request: BlockRequest) -> Account | None:
         """Read the figures of a block while the tracker runs; None where that cannot be done."""
-        if self._scanner is None or query.stack_filter is not None:
+        if self._scanner is None or request.stack_filter is not None:
             return None
         try:
             self._capture.check()
-            return self._scanner.close_block(query.serial)
+            return self._scanner.close_block(request.serial)
         except CaptureError:
             self._scanner = None
             raise
@@ -90,9 +88,22 @@ class Segment:
         """How much has been scanned."""
         return 0 if self._scanner is None else self._scanner.scanned_bytes
 
-    def path(self, pid: int) -> str:
-        """Return a path that opens the capture from another process."""
-        return self._capture.path(pid)
+    def reader_of(self, request: BlockRequest, account: Account | None = None) -> BlockReader:
+        """Stop the tracker, and return what reads a block.
+
+        Args:
+            request: the block.
+            account: its account, if it has been scanned.
+
+        Raises:
+            CaptureError: the capture cannot be read.
+        """
+        self._capture.stop()
+        return BlockReader(self._capture.path(), self._alphabet, request, account)
+
+    def remote_reader_of(self, request: BlockRequest, process: ReaderProcess) -> RemoteReader:
+        """Return what reads a block in another process, while the tracker goes on here."""
+        return RemoteReader(process, self._capture.path(getpid()), self._alphabet, request)
 
     def rest(self) -> None:
         """Go on recording between two blocks, at less cost; see :meth:`Capture.rest`."""
@@ -117,33 +128,31 @@ class Segment:
         self._idle_at_rest = None
         return gap
 
-    def later(self, query: BlockQuery, account: Account) -> LateAllocations:
-        """Return the allocations of a scanned block, to be read when the segment ends."""
-        if not query.always_allocations:
-            return LateAllocations(query, ())
-        late = LateAllocations(query)
-        self._later.append((weakref.ref(late), account))
+    def late_stacks(self, request: BlockRequest, account: Account) -> LateStacks:
+        """Return the stacks at the peak of a scanned block, to be read when the segment ends."""
+        late = LateStacks(request)
+        self._late.append((late, account))
         return late
 
-    def read_block(self, query: BlockQuery) -> Measurement:
-        """Stop the tracker, and read a block in full; see :func:`reading.read_block`."""
-        self._capture.stop()
-        return read_block(self._capture.path(), self._alphabet, query)
+    def leaked_objects(
+        self, request: BlockRequest, counts: Callable[[object], bool]
+    ) -> tuple[LeakedObjects, ...]:
+        """Stop the tracker, and return the objects that a block left behind, most first.
 
-    def leaked_objects(self, query: BlockQuery, limit: ObjectLimit) -> tuple[LeakedObjects, ...]:
-        """Stop the tracker, and return the objects that a block left behind.
+        Args:
+            request: the block.
+            counts: says whether an object counts.
 
         Raises:
             CaptureError: the capture cannot be read, or the block is not there in full.
-            FilterError: the filter of the limit raised something.
         """
         self._capture.stop()
         survivors = self._capture.take_survivors()
         try:
             scanner = Scanner(self._capture.fd, self._alphabet)
-            scanner.expect(query)
-            addresses = scanner.alive_objects(query.serial)
-            account = scanner.close_block(query.serial)
+            scanner.expect(request)
+            addresses = scanner.alive_objects(request.serial)
+            account = scanner.close_block(request.serial)
         except ValueError as error:
             if not raised_by_us(error):
                 raise
@@ -151,18 +160,17 @@ class Segment:
         if addresses is None or account is None:
             raise CaptureError("the capture of this block is incomplete")
         objects = (each for each in survivors if id(each) in addresses)
-        traces_of = functools.partial(StackTraces, query)
-        return summarized(self._capture.path(), objects, limit, account.start_index, traces_of)
+        return summarized(self._capture.path(), objects, counts, account.start_index, request)
 
-    def keep_block(self, query: BlockQuery) -> None:
+    def keep_block(self, request: BlockRequest, path: str, n_outer: int) -> None:
         """Keep a capture of a block that has ended; see :func:`scanner.keep_block`."""
         if self.trace.track_objects:
             raise CaptureError("the capture of a test with limit_leaked_objects cannot be cut")
         self._kept = True
-        keep_block(self._capture.fd, self._alphabet, query)
+        keep_block(self._capture.fd, self._alphabet, request, path, n_outer)
 
     def finish(self) -> float:
-        """Stop the tracker, read what was left for later, give the file back.
+        """Stop the tracker, read the stacks that are wanted, give the file back.
 
         Can be done again.
 
@@ -174,31 +182,20 @@ class Segment:
         try:
             self._capture.stop()
             stop_seconds = Real.perf_counter() - begin
-            wanted = list(self._wanted())
-            if wanted:
-                self._read_later(wanted)
+            for late, account in self._late:
+                if late.wanted and late.allocations is None:
+                    reader = self.reader_of(late.request, account)
+                    late.allocations = reader.at_peak()
+                    late.lost_stacks = reader.lost_stacks
         except CaptureError as error:
             # For a report, which says that they are missing there; it fails no block.
-            for late, _ in self._wanted():
-                late.allocations, late.problem = (), str(error)
+            for late, _ in self._late:
+                if late.allocations is None:
+                    late.allocations, late.problem = (), str(error)
         self._capture.close()
-        self._later.clear()
+        self._late.clear()
         return self.start_seconds + stop_seconds
 
     def forget_in_child(self) -> None:
         """Let go of the capture in a forked child."""
         self._capture.forget_in_child()
-
-    def _wanted(self) -> Iterator[tuple[LateAllocations, Account]]:
-        for reference, account in self._later:
-            late = reference()
-            if late is not None and late.allocations is None:
-                yield late, account
-
-    def _read_later(self, wanted: list[tuple[LateAllocations, Account]]) -> None:
-        blocks = [(late.query, account) for late, account in wanted]
-        path = self._capture.path()
-        found = read_peaks(path, self._alphabet, blocks)
-        for (late, account), allocations in zip(wanted, found, strict=True):
-            late.allocations = allocations
-            late.lost_stacks = lost_stacks(path, late.query, account, allocations)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from ..budget import Phase
 from ..measurement import Allocation, Measurement
 from ..recording import get_recorder
 from ..recording.marks import AtWork
-from ..recording.request import LateAllocations
+from ..recording.request import LateStacks
 from ..verdict import Result, Verdict
 from .kept_captures import KeptCaptures
 
@@ -46,7 +45,7 @@ class Run:
         self._most = most_allocations
         self.captures: Final = captures
         self._results: dict[str, Result] = {}
-        self._late: dict[str, LateAllocations] = {}
+        self._late: dict[str, LateStacks] = {}
         self._recording = False
 
     def begin(self) -> None:
@@ -60,7 +59,7 @@ class Run:
         name: str,
         measurement: Measurement,
         verdict: Verdict,
-        late: LateAllocations,
+        late: LateStacks | None,
         phases: Mapping[Phase, Measurement] = MappingProxyType({}),
     ) -> Result:
         """Keep what a block told its ``on_measured``, under a name; return it as a result.
@@ -72,11 +71,18 @@ class Run:
         """
         result = Result(name, measurement, verdict, tuple(phases.items()))
         self.add_result(result)
-        self._late[name] = late
-        if self._most and len(self._late) > 2 * self._most:
-            # Letting go of the others is what keeps them from being read.
-            self._late = {shown: self._late[shown] for shown in self._largest(self._late)}
+        if late is not None:
+            late.wanted = True
+            self._late[name] = late
+            if self._most and len(self._late) > self._most:
+                self._forget_smallest()
         return result
+
+    def _forget_smallest(self) -> None:
+        """Leave the stacks of the smallest result unread; of equal ones, the latest."""
+        results = self._results
+        name = min(reversed(self._late), key=lambda name: results[name].measurement.peak_bytes)
+        self._late.pop(name).wanted = False
 
     def path_of(self, name: str) -> str:
         """Return where to keep the capture of a block of that name; empty for nowhere."""
@@ -85,7 +91,9 @@ class Run:
     def add_result(self, result: Result) -> None:
         """Keep a result of another process; one of the same name before it is replaced."""
         self._results[result.name] = result
-        self._late.pop(result.name, None)
+        late = self._late.pop(result.name, None)
+        if late is not None:
+            late.wanted = False
 
     def add_allocations(
         self,
@@ -142,15 +150,8 @@ class Run:
         if self._recording:
             self._recording = False
             recorder = get_recorder()
-            self._late = {name: self._late[name] for name in self._largest(self._late)}
             recorder.end_run()
             for name, late in self._late.items():
                 allocations = recorder.read_late(late)
                 self.add_allocations(name, allocations, late.problem, late.lost_stacks)
         return self.results
-
-    def _largest(self, names: dict[str, LateAllocations]) -> list[str]:
-        most = self._most or len(names)
-        return heapq.nlargest(
-            most, names, key=lambda name: self._results[name].measurement.peak_bytes
-        )

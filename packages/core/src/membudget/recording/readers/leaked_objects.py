@@ -6,13 +6,13 @@ import contextlib
 import reprlib
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from ...budget import ObjectLimit
-from ...errors import FilterError
-from ...measurement import Frame, LeakedObjects
+from ...measurement import Frame, LeakedObjects, type_name
 from ..capture import import_memray
-from .stack_trimming import StackTraces
+from ..request import BlockRequest
+from .found_stacks import frames_of
+from .stack_trimming import StackTraces, is_own
 
 _EXAMPLE_LENGTH: Final = 100
 _OWN_MODULES: Final = "membudget."
@@ -24,48 +24,35 @@ _EXAMPLES.maxother = _EXAMPLES.maxstring = _EXAMPLE_LENGTH
 def summarized(
     path: str,
     objects: Iterable[object],
-    limit: ObjectLimit,
+    counts: Callable[[object], bool],
     start_index: int,
-    traces_of: Callable[[Any], StackTraces],
+    request: BlockRequest,
 ) -> tuple[LeakedObjects, ...]:
     """Sum the objects that count up by type and by the stack that made them, most first.
 
     Args:
         path: the capture, which is written no more.
         objects: the objects that were left behind.
-        limit: says which of them count; membudget's own never do.
+        counts: says which of them count; membudget's own never do.
         start_index: the first record of the block's start mark.
-        traces_of: makes stack traces of the block from that record.
-
-    Raises:
-        FilterError: the filter of the limit raised something.
+        request: the block.
     """
     candidates = [each for each in objects if not type(each).__module__.startswith(_OWN_MODULES)]
-    made = _stacks(path, candidates, start_index, traces_of) if candidates else {}
+    made = _stacks(path, candidates, start_index, request) if candidates else {}
     grouped: dict[tuple[str, tuple[Frame, ...]], list[object]] = {}
     for each in candidates:
         stack = made.get(id(each), ())
-        if stack is not None and _counts(each, limit):
-            grouped.setdefault((_type_name(each), stack), []).append(each)
+        if stack is not None and counts(each):
+            grouped.setdefault((type_name(each), stack), []).append(each)
     summed = [
-        LeakedObjects(type_name, len(group), stack, _example(group[0]))
-        for (type_name, stack), group in grouped.items()
+        LeakedObjects(name, len(group), stack, _example(group[0]))
+        for (name, stack), group in grouped.items()
     ]
     return tuple(sorted(summed, key=lambda one: (-one.n_objects, one.type_name)))
 
 
-def _counts(each: object, limit: ObjectLimit) -> bool:
-    try:
-        return limit.filter_fn is None or bool(limit.filter_fn(each))
-    except Exception as error:
-        raise FilterError(
-            f"the filter_fn of limit_leaked_objects raised {type(error).__name__}: {error}, for an "
-            f"object of type {_type_name(each)}"
-        ) from error
-
-
 def _stacks(
-    path: str, objects: list[object], start_index: int, traces_of: Callable[[Any], StackTraces]
+    path: str, objects: list[object], start_index: int, request: BlockRequest
 ) -> dict[int, tuple[Frame, ...] | None]:
     """Return by address what stack made each of the objects; None for membudget's own."""
     memray = import_memray()
@@ -73,22 +60,18 @@ def _stacks(
         mark = next(islice(reader.get_allocation_records(), start_index, None), None)
         if mark is None:
             return {}
-        traces = traces_of(mark)
+        traces = StackTraces(request, frames_of(mark))
     # memray's type hints call it get_tracked_objects, which is not there.
     with contextlib.closing(memray.FileReader(path)) as reader:
         events = reader.get_object_lifetime_events(included_objects=objects)
         # An address is given out again: the last event is that of the object that is alive.
         return {
-            event.address: None if traces.is_own(event) else traces.of(event)
-            for event in events
-            if event.is_created
+            event.address: _inside(traces, frames_of(event)) for event in events if event.is_created
         }
 
 
-def _type_name(each: object) -> str:
-    kind = type(each)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return f"{module}{kind.__qualname__}"
+def _inside(traces: StackTraces, frames: list[Frame]) -> tuple[Frame, ...] | None:
+    return None if frames and is_own(frames[0]) else traces.inside(frames)
 
 
 def _example(each: object) -> str:

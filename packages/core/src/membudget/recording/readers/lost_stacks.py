@@ -11,13 +11,17 @@ beginning.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from ..capture import import_memray
 from ..marks import NO_ALLOCATION
+from ..request import BlockRequest
+from .accounting import Account
 
 if TYPE_CHECKING:
     from memray import AllocationRecord
@@ -40,6 +44,18 @@ class BlockStacks:
     mark: AllocationRecord
     firsts: dict[int, AllocationRecord]
     lost: bool
+
+
+def lost_stacks(path: str, request: BlockRequest, account: Account) -> bool:
+    """Whether memray has lost stacks of a block, in the capture at ``path``."""
+    memray = import_memray()
+    with contextlib.closing(memray.FileReader(path)) as reader:
+        return read_stacks(
+            iter(reader.get_allocation_records()),
+            account.start_index,
+            account.end_index,
+            thread_only=request.thread_only,
+        ).lost
 
 
 def read_stacks(

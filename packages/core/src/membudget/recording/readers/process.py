@@ -3,8 +3,8 @@
 A block that ends while others are open cannot stop the tracker: whatever other threads allocate
 until it runs again would be missing from their blocks. And memray's reader must not run beside an
 active tracker. So a small process reads the file, started when first needed and kept until this
-process ends. Requests and answers are lines of JSON. While it answers, it may have to ask in turn:
-which stacks count, patterns and plugins of this process say.
+process ends. Questions and answers are lines of JSON. While it answers, it may have to ask in turn:
+patterns and plugins of this process say which stacks count.
 """
 
 from __future__ import annotations
@@ -14,30 +14,20 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from json import dumps, loads
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from ...budget import Budget
 from ...errors import CaptureError
 from ...host.raised import raised_by_us, suppressed
 from ...host.system import Real, search_path
 from ...host.whole_files import write_all
-from ...measurement import Frame, Measurement
-from ...results.json_data import (
-    budget_from_json,
-    budget_to_json,
-    measurement_from_json,
-    measurement_to_json,
-    stack_from_json,
-    stack_to_json,
-)
-from ...stack_filter import StackFilter
+from ...measurement import Allocation, Figure, Frame, Measurement
 from ..marks import Alphabet
-from ..request import BlockQuery
+from ..request import BlockRequest, CountsStacks
 from ..temp_files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file
-from .reading import read_block
+from .whole_captures import BlockReader
 
 # Its input, where it answers, and for its last words. What else it prints goes to the latter.
 _INPUT, _OUTPUT, _ERRORS = 0, 3, 2
@@ -86,22 +76,19 @@ class ReaderProcess:
                 ) from error
             self._close = opened.pop_all().close
 
-    def read_block(self, path: str, alphabet: Alphabet, query: BlockQuery) -> Measurement:
-        """Read a block that has ended from the capture at ``path``; see ``reading.read_block``."""
-        # Filters stay here: only their process can call them.
-        asked = {
-            **asdict(replace(query, budget=Budget(), stack_filter=None)),
-            "budget": budget_to_json(query.budget),
-            "stack_filter": query.stack_filter is not None,
-        }
-        request = {"path": path, "signature": alphabet.signature, "query": asked}
+    def ask(self, question: dict[str, Any], stack_filter: CountsStacks | None) -> Any:
+        """Ask the process, which may ask in turn which stacks count; return its answer.
+
+        Raises:
+            CaptureError: it cannot read the capture, or it has ended.
+        """
         try:
             self._busy = True
-            answer = self._ask(request)
+            answer = self._send(question)
             while "stacks" in answer:
-                assert query.stack_filter is not None
-                kept = query.stack_filter.keeps(map(stack_from_json, answer["stacks"]))
-                answer = self._ask({"kept": kept})
+                assert stack_filter is not None
+                kept = stack_filter.keeps(map(_stack_from_json, answer["stacks"]))
+                answer = self._send({"kept": kept})
             self._busy = False
         except BaseException as error:
             # Also for KeyboardInterrupt: an answer still to come would be taken for the next one.
@@ -114,9 +101,9 @@ class ReaderProcess:
             ) from error
         if "error" in answer:
             raise CaptureError(answer["error"])
-        return measurement_from_json(answer["measurement"])
+        return answer["answer"]
 
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _send(self, question: dict[str, Any]) -> dict[str, Any]:
         left = memoryview(dumps(question).encode() + b"\n")
         while left:
             _wait(self._input, Real.poll_out)
@@ -200,50 +187,119 @@ def _events(file: OwnFile, event: int, seconds: float) -> int:
     return sum(events for _, events in poll.poll(seconds * 1000))
 
 
+class RemoteReader:
+    """A :class:`BlockReader` that works in the reading process.
+
+    Args:
+        process: the reading process; it reads one block after another, not two at a time.
+        path: opens the capture, which is still being written, in that process.
+        alphabet: how its marks are spelled.
+        request: the block, which has ended.
+    """
+
+    def __init__(
+        self, process: ReaderProcess, path: str, alphabet: Alphabet, request: BlockRequest
+    ) -> None:
+        self._process = process
+        self._stack_filter = request.stack_filter
+        self._block: Final = {
+            "path": path,
+            "signature": alphabet.signature,
+            # Filters stay here: only their process can call them.
+            "request": asdict(replace(request, stack_filter=None)),
+            "filters_stacks": request.stack_filter is not None,
+        }
+
+    def figures(self) -> Measurement:
+        """See :class:`BlockReader`."""
+        figures = self._ask("figures", block=self._block)
+        return Measurement(**{**figures, "size_histogram": tuple(figures["size_histogram"])})
+
+    def at_peak(self) -> tuple[Allocation, ...]:
+        """See :class:`BlockReader`."""
+        return _allocations_from_json(self._ask("at_peak"))
+
+    def at_end(self) -> tuple[Allocation, ...]:
+        """See :class:`BlockReader`."""
+        return _allocations_from_json(self._ask("at_end"))
+
+    @property
+    def lost_stacks(self) -> bool:
+        """See :class:`BlockReader`."""
+        return bool(self._ask("lost_stacks"))
+
+    def _ask(self, question: str, **details: Any) -> Any:
+        return self._process.ask({"question": question, **details}, self._stack_filter)
+
+
 def main() -> None:
-    """Answer requests until the input ends."""
+    """Answer questions until the input ends."""
     signal.signal(signal.SIGALRM, lambda *_: os.write(_OUTPUT, _SIGN_OF_LIFE))
     signal.setitimer(signal.ITIMER_REAL, _SIGN_EVERY_SECONDS, _SIGN_EVERY_SECONDS)
-    for line in sys.stdin:
-        request = loads(line)
-        try:
-            measurement = _read(request)
-        except CaptureError as error:
-            _say({"error": str(error)})
-        else:
-            _say({"measurement": measurement_to_json(measurement)})
+    with contextlib.ExitStack() as copies:
+        reader: BlockReader | None = None
+        for line in sys.stdin:
+            asked = loads(line)
+            try:
+                if "block" in asked:
+                    copies.close()  # of the block before
+                    reader = _copied(asked["block"], copies)
+                assert reader is not None
+                _say({"answer": _ANSWERS[asked["question"]](reader)})
+            except CaptureError as error:
+                _say({"error": str(error)})
+
+
+def _figures(reader: BlockReader) -> dict[str, Any]:
+    read = asdict(reader.figures())
+    return {name: read[name] for name in (*get_args(Figure), "size_histogram")}
+
+
+_ANSWERS: Final[dict[str, Callable[[BlockReader], Any]]] = {
+    "figures": _figures,
+    "at_peak": lambda reader: [asdict(one) for one in reader.at_peak()],
+    "at_end": lambda reader: [asdict(one) for one in reader.at_end()],
+    "lost_stacks": lambda reader: reader.lost_stacks,
+}
 
 
 def _say(answer: dict[str, Any]) -> None:
     write_all(_OUTPUT, dumps(answer).encode() + b"\n")
 
 
-class _AskingFilter(StackFilter):
+class _AskingFilter:
     """A filter of stacks that asks the recording process."""
 
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
         """Ask about all of them at once."""
-        _say({"stacks": [stack_to_json(stack) for stack in stacks]})
+        _say({"stacks": [[asdict(frame) for frame in stack] for stack in stacks]})
         kept: list[bool] = loads(sys.stdin.readline())["kept"]
         return kept
 
 
-def _read(request: dict[str, Any]) -> Measurement:
-    alphabet = Alphabet(tuple(request["signature"]))
-    asked = request["query"]
-    budget = budget_from_json(asked["budget"])
-    stack_filter = _AskingFilter(budget.scope) if asked["stack_filter"] else None
-    outer_files = tuple(asked["outer_files"])
-    query = BlockQuery(
-        **{**asked, "budget": budget, "outer_files": outer_files, "stack_filter": stack_filter}
+def _stack_from_json(data: Iterable[dict[str, Any]]) -> tuple[Frame, ...]:
+    return tuple(Frame(**frame) for frame in data)
+
+
+def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, ...]:
+    return tuple(Allocation(**{**one, "stack": _stack_from_json(one["stack"])}) for one in data)
+
+
+def _copied(block: dict[str, Any], copies: contextlib.ExitStack) -> BlockReader:
+    """Return a reader of a block, from a copy of what has been written so far."""
+    asked = block["request"]
+    stack_filter = _AskingFilter() if block["filters_stacks"] else None
+    request = BlockRequest(
+        **{**asked, "outer_files": tuple(asked["outer_files"]), "stack_filter": stack_filter}
     )
     try:
-        with temporary_file() as copy:
-            with open_to_read(request["path"]) as capture:
-                _copy_written(capture, copy.fileno())
-            return read_block(copy.path(), alphabet, query)
+        copy = copies.enter_context(temporary_file())
+        with open_to_read(block["path"]) as capture:
+            _copy_written(capture, copy.fileno())
     except OSError as error:
         raise CaptureError(f"cannot copy the capture of an open block: {error}") from error
+    alphabet = Alphabet(tuple(block["signature"]))
+    return BlockReader(copy.path(), alphabet, request)
 
 
 def _copy_written(capture: OwnFile, copy: int) -> None:

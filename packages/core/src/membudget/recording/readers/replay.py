@@ -13,13 +13,12 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from ...errors import CaptureError
-from ...stack_filter import StackFilter
 from ..capture import import_memray
 from ..marks import Alphabet, find_marks
-from ..request import BlockQuery
+from ..request import BlockRequest, CountsStacks
 from .accounting import Account, BlockMarks, account, alive_at, locate
+from .found_stacks import stacks_inside
 from .lost_stacks import read_stacks
-from .stack_trimming import StackTraces
 
 if TYPE_CHECKING:
     from memray import AllocationRecord
@@ -31,18 +30,17 @@ class Replay:
     Args:
         path: the capture.
         alphabet: how its marks are spelled.
-        query: the block.
+        request: the block.
 
     Attributes:
         lost_stacks: whether stacks decide what counts, and memray has lost some of them; known when
             :meth:`account` has returned.
     """
 
-    def __init__(self, path: str, alphabet: Alphabet, query: BlockQuery) -> None:
+    def __init__(self, path: str, alphabet: Alphabet, request: BlockRequest) -> None:
         self._path = path
         self._alphabet = alphabet
-        self._query = query
-        self._thread_only = query.budget.scope.current_thread_only
+        self._request = request
         self._block: BlockMarks | None = None
         self._stack_ids: frozenset[int] | None = None
         self.lost_stacks = False
@@ -54,28 +52,27 @@ class Replay:
             FilterError: the filter of stacks raised something.
         """
         with self._records() as records:
-            self._block = locate(find_marks(records, self._alphabet), self._query.serial)
+            self._block = locate(find_marks(records, self._alphabet), self._request.serial)
         if self._block is None:
             return None
-        if self._query.stack_filter is not None:
-            self._stack_ids = self._counting_stacks(self._block, self._query.stack_filter)
+        if self._request.stack_filter is not None:
+            self._stack_ids = self._counting_stacks(self._block, self._request.stack_filter)
         with self._records() as records:
             return account(
                 records,
                 self._block,
-                current_thread_only=self._thread_only,
+                current_thread_only=self._request.thread_only,
                 stack_ids=self._stack_ids,
             )
 
-    def _counting_stacks(self, block: BlockMarks, stack_filter: StackFilter) -> frozenset[int]:
+    def _counting_stacks(self, block: BlockMarks, counts: CountsStacks) -> frozenset[int]:
         """Return memray's numbers of the stacks in a block that count."""
         start, end = block.start.first, block.end.first
         with self._records() as records:
-            found = read_stacks(records, start, end, thread_only=self._thread_only)
-            traces = StackTraces(self._query, found.mark)
-            stacks = list(map(traces.of, found.firsts.values()))
+            found = read_stacks(records, start, end, thread_only=self._request.thread_only)
+            stacks = list(stacks_inside(self._request, found.mark, found.firsts.values()))
         self.lost_stacks = found.lost
-        return frozenset(compress(found.firsts, stack_filter.keeps(stacks)))
+        return frozenset(compress(found.firsts, counts.keeps(stacks)))
 
     def alive_at(self, index: int) -> list[tuple[int, int]]:
         """Return what was alive after record ``index``; see :func:`accounting.alive_at`."""
@@ -85,7 +82,7 @@ class Replay:
             return alive_at(
                 records,
                 self._block,
-                current_thread_only=self._thread_only,
+                current_thread_only=self._request.thread_only,
                 index=index,
                 stack_ids=self._stack_ids,
             )
@@ -95,6 +92,3 @@ class Replay:
         memray = import_memray()
         with contextlib.closing(memray.FileReader(self._path)) as reader:
             yield iter(reader.get_allocation_records())
-
-    def close(self) -> None:
-        """Nothing is held open between two readings."""

@@ -23,7 +23,7 @@ from ...host.raised import raised_by_us
 from ...host.whole_files import whole_file
 from ...measurement import Measurement
 from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
-from ..request import BlockQuery
+from ..request import BlockRequest
 from .accounting import Account
 
 try:
@@ -51,9 +51,9 @@ class Scanner:
             fd, alphabet.signature, SMALLEST, N_DIGITS, (LEAST_OVERHEAD, MOST_OVERHEAD)
         )
 
-    def expect(self, query: BlockQuery) -> None:
+    def expect(self, request: BlockRequest) -> None:
         """Keep the books of a block whose start mark is still to come."""
-        self._scanner.expect(query.serial, query.budget.scope.current_thread_only)
+        self._scanner.expect(request.serial, request.thread_only)
 
     def forget(self, serial: int) -> None:
         """Keep the books of a block no longer."""
@@ -86,22 +86,22 @@ class Scanner:
         packed = self._scanner.alive_objects(serial)
         return None if packed is None else frozenset(memoryview(packed).cast("Q"))
 
-    def write_block(self, query: BlockQuery, to: int) -> None:
+    def write_block(self, request: BlockRequest, n_outer: int, to: int) -> None:
         """Write a capture of a block that has ended: what the block counts, and nothing else.
 
         For a scanner that has scanned nothing yet.
 
         Args:
-            query: the block.
+            request: the block.
+            n_outer: how many frames, around the block, to leave out of its stacks.
             to: the file descriptor to write to.
 
         Raises:
             OSError: writing failed.
             CaptureError: the block is not there in full, or there is no memory to read it.
         """
-        thread_only = query.budget.scope.current_thread_only
         try:
-            written = self._scanner.write_block(query.serial, thread_only, query.n_outer, to)
+            written = self._scanner.write_block(request.serial, request.thread_only, n_outer, to)
         except MemoryError as error:
             raise CaptureError("there is no memory left to read it") from error
         if not written:
@@ -182,13 +182,17 @@ def scanner_problem() -> str | None:
     return None
 
 
-def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
-    """Write a capture of a block that has ended, of what it counts, at ``query.keep_as``.
+def keep_block(
+    capture: int, alphabet: Alphabet, request: BlockRequest, path: str, n_outer: int
+) -> None:
+    """Write a capture of a block that has ended: what the block counts, and nothing else.
 
     Args:
         capture: the file descriptor of the capture that has the block; it may still be written.
         alphabet: how marks are spelled.
-        query: the block.
+        request: the block.
+        path: where to write it.
+        n_outer: how many frames, around the block, to leave out of its stacks.
 
     Raises:
         CaptureError: there is no scanner, which alone can do this.
@@ -202,5 +206,5 @@ def keep_block(capture: int, alphabet: Alphabet, query: BlockQuery) -> None:
         if not raised_by_us(error):
             raise
         raise CaptureError(f"this version of memray writes it in another way: {error}") from error
-    with whole_file(query.keep_as) as fd:
-        scanner.write_block(query, fd)
+    with whole_file(path) as fd:
+        scanner.write_block(request, n_outer, fd)

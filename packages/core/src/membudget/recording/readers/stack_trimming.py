@@ -2,76 +2,89 @@
 
 from __future__ import annotations
 
-import enum
 import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ...measurement import Frame
-from ..request import BlockQuery
+from ...measurement import Allocation, Frame
+from ..request import BlockRequest
 
-if TYPE_CHECKING:
-    from memray import AllocationRecord
-
-_ALL_FRAMES = 1 << 30
 _EVENT_LOOPS = ("/asyncio/", "/trio/", "/uvloop/", "/tornado/", "/twisted/internet/")
 _OWN_FILES = f"{Path(__file__).parents[2]}{os.sep}"
 
 
-class Allocator(enum.Enum):
-    """What allocated something while a block was open, as far as stacks show it."""
+@dataclass(frozen=True, slots=True)
+class FoundStack:
+    """Memory of one stack, as a reader finds it in a capture.
 
-    BLOCK = "the block"
-    OTHER_THREAD = "another thread"
-    OTHER_TASK = "something else in the event loop of the block"
+    Attributes:
+        frames: all frames of the stack, innermost first.
+        size_bytes, n_allocations: how much of it was alive, in how many allocations.
+        is_other_thread: whether another thread allocated it than the one that opened the block.
+        arena_bytes: how much of it is arenas, see :class:`membudget.Allocation`.
+    """
+
+    frames: Sequence[Frame]
+    size_bytes: int
+    n_allocations: int
+    is_other_thread: bool
+    arena_bytes: int
 
 
 class StackTraces:
     """Takes from stack traces what leads to a block.
 
     Args:
-        query: the block.
-        mark: the first record of its start mark.
+        request: the block.
+        mark: the frames of the first record of its start mark, innermost first.
     """
 
-    def __init__(self, query: BlockQuery, mark: AllocationRecord) -> None:
-        self._outer_files = query.outer_files
-        self._thread = mark.tid
-        stack = _frames(mark)
+    def __init__(self, request: BlockRequest, mark: Sequence[Frame]) -> None:
+        self._outer_files = request.outer_files
         n_own = 0
-        while n_own < len(stack) and _is_own(stack[n_own]):
+        while n_own < len(mark) and is_own(mark[n_own]):
             n_own += 1
-        n_inside = n_own if query.stacks_begin_inside else n_own + 1
-        self._outer = stack[n_inside:]
+        n_inside = n_own if request.stacks_begin_inside else n_own + 1
+        self._outer = mark[n_inside:]
         # The outermost frame of the block: what has the with statement, or calls the function.
-        self._outermost = stack[n_inside - 1] if 0 < n_inside <= len(stack) else None
+        self._outermost = mark[n_inside - 1] if 0 < n_inside <= len(mark) else None
 
-    @staticmethod
-    def is_own(record: AllocationRecord) -> bool:
-        """Whether it was code of membudget itself that allocated."""
-        innermost = record.stack_trace(1)
-        return bool(innermost) and _is_own(Frame(*innermost[0]))
+    def inside(self, stack: Sequence[Frame]) -> tuple[Frame, ...]:
+        """Return the frames of a stack that lie inside the block, innermost first."""
+        return self._inside(stack, self._n_shared(stack))
 
-    def of(self, record: AllocationRecord) -> tuple[Frame, ...]:
-        """Return the frames of a record inside the block, innermost first."""
-        return self.read(record)[0]
+    def summed(self, found: Iterable[FoundStack]) -> tuple[Allocation, ...]:
+        """Sum what was found by the stack that the block sees, largest first.
 
-    def read(self, record: AllocationRecord) -> tuple[tuple[Frame, ...], Allocator]:
-        """Return the frames of a record inside the block, and what allocated there."""
-        stack = _frames(record)
+        One line of code has several stacks in a capture, which tells instructions apart.
+        """
+        by_stack: dict[tuple[Frame, ...], Allocation] = {}
+        for one in found:
+            shared = self._n_shared(one.frames)
+            stack = self._inside(one.frames, shared)
+            is_other_task = not one.is_other_thread and self._turns_off(one.frames, shared)
+            before = by_stack.get(stack) or Allocation(0, 0, stack)
+            by_stack[stack] = Allocation(
+                before.size_bytes + one.size_bytes,
+                before.n_allocations + one.n_allocations,
+                stack,
+                before.other_threads_bytes + one.size_bytes * one.is_other_thread,
+                before.other_tasks_bytes + one.size_bytes * is_other_task,
+                before.arena_bytes + one.arena_bytes,
+            )
+        return tuple(sorted(by_stack.values(), key=lambda allocation: -allocation.size_bytes))
+
+    def _n_shared(self, stack: Sequence[Frame]) -> int:
+        """Count the outermost frames that a stack has in common with what is around the block."""
         shared = 0
         for frame, around in zip(reversed(stack), reversed(self._outer), strict=False):
             if frame != around:
                 break
             shared += 1
-        if record.tid != self._thread:
-            allocator = Allocator.OTHER_THREAD
-        else:
-            is_other = self._turns_off(stack, shared)
-            allocator = Allocator.OTHER_TASK if is_other else Allocator.BLOCK
-        return self._inside(stack, shared), allocator
+        return shared
 
-    def _turns_off(self, stack: list[Frame], shared: int) -> bool:
+    def _turns_off(self, stack: Sequence[Frame], shared: int) -> bool:
         """Whether a stack leaves the block's own in the event loop, which ran something else.
 
         Only there: elsewhere, blocks can be left open when their function returns.
@@ -85,24 +98,21 @@ class StackTraces:
             (found.function, found.filename) != (expected.function, expected.filename)
         )
 
-    def _inside(self, stack: list[Frame], shared: int) -> tuple[Frame, ...]:
-        inside = [frame for frame in stack[: len(stack) - shared] if not _is_own(frame)]
+    def _inside(self, stack: Sequence[Frame], shared: int) -> tuple[Frame, ...]:
+        inside = [frame for frame in stack[: len(stack) - shared] if not is_own(frame)]
         if not inside:
             # Calling the block's function allocates a little before its first frame begins.
-            return tuple([frame for frame in stack if not _is_own(frame)][:1])
+            return tuple([frame for frame in stack if not is_own(frame)][:1])
         n_inside = len(inside)
         while n_inside > 1 and inside[n_inside - 1].filename.startswith(self._outer_files):
             n_inside -= 1
         return tuple(inside[:n_inside])
 
 
-def _frames(record: AllocationRecord) -> list[Frame]:
-    return [Frame(*frame) for frame in record.stack_trace(_ALL_FRAMES)]
-
-
 def _is_event_loop(frame: Frame) -> bool:
     return any(part in frame.filename for part in _EVENT_LOOPS)
 
 
-def _is_own(frame: Frame) -> bool:
+def is_own(frame: Frame) -> bool:
+    """Whether a frame is of membudget itself."""
     return frame.filename.startswith(_OWN_FILES)

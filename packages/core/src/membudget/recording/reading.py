@@ -1,0 +1,121 @@
+"""Reads a block that has ended: its figures, and where its memory came from when that is asked.
+
+The scanner reads figures while the tracker goes on. Everything else stops the tracker; or it
+happens in the reading process, while other blocks are open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..errors import MisuseError
+from ..measurement import Allocation, LeakedObjects, Measurement
+from .readers.accounting import Account
+from .readers.process import ReaderProcess, RemoteReader
+from .readers.whole_captures import BlockReader, checked
+from .request import BlockRequest, LateStacks
+from .segment import Segment
+
+
+class Reading:
+    """Reads one block.
+
+    Attributes:
+        request: the block.
+
+    Args:
+        segment: the segment in which the block was recorded.
+        request: the block.
+        reader_process: returns the reading process, for a block that others are open around; None
+            for the last one, which can stop the tracker.
+    """
+
+    def __init__(
+        self,
+        segment: Segment,
+        request: BlockRequest,
+        reader_process: Callable[[], ReaderProcess] | None,
+    ) -> None:
+        self._segment = segment
+        self.request: Final = request
+        self._reader_process = reader_process
+        self._account: Account | None = None  # if the scanner has read it
+        self._reader: BlockReader | RemoteReader | None = None
+
+    def figures(self) -> Measurement:
+        """Return the figures of the block, without any stacks.
+
+        Raises:
+            CaptureError: the capture cannot be read, or the block is not there in full.
+            FilterError: the filter of stacks raised something.
+        """
+        account = self._segment.scan(self.request)
+        if account is None:
+            return self._stack_reader().figures()
+        self._account = checked(account)
+        return self._account.measurement
+
+    def at_peak(self) -> tuple[Allocation, ...]:
+        """Return where what was alive at the peak came from, after :meth:`figures`.
+
+        Raises:
+            CaptureError: the capture cannot be read.
+        """
+        return self._stack_reader().at_peak()
+
+    def at_end(self) -> tuple[Allocation, ...]:
+        """Return where what was alive at the end came from, likewise."""
+        return self._stack_reader().at_end()
+
+    @property
+    def lost_stacks(self) -> bool:
+        """Whether memray has lost stacks, as far as stacks were read or filtered."""
+        return self._reader is not None and self._reader.lost_stacks
+
+    def late_stacks(self) -> LateStacks:
+        """Return the stacks at the peak to be read later, where that is cheaper than now."""
+        if self._account is not None and self._reader is None:
+            return self._segment.late_stacks(self.request, self._account)
+        return LateStacks(self.request, allocations=self.at_peak(), lost_stacks=self.lost_stacks)
+
+    def leaked_objects(self, counts: Callable[[object], bool]) -> tuple[LeakedObjects, ...]:
+        """Stop the tracker, and return the objects that the block left behind, most first.
+
+        Args:
+            counts: says whether an object counts.
+
+        Raises:
+            CaptureError: the capture cannot be read, or the block is not there in full.
+            MisuseError: another block is open.
+        """
+        if self._reader_process is not None:
+            raise MisuseError(
+                "a block with limit_leaked_objects ends while another one is open, and "
+                "objects are there when the recording ends: make it the outermost block"
+            )
+        return self._segment.leaked_objects(self.request, counts)
+
+    def keep_capture(self, path: str, n_outer: int) -> None:
+        """Keep a capture of the block for memray's own reporters.
+
+        Args:
+            path: where to write it.
+            n_outer: how many frames, around the block, to leave out of its stacks.
+
+        Raises:
+            CaptureError: the capture cannot be read, or has what cannot be cut.
+            OSError: the file cannot be written; what was there before stays.
+        """
+        self._segment.keep_block(self.request, path, n_outer)
+
+    def _stack_reader(self) -> BlockReader | RemoteReader:
+        if self._reader is None:
+            if self._reader_process is None:
+                self._reader = self._segment.reader_of(self.request, self._account)
+            else:
+                process = self._reader_process()
+                self._reader = self._segment.remote_reader_of(self.request, process)
+                if self._account is not None:
+                    self._reader.figures()
+        return self._reader
