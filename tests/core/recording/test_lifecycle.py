@@ -131,6 +131,25 @@ def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None
 
 
 @in_subprocess
+def test_a_result_that_is_replaced_by_a_smaller_one_makes_room() -> None:
+    """As when a test runs again: what a report shows then has its allocations."""
+    from membudget import Block, Budget, LateStacks, Measurement, Run, Verdict
+    from workloads import KIB, allocate
+
+    run = Run(most_allocations=1)
+    run.begin()
+    for name, n in (("flaky", 90), ("other", 80), ("flaky", 10)):
+
+        def keep(m: Measurement, v: Verdict, late: LateStacks | None, name: str = name) -> None:
+            run.add(name, m, v, late)
+
+        with Block(Budget(), always_allocations=True, on_measured=keep):
+            allocate(n * KIB)
+    results = {result.name: result.measurement for result in run.end()}
+    assert results["other"].allocations[0].size_bytes == 80 * KIB
+
+
+@in_subprocess
 def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
     """As when a test of a pytest plugin runs pytest in its own process."""
     from membudget import (

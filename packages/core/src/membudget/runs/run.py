@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -74,15 +75,21 @@ class Run:
         if late is not None:
             late.wanted = True
             self._late[name] = late
-            if self._most and len(self._late) > self._most:
-                self._forget_smallest()
+            # Some more than will be shown: a test that runs again replaces its result.
+            if self._most and len(self._late) > 2 * self._most:
+                self._forget_smaller()
         return result
 
-    def _forget_smallest(self) -> None:
-        """Leave the stacks of the smallest result unread; of equal ones, the latest."""
+    def _forget_smaller(self) -> None:
+        """Leave stacks unread that are not of the results with the largest peaks."""
         results = self._results
-        name = min(reversed(self._late), key=lambda name: results[name].measurement.peak_bytes)
-        self._late.pop(name).wanted = False
+        largest = heapq.nlargest(
+            self._most or len(self._late),
+            self._late,
+            key=lambda name: results[name].measurement.peak_bytes,
+        )
+        for name in self._late.keys() - set(largest):
+            self._late.pop(name).wanted = False
 
     def path_of(self, name: str) -> str:
         """Return where to keep the capture of a block of that name; empty for nowhere."""
@@ -149,6 +156,7 @@ class Run:
         """
         if self._recording:
             self._recording = False
+            self._forget_smaller()
             recorder = get_recorder()
             recorder.end_run()
             for name, late in self._late.items():
