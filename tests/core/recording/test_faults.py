@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,47 @@ def test_marks_of_another_process_are_not_ours(capture: Path) -> None:
     other = Alphabet((9002, 9501, 8778))
     with pytest.raises(CaptureError, match="incomplete"):
         read_block(capture, other)
+
+
+@in_subprocess
+def test_a_verdict_stands_when_the_reading_process_is_gone() -> None:
+    """It ends when an inner block has its figures, and before it has sent the stacks."""
+    from typing import Any
+
+    from membudget import CaptureError, MemoryLimitExceeded, limit_memory, measure_memory
+    from membudget.recording.readers.process import ReaderProcess
+
+    ask = ReaderProcess.ask
+
+    def ask_until_it_is_gone(self: ReaderProcess, question: dict[str, Any], counts: Any) -> Any:
+        if question["question"] == "at_peak":
+            self.close()
+            raise CaptureError("the process is gone")
+        return ask(self, question, counts)
+
+    ReaderProcess.ask = ask_until_it_is_gone  # type: ignore[assignment, method-assign]
+    with measure_memory():
+        try:
+            with limit_memory("1 KB"):
+                data = bytearray(100_000)
+        except MemoryLimitExceeded as exceeded:
+            assert exceeded.measurement.stacks_problem == "the process is gone"
+        else:
+            raise AssertionError(len(data))
+
+
+def reading_processes() -> list[int]:
+    """Find those that read from a pipe of this process."""
+    pipes = {_link(link) for link in Path("/proc/self/fd").iterdir() if int(link.name) > 2}
+    others = [path for path in Path("/proc").glob("[0-9]*") if path.name != str(os.getpid())]
+    return [int(path.name) for path in others if _link(path / "fd/0") in pipes - {""}]
+
+
+def _link(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 @in_subprocess
@@ -364,23 +406,10 @@ def test_the_reading_process_may_die() -> None:
     import os
     import signal
     import time
-    from pathlib import Path
 
     os.environ["MEMBUDGET_READER"] = "replay"
     from membudget import CaptureError, measure_memory
     from workloads import KIB, allocate
-
-    def reading_processes() -> list[int]:
-        """Find those that read from a pipe of this process."""
-        pipes = {_link(link) for link in Path("/proc/self/fd").iterdir() if int(link.name) > 2}
-        others = [path for path in Path("/proc").glob("[0-9]*") if path.name != str(os.getpid())]
-        return [int(path.name) for path in others if _link(path / "fd/0") in pipes - {""}]
-
-    def _link(path: Path) -> str:
-        try:
-            return os.readlink(path)
-        except OSError:
-            return ""
 
     with measure_memory() as outer:
         with measure_memory():

@@ -364,13 +364,13 @@ class Block(MarkedBlock):
                     late = LateStacks(reading.request, allocations=measurement.allocations)
             elif self._always_allocations:
                 late = reading.late_stacks()
-                measurement = replace(measurement, allocations=late.allocations or ())
-            measurement = replace(measurement, lost_stacks=reading.lost_stacks)
-            check_stacks(measurement, self.budget, plugins_filter=self._stack_filter is not None)
+                measurement = replace(
+                    measurement,
+                    allocations=late.allocations or (),
+                    lost_stacks=late.lost_stacks,
+                )
             if self._stack_filter is not None:
-                if self.budget.limits_anything:
-                    self._stack_filter.check_whole()
-                measurement = replace(measurement, unmatched=self._stack_filter.unmatched)
+                measurement = self._filtered(reading, measurement, self._stack_filter)
             limit = self.budget.objects
             # What was raised holds the frames that it went through, and their objects.
             if limit is not None and raised is None:
@@ -384,13 +384,30 @@ class Block(MarkedBlock):
     def _with_stacks(self, reading: Reading, measurement: Measurement) -> Measurement:
         """Return a measurement with its stacks; without them where the figures alone decide."""
         try:
-            allocations = reading.at_peak()
-            retained = reading.at_end() if needs_retained(measurement, self.budget) else ()
+            with_stacks = replace(
+                measurement,
+                allocations=reading.at_peak(),
+                retained=reading.at_end() if needs_retained(measurement, self.budget) else (),
+                lost_stacks=reading.lost_stacks,
+            )
+            check_stacks(with_stacks, self.budget)
         except CaptureError as error:
-            if not figures_decide(measurement, self.budget):
+            # What a filter lets through makes the figures as well.
+            if self._stack_filter is not None or not figures_decide(measurement, self.budget):
                 raise
             return replace(measurement, stacks_problem=str(error))
-        return replace(measurement, allocations=allocations, retained=retained)
+        return with_stacks
+
+    def _filtered(
+        self, reading: Reading, measurement: Measurement, stack_filter: StackFilter
+    ) -> Measurement:
+        """Return a measurement with what its filter has found; refuse one that it cannot make."""
+        lost = measurement.lost_stacks or reading.lost_stacks
+        measurement = replace(measurement, lost_stacks=lost, unmatched=stack_filter.unmatched)
+        check_stacks(measurement, self.budget, plugins_filter=True)
+        if self.budget.limits_anything:
+            stack_filter.check_whole()
+        return measurement
 
     def _keep(self, reading: Reading) -> None:
         try:

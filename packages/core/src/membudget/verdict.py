@@ -24,13 +24,16 @@ def judge(measurement: Measurement, budget: Budget) -> Verdict:
         >>> judge(Measurement(101, 101, 1, 0), budget).excesses[0].over
         1
     """
-    excesses = (
-        Excess(limit, measured)
-        for limit in budget.limits
-        if (measured := getattr(measurement, limit.figure)) > limit.maximum
-    )
+    excesses = tuple(_excesses(measurement, budget))
     leaks = tuple(_leaks(measurement, budget.leaks))
-    return Verdict(budget, tuple(excesses), leaks, measurement.leaked_objects)
+    return Verdict(budget, excesses, leaks, measurement.leaked_objects)
+
+
+def _excesses(measurement: Measurement, budget: Budget) -> Iterator[Excess]:
+    for limit in budget.limits:
+        measured = getattr(measurement, limit.figure)
+        if measured > limit.maximum:
+            yield Excess(limit, measured)
 
 
 def is_blind(measurement: Measurement, budget: Budget) -> bool:
@@ -57,23 +60,18 @@ def is_blind(measurement: Measurement, budget: Budget) -> bool:
 
 def needs_stacks(measurement: Measurement, budget: Budget) -> bool:
     """Whether a verdict, or the text of a failure, needs the stacks of a block."""
-    return _is_over(measurement, budget) or _may_leak(measurement, budget)
+    return any(_excesses(measurement, budget)) or _may_leak(measurement, budget)
 
 
 def needs_retained(measurement: Measurement, budget: Budget) -> bool:
     """Whether it needs those of what was left behind as well."""
-    limit = budget.limit_of("retained_bytes")
-    is_over = limit is not None and measurement.retained_bytes > limit.maximum
-    return is_over or _may_leak(measurement, budget)
+    exceeded = (excess.limit.figure for excess in _excesses(measurement, budget))
+    return "retained_bytes" in exceeded or _may_leak(measurement, budget)
 
 
 def figures_decide(measurement: Measurement, budget: Budget) -> bool:
     """Whether the verdict is known without the stacks, which only explain it then."""
-    return _is_over(measurement, budget) or not _may_leak(measurement, budget)
-
-
-def _is_over(measurement: Measurement, budget: Budget) -> bool:
-    return any(getattr(measurement, limit.figure) > limit.maximum for limit in budget.limits)
+    return any(_excesses(measurement, budget)) or not _may_leak(measurement, budget)
 
 
 def _may_leak(measurement: Measurement, budget: Budget) -> bool:
@@ -81,7 +79,7 @@ def _may_leak(measurement: Measurement, budget: Budget) -> bool:
     return budget.leaks is not None and measurement.retained_bytes > budget.leaks.maximum
 
 
-def check_stacks(measurement: Measurement, budget: Budget, *, plugins_filter: bool) -> None:
+def check_stacks(measurement: Measurement, budget: Budget, *, plugins_filter: bool = False) -> None:
     """Refuse to judge a block by stacks that memray has lost, if its verdict depends on them.
 
     Args:

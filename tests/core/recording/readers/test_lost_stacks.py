@@ -176,6 +176,21 @@ def test_a_failure_says_why_its_stacks_are_missing(tmp_path: Path) -> None:
 
 
 @in_subprocess
+def test_an_exceeded_limit_needs_no_stacks() -> None:
+    """Lost stacks keep limit_leaks from being judged; the peak is over whatever they were."""
+    from membudget import Block, Budget, LeakLimit, Limit, MemoryLimitExceeded
+
+    try:
+        with Block(Budget((Limit("peak_bytes", 1000),), leaks=LeakLimit(1000))):
+            sys.setprofile(None)
+            kept = [bytearray(100_000)]
+    except MemoryLimitExceeded as exceeded:
+        assert "judged by limit_leaks" in exceeded.measurement.stacks_problem
+    else:
+        raise AssertionError(len(kept))
+
+
+@in_subprocess
 def test_the_next_block_has_its_stacks() -> None:
     """Also those of threads, in a run whose recording goes on between blocks."""
     import threading
