@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from .errors import FilterError, InvalidLimitError
-from .measurement import Allocation, Figure, Stack, type_name
+from .errors import InvalidLimitError
+from .measurement import Allocation, Figure, Stack
+from .user_filters import ask_filter
 
 Phase: TypeAlias = Literal["setup", "call", "teardown"]
 """A phase of a test."""
@@ -73,14 +74,10 @@ class LeakLimit:
         Raises:
             FilterError: the filter raised something.
         """
-        try:
-            return self.filter_fn is None or bool(self.filter_fn(Stack(allocation.stack)))
-        except Exception as error:
-            innermost = allocation.stack[0] if allocation.stack else "no Python code"
-            raise FilterError(
-                f"the filter_fn of limit_leaks raised {type(error).__name__}: {error}, for a stack "
-                f"that ends in {innermost}"
-            ) from error
+        stack = Stack(allocation.stack)
+        return self.filter_fn is None or ask_filter(
+            self.filter_fn, stack, whose="the filter_fn of limit_leaks"
+        )
 
     def __reduce__(self) -> tuple[type[LeakLimit], tuple[int, None, str]]:
         # A filter is code of its process, and often cannot be pickled.
@@ -105,13 +102,9 @@ class ObjectLimit:
         Raises:
             FilterError: the filter raised something.
         """
-        try:
-            return self.filter_fn is None or bool(self.filter_fn(each))
-        except Exception as error:
-            raise FilterError(
-                f"the filter_fn of limit_leaked_objects raised {type(error).__name__}: {error}, "
-                f"for an object of type {type_name(each)}"
-            ) from error
+        return self.filter_fn is None or ask_filter(
+            self.filter_fn, each, whose="the filter_fn of limit_leaked_objects"
+        )
 
     def __reduce__(self) -> tuple[type[ObjectLimit], tuple[None, str]]:
         return ObjectLimit, (None, self.origin)

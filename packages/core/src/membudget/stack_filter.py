@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from .budget import Scope
-from .errors import CaptureError, FilterError, InvalidLimitError
+from .errors import CaptureError, InvalidLimitError
 from .host.module_names import (
     NOT_UTF_8,
     absolute,
@@ -28,6 +28,7 @@ from .host.module_names import (
 )
 from .host.system import real_functions
 from .measurement import Frame, Stack
+from .user_filters import ask_filter
 
 KeepAllocation = Callable[[Stack], bool]
 
@@ -117,15 +118,9 @@ class StackFilter:
         return any(is_one_of_only), any(is_ignored)
 
     def _is_kept_by_plugins(self, stack: tuple[Frame, ...]) -> bool:
-        if self._keep is None:
-            return True
-        try:
-            return self._keep(Stack(stack))
-        except Exception as error:
-            raise FilterError(
-                f"a plugin's membudget_keep_allocation raised {type(error).__name__}: {error}, for "
-                f"a stack that ends in {stack[0] if stack else 'no Python code'}"
-            ) from error
+        return self._keep is None or ask_filter(
+            self._keep, Stack(stack), whose="a plugin's membudget_keep_allocation"
+        )
 
     @property
     def unmatched(self) -> tuple[str, ...]:
