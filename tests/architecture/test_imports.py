@@ -18,7 +18,7 @@ ADAPTERS = {
 
 # Every module of the core, in an order in which each imports only what stands above it.
 IN_ORDER = """
-errors measurement user_filters sizes
+errors measurement measurement_json user_filters sizes
 
 host.system host.loaded_classes host.origins host.forks host.raised host.whole_files
 host.module_names host

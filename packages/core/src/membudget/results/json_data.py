@@ -13,7 +13,9 @@ from typing import Any, Final
 from ..budget import Budget, LeakLimit, Limit, ObjectLimit, Scope
 from ..errors import MembudgetError
 from ..host.whole_files import write_whole
-from ..measurement import Allocation, Frame, LeakedObjects, Measurement, Unseen
+from ..measurement_json import allocations_from_json
+from ..measurement_json import measurement_from_json as measurement_from_json
+from ..measurement_json import measurement_to_json as measurement_to_json
 from ..verdict import Excess, Result, Verdict, is_blind
 
 FORMAT: Final = 1
@@ -67,51 +69,11 @@ def result_from_json(data: dict[str, Any]) -> Result:
         Verdict(
             budget_from_json(data["budget"]),
             tuple(excesses),
-            _allocations_from_json(data["leaks"]),
+            allocations_from_json(data["leaks"]),
             measurement.leaked_objects,
         ),
         tuple((phase, measurement_from_json(used)) for phase, used in data["phases"].items()),
     )
-
-
-def measurement_to_json(measurement: Measurement) -> dict[str, Any]:
-    """Return a measurement as JSON data."""
-    return asdict(measurement)
-
-
-def measurement_from_json(data: dict[str, Any]) -> Measurement:
-    """Read back what :func:`measurement_to_json` returned."""
-    return Measurement(
-        **{
-            **data,
-            "size_histogram": tuple(data["size_histogram"]),
-            "allocations": _allocations_from_json(data["allocations"]),
-            "retained": _allocations_from_json(data["retained"]),
-            "unmatched": tuple(data["unmatched"]),
-            "leaked_objects": tuple(
-                LeakedObjects(**{**one, "stack": stack_from_json(one["stack"])})
-                for one in data["leaked_objects"]
-            ),
-            "unseen": tuple(Unseen(**one) for one in data.get("unseen", ())),
-        }
-    )
-
-
-def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, ...]:
-    return tuple(
-        Allocation(**{**allocation, "stack": stack_from_json(allocation["stack"])})
-        for allocation in data
-    )
-
-
-def stack_to_json(stack: Iterable[Frame]) -> list[dict[str, Any]]:
-    """Return a stack trace as JSON data."""
-    return [asdict(frame) for frame in stack]
-
-
-def stack_from_json(data: Iterable[dict[str, Any]]) -> tuple[Frame, ...]:
-    """Read back what :func:`stack_to_json` returned."""
-    return tuple(Frame(**frame) for frame in data)
 
 
 def budget_to_json(budget: Budget) -> dict[str, Any]:

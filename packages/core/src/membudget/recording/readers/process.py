@@ -17,13 +17,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from json import dumps, loads
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from ...errors import CaptureError
 from ...host.raised import raised_by_us, suppressed
 from ...host.system import Real, search_path
 from ...host.whole_files import write_all
-from ...measurement import Allocation, Figure, Frame, Measurement
+from ...measurement import Allocation, Frame, Measurement
+from ...measurement_json import (
+    allocations_from_json,
+    measurement_from_json,
+    measurement_to_json,
+    stack_from_json,
+    stack_to_json,
+)
 from ..marks import Alphabet
 from ..request import BlockRequest, CountsStacks
 from ..temp_files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file
@@ -87,7 +94,7 @@ class ReaderProcess:
             answer = self._send(question)
             while "stacks" in answer:
                 assert stack_filter is not None
-                kept = stack_filter.keeps(map(_stack_from_json, answer["stacks"]))
+                kept = stack_filter.keeps(map(stack_from_json, answer["stacks"]))
                 answer = self._send({"kept": kept})
             self._busy = False
         except BaseException as error:
@@ -212,16 +219,15 @@ class RemoteReader:
 
     def figures(self) -> Measurement:
         """See :class:`BlockReader`."""
-        figures = self._ask("figures", block=self._block)
-        return Measurement(**{**figures, "size_histogram": tuple(figures["size_histogram"])})
+        return measurement_from_json(self._ask("figures", block=self._block))
 
     def at_peak(self) -> tuple[Allocation, ...]:
         """See :class:`BlockReader`."""
-        return _allocations_from_json(self._ask("at_peak"))
+        return allocations_from_json(self._ask("at_peak"))
 
     def at_end(self) -> tuple[Allocation, ...]:
         """See :class:`BlockReader`."""
-        return _allocations_from_json(self._ask("at_end"))
+        return allocations_from_json(self._ask("at_end"))
 
     @property
     def lost_stacks(self) -> bool:
@@ -242,7 +248,7 @@ def main() -> None:
             asked = loads(line)
             try:
                 if "block" in asked:
-                    copies.close()  # of the block before
+                    copies.close()  # of a block before, whose reader could not be closed
                     reader = _copied(asked["block"], copies)
                 assert reader is not None
                 _say({"answer": _ANSWERS[asked["question"]](reader)})
@@ -250,13 +256,8 @@ def main() -> None:
                 _say({"error": str(error)})
 
 
-def _figures(reader: BlockReader) -> dict[str, Any]:
-    read = asdict(reader.figures())
-    return {name: read[name] for name in (*get_args(Figure), "size_histogram")}
-
-
 _ANSWERS: Final[dict[str, Callable[[BlockReader], Any]]] = {
-    "figures": _figures,
+    "figures": lambda reader: measurement_to_json(reader.figures()),
     "at_peak": lambda reader: [asdict(one) for one in reader.at_peak()],
     "at_end": lambda reader: [asdict(one) for one in reader.at_end()],
     "lost_stacks": lambda reader: reader.lost_stacks,
@@ -272,17 +273,9 @@ class _AskingFilter:
 
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
         """Ask about all of them at once."""
-        _say({"stacks": [[asdict(frame) for frame in stack] for stack in stacks]})
+        _say({"stacks": [stack_to_json(stack) for stack in stacks]})
         kept: list[bool] = loads(sys.stdin.readline())["kept"]
         return kept
-
-
-def _stack_from_json(data: Iterable[dict[str, Any]]) -> tuple[Frame, ...]:
-    return tuple(Frame(**frame) for frame in data)
-
-
-def _allocations_from_json(data: Iterable[dict[str, Any]]) -> tuple[Allocation, ...]:
-    return tuple(Allocation(**{**one, "stack": _stack_from_json(one["stack"])}) for one in data)
 
 
 def _copied(block: dict[str, Any], copies: contextlib.ExitStack) -> BlockReader:
