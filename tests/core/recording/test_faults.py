@@ -119,6 +119,25 @@ def _link(path: Path) -> str:
 
 
 @in_subprocess
+def test_the_reading_process_keeps_no_copy_of_a_capture() -> None:
+    """It lives as long as the program, and a copy is as large as the capture."""
+    from membudget import MemoryLimitExceeded, limit_memory, measure_memory
+
+    with measure_memory():
+        try:
+            with limit_memory("1 KB"):
+                data = bytearray(100_000)
+        except MemoryLimitExceeded as exceeded:
+            assert exceeded.measurement.allocations
+        else:
+            raise AssertionError(len(data))
+        (process,) = reading_processes()
+        # Its input, where it answers, and one file for what it prints and for its last words.
+        files = {_link(link) for link in Path(f"/proc/{process}/fd").iterdir()}
+        assert len(files) == 3, files
+
+
+@in_subprocess
 def test_a_foreign_tracker_is_named() -> None:
     """Somebody else's tracker: a clear error, the body does not run, and later blocks work."""
     import memray

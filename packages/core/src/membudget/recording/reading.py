@@ -21,14 +21,14 @@ from .segment import Segment
 class Reading:
     """Reads one block.
 
-    Attributes:
-        request: the block.
-
     Args:
         segment: the segment in which the block was recorded.
         request: the block.
         reader_process: returns the reading process, for a block that others are open around; None
             for the last one, which can stop the tracker.
+
+    Attributes:
+        request: the block.
     """
 
     def __init__(
@@ -108,6 +108,11 @@ class Reading:
             OSError: the file cannot be written; what was there before stays.
         """
         self._segment.keep_block(self.request, path, n_outer)
+
+    def close(self) -> None:
+        """Let go of what the reading process keeps of the block."""
+        if isinstance(self._reader, RemoteReader):
+            self._reader.close()
 
     def _stack_reader(self) -> BlockReader | RemoteReader:
         if self._reader is None:

@@ -17,6 +17,7 @@ Raises:
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import weakref
@@ -243,7 +244,8 @@ class Recorder:
             self._begin_work(request.serial)
             try:
                 garbage.begin()
-                return ask(self._reading(request))
+                with contextlib.closing(self._reading(request)) as reading:
+                    return ask(reading)
             finally:
                 self._close(request.serial)
                 garbage.end()
@@ -335,10 +337,10 @@ class Recorder:
                 self._begin_work(late.request.serial)
                 try:
                     garbage.begin()
-                    reading = self._reading(late.request)
-                    reading.figures()
-                    late.allocations = reading.at_peak()
-                    late.lost_stacks = reading.lost_stacks
+                    with contextlib.closing(self._reading(late.request)) as reading:
+                        reading.figures()
+                        late.allocations = reading.at_peak()
+                        late.lost_stacks = reading.lost_stacks
                 finally:
                     garbage.end()
                     self._at_work_for = None

@@ -234,6 +234,12 @@ class RemoteReader:
         """See :class:`BlockReader`."""
         return bool(self._ask("lost_stacks"))
 
+    def close(self) -> None:
+        """Let the process give back its copy of the capture."""
+        if self._process.usable:
+            with suppressed(CaptureError):
+                self._ask("close")
+
     def _ask(self, question: str, **details: Any) -> Any:
         return self._process.ask({"question": question, **details}, self._stack_filter)
 
@@ -250,6 +256,11 @@ def main() -> None:
                 if "block" in asked:
                     copies.close()  # of a block before, whose reader could not be closed
                     reader = _copied(asked["block"], copies)
+                if asked["question"] == "close":
+                    copies.close()
+                    reader = None
+                    _say({"answer": None})
+                    continue
                 assert reader is not None
                 _say({"answer": _ANSWERS[asked["question"]](reader)})
             except CaptureError as error:
