@@ -178,11 +178,11 @@ def test_an_interrupted_block_is_told_from_a_whole_one() -> None:
     machine._mark(2, Kind.END, 77, 0)
     machine._close(0, 1)
     with file_of(capture_of(machine.records)) as fd:
-        query = request_of(0, machine.blocks[0])
+        request = request_of(0, machine.blocks[0])
         scanner = Scanner(fd, ALPHABET)
-        scanner.expect(query)
+        scanner.expect(request)
         scanned = scanner.close_block(0)
-        assert scanned == Replay(f"/proc/self/fd/{fd}", ALPHABET, query).account()
+        assert scanned == Replay(f"/proc/self/fd/{fd}", ALPHABET, request).account()
     assert scanned is not None
     assert scanned.interrupted
 

@@ -42,9 +42,12 @@ def read_allocations(
         alive: pairs of a record's index and how many of its bytes were alive, in their order.
     """
     with contextlib.ExitStack() as stack:
-        mark, stacks = (
-            _in_reduced(stack, path, start_index, alive) if isinstance(alive, PackedAlive) else None
-        ) or _in_whole(stack, path, start_index, alive)
+        found = None
+        if isinstance(alive, PackedAlive):
+            found = _in_reduced(stack, path, start_index, alive)
+        if found is None:
+            found = _in_whole(stack, path, start_index, alive)
+        mark, stacks = found
         return StackTraces(request, frames_of(mark)).summed(stacks)
 
 
@@ -63,9 +66,10 @@ def _in_reduced(
     # memray sums what is of one stack, whatever allocated it: arenas are read on their own.
     arenas = alive.of_size(ARENA_BYTES)
     if arenas is not None:
-        _, leaked = _reduced(stack, path, start_index, arenas) or records
+        reduced = _reduced(stack, path, start_index, arenas)
+        assert reduced is not None  # the same capture has been cut before
         # The record of mappings says REALLOC, see peak_writer.c.
-        mapped = (one for one in leaked if one.allocator == REALLOC)
+        mapped = (one for one in reduced[1] if one.allocator == REALLOC)
         found += [_found(mark, one, 0, 0, one.size) for one in mapped]
     return mark, found
 
