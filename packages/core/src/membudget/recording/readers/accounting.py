@@ -24,7 +24,7 @@ which every figure is known. The rules:
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -128,8 +128,8 @@ def _beginning(mapping: tuple[int, int, object]) -> int:
     return mapping[0]
 
 
-def _switches(block: BlockMarks) -> Iterator[tuple[int, int, int]]:
-    """Yield (index, thread, turn) in stream order.
+def _switches(block: BlockMarks) -> list[tuple[int, int, int]]:
+    """Return (index, thread, turn) in stream order.
 
     Where a thread turns to membudget's work (1) and back (-1). Thread 0 stands for the whole block,
     which is suspended once more (1) and once less (-1); what comes before it counts in it as little
@@ -146,7 +146,7 @@ def _switches(block: BlockMarks) -> Iterator[tuple[int, int, int]]:
             elif mark.kind is Kind.CONTINUE:
                 points.append((mark.last + 1, 0, -1))
     points.sort()
-    yield from points
+    return points
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ class _Ledger:
         owner = block.start.tid if self.thread_only else 0
         at_work = set(block.paused)
         n_suspended = 1  # until the block starts
-        switches = _switches(block)
+        switches = iter(_switches(block))
         endless = (stop, 0, 0)
         switch, thread, turn = next(switches, endless)
         alive = peak = total = n_allocations = 0
