@@ -774,7 +774,7 @@ def test_the_first_call_of_stable_functions() -> None:
     import os
 
     from membudget import limit_memory, measure_memory
-    from membudget.availability import enforcement_is_on
+    from membudget.availability import why_not_measured
 
     calls: list[int] = []
 
@@ -798,7 +798,7 @@ def test_the_first_call_of_stable_functions() -> None:
         assert str(error) == "the caller's"
     assert calls == [5, 5, 0]
     os.environ["MEMBUDGET"] = "off"
-    enforcement_is_on.cache_clear()
+    why_not_measured.cache_clear()
     assert asyncio.run(run(6)) == 4
     assert limit_memory("1 KB", include="setup")(len)("not a test") == 10
 

@@ -6,7 +6,6 @@ from dataclasses import fields
 
 import pytest
 from membudget import OPTIONS, InvalidOptionError, Settings, resolve
-from membudget.availability import enforcement_is_on
 
 
 def test_every_option_is_a_setting() -> None:
@@ -83,21 +82,3 @@ def test_a_wrong_value_names_its_place(value: object) -> None:
 )
 def test_switches_take_the_usual_words(text: str, value: bool) -> None:
     assert resolve(config={"memray": text}, command_line={}, config_name="x").memray is value
-
-
-@pytest.mark.parametrize(("text", "on"), [("off", False), ("0", False), ("on", True), ("", True)])
-def test_membudget_switches_enforcement(
-    text: str, on: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MEMBUDGET", text)
-    enforcement_is_on.cache_clear()
-    assert enforcement_is_on() is on
-    enforcement_is_on.cache_clear()
-
-
-def test_a_typo_in_membudget_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MEMBUDGET=of must not measure on in silence, nor stop."""
-    monkeypatch.setenv("MEMBUDGET", "of")
-    enforcement_is_on.cache_clear()
-    with pytest.raises(InvalidOptionError, match="MEMBUDGET: 'of' is not on or off"):
-        enforcement_is_on()

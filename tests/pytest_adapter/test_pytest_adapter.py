@@ -344,7 +344,7 @@ def test_membudget_off_says_so(runner: Pytest) -> None:
     ran = runner.run("--memray", "--memray-json=m.json", MEMBUDGET="off")
     assert json.loads((runner.directory / "m.json").read_text())["results"] == []
     ran.counts(passed=3)
-    assert "Nothing was measured: MEMBUDGET=off in the environment" in ran.lines
+    assert "Nothing was measured: MEMBUDGET=off is in the environment" in ran.lines
 
 
 def test_a_measurement_that_fails_is_no_pass(runner: Pytest) -> None:

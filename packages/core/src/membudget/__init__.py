@@ -10,7 +10,12 @@ Measured by memray, which runs with CPython on Linux and macOS.
 """
 
 # Before anything else, and so before a test replaces the functions that membudget needs.
-from .availability import enforcement_is_on, measuring_is_on, platform_is_supported
+from .availability import (
+    enforcement_is_on,
+    measuring_is_on,
+    platform_is_supported,
+    why_not_measured,
+)
 from .block import Block, warm_up_block
 from .budget import Budget, LeakLimit, Limit, Marks, ObjectLimit, Phase, Scope
 from .budget_arguments import leak_budget, memory_budget, object_budget
@@ -127,4 +132,5 @@ __all__ = [
     "resolve",
     "shown_path",
     "warm_up_block",
+    "why_not_measured",
 ]

@@ -10,47 +10,68 @@ from warnings import warn
 
 from .errors import NotEnforcedWarning
 from .host.origins import levels_to_the_user
-from .settings import ENFORCEMENT_VARIABLE, Option
+from .option_values import on_or_off
+
+ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"
 
 # As they are, whatever a test puts in their place: the answer holds for the process.
 _PLATFORM: Final = str(sys.platform)
 _IMPLEMENTATION: Final = sys.implementation.name
+_NO_MEMRAY: Final = f"memray does not run with {_IMPLEMENTATION} on {_PLATFORM}"
 
 
 @functools.cache
-def platform_is_supported() -> bool:
-    """Whether memray runs here: CPython, and not Windows. Warns once where it does not."""
-    if runs_here():
-        return True
-    warn(
-        f"memory budgets are not enforced: memray does not run with {_IMPLEMENTATION} on "
-        f"{_PLATFORM}",
-        NotEnforcedWarning,
-        stacklevel=levels_to_the_user(),
-    )
-    return False
-
-
-def runs_here() -> bool:
-    """Whether memray runs here; the same, and no warning."""
-    return _PLATFORM != "win32" and _IMPLEMENTATION == "cpython"
-
-
-def measuring_is_on() -> bool:
-    """Whether blocks are measured in this process."""
-    return enforcement_is_on() and platform_is_supported()
-
-
-@functools.cache
-def enforcement_is_on() -> bool:
-    """Whether budgets are measured and enforced in this process.
+def why_not_measured() -> str | None:
+    """Return why no block is measured in this process; None if blocks are measured.
 
     ``MEMBUDGET=off`` in the environment turns every block into one that does nothing. It is read
     once, when the first block is opened.
 
+    Returns:
+        The end of a sentence such as "Nothing was measured: ...".
+
+    Raises:
+        InvalidOptionError: ``MEMBUDGET`` is neither on nor off.
+
+    Example:
+        >>> why_not_measured() is None
+        True
+    """
+    if not enforcement_is_on():
+        return f"{ENFORCEMENT_VARIABLE}={os.environ[ENFORCEMENT_VARIABLE]} is in the environment"
+    return None if platform_is_supported() else _NO_MEMRAY
+
+
+def measuring_is_on() -> bool:
+    """Whether blocks are measured in this process. Warns once if memray does not run here.
+
     Raises:
         InvalidOptionError: ``MEMBUDGET`` is neither on nor off.
     """
-    value = os.environ.get(ENFORCEMENT_VARIABLE, "on")
-    option = Option(ENFORCEMENT_VARIABLE, default=True, help="")
-    return bool(option.parse(value or "on", source=ENFORCEMENT_VARIABLE))
+    why = why_not_measured()
+    if why == _NO_MEMRAY:
+        _warn_once()
+    return why is None
+
+
+@functools.cache
+def _warn_once() -> None:
+    warn(
+        f"memory budgets are not enforced: {_NO_MEMRAY}",
+        NotEnforcedWarning,
+        stacklevel=levels_to_the_user(),
+    )
+
+
+def enforcement_is_on() -> bool:
+    """Whether ``MEMBUDGET`` leaves measuring on, wherever this runs.
+
+    Raises:
+        InvalidOptionError: it is neither on nor off.
+    """
+    return on_or_off(os.environ.get(ENFORCEMENT_VARIABLE) or "on", ENFORCEMENT_VARIABLE)
+
+
+def platform_is_supported() -> bool:
+    """Whether memray runs here: with CPython, and not on Windows."""
+    return _PLATFORM != "win32" and _IMPLEMENTATION == "cpython"

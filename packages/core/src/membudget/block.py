@@ -16,7 +16,7 @@ from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from warnings import warn
 
-from .availability import enforcement_is_on, measuring_is_on, platform_is_supported
+from .availability import measuring_is_on, why_not_measured
 from .budget import Budget, Scope
 from .decorating import BUDGET_ATTRIBUTE, Decoration, budget_of, run_in
 from .errors import (
@@ -164,13 +164,10 @@ class Block(MarkedBlock):
     def _measured(self) -> Measurement:
         if self._measurement is not None:
             return self._measurement
-        if not enforcement_is_on():
-            reason = "MEMBUDGET=off turns measuring off"
-        elif not platform_is_supported():
-            reason = "memray does not run on this platform"
-        elif self._open is not None:
+        reason = why_not_measured()
+        if reason is None and self._open is not None:
             reason = "the block has not ended yet"
-        else:
+        elif reason is None:
             reason = "the block was not entered, or could not be read"
         raise NotMeasuredError(f"there are no figures: {reason}. See .measurement, which is None")
 

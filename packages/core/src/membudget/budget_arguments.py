@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, cast
 
-from .availability import runs_here
+from .availability import platform_is_supported
 from .budget import Budget, LeakLimit, Limit, ObjectLimit, Scope, parse_phases
 from .errors import InvalidLimitError, UnsupportedLimitError
 from .measurement import Figure, Stack
@@ -36,14 +36,14 @@ def object_budget(
         InvalidLimitError: for a filter that cannot be called, or where objects cannot be tracked.
     """
     _check_filter(filter_fn, where)
-    if runs_here() and sys.version_info < OLDEST_PYTHON_WITH_OBJECTS:
+    if platform_is_supported() and sys.version_info < OLDEST_PYTHON_WITH_OBJECTS:
         wanted = ".".join(map(str, OLDEST_PYTHON_WITH_OBJECTS))
         version = ".".join(map(str, sys.version_info[:3]))
         raise UnsupportedLimitError(
             f"{where}: only CPython {wanted} and later say which objects are made and destroyed, "
             f"and this is {version}"
         )
-    problem = scanner_problem() if runs_here() else None
+    problem = scanner_problem() if platform_is_supported() else None
     if problem is not None:
         raise UnsupportedLimitError(f"{where}: objects are read in C, and {problem}")
     return Budget(objects=ObjectLimit(filter_fn, origin))

@@ -16,14 +16,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from .availability import ENFORCEMENT_VARIABLE
 from .budget import Budget, Limit, Scope, parse_phases
 from .errors import InvalidLimitError, InvalidOptionError, InvalidSizeError
 from .host.origins import shown_path
+from .option_values import on_or_off
 from .recording.request import TraceSettings
 from .report.failure_text import N_FRAMES
 from .sizes import parse_size
 
-ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"
 LONGEST_PREFIX: Final = 100
 """How many bytes ``memray_bin_prefix`` may have, so that a file name has room for the test's."""
 
@@ -74,12 +75,8 @@ class Option:
             InvalidOptionError: the value does not fit; the message names ``source``.
         """
         if isinstance(self.default, bool):
-            if isinstance(value, bool):
-                return value
-            if isinstance(value, str) and value.strip().lower() in _SWITCHES:
-                return _SWITCHES[value.strip().lower()]
-            expected = "on or off"
-        elif isinstance(self.default, int):
+            return on_or_off(value, source)
+        if isinstance(self.default, int):
             number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
             if isinstance(number, int) and not isinstance(number, bool) and number >= self.least:
                 return number
@@ -148,11 +145,6 @@ def _check_prefix(prefix: str, source: str) -> str:
         )
     return prefix
 
-
-_SWITCHES: Final = {
-    **dict.fromkeys(("1", "on", "true", "yes"), True),
-    **dict.fromkeys(("0", "off", "false", "no"), False),
-}
 
 OPTIONS: Final = (
     Option(

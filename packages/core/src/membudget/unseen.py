@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 from warnings import warn
 
-from .availability import enforcement_is_on, runs_here
+from .availability import why_not_measured
 from .budget import Budget
 from .errors import BlindBudgetError, BlindBudgetWarning
 from .host.origins import levels_to_the_user
@@ -39,7 +39,7 @@ def own_allocators_seen(settings: Settings) -> Iterator[None]:
     The earlier it is entered the better: most libraries decide when they are loaded.
     """
     with contextlib.ExitStack() as stack:
-        if not (runs_here() and enforcement_is_on()):
+        if why_not_measured() is not None:
             yield
             return
         if settings.memray_own_allocators == "visible":

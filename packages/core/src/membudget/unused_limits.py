@@ -13,7 +13,7 @@ from sys import is_finalizing
 from typing import Any, Final
 from warnings import warn_explicit
 
-from .availability import enforcement_is_on, runs_here
+from .availability import why_not_measured
 from .errors import NotEnforcedWarning
 
 _NEVER_USED: Final = (
@@ -75,7 +75,7 @@ def _lost(watched: Watched) -> None:
 
 
 def _warn(watched: Watched) -> None:
-    if not (enforcement_is_on() and runs_here()):
+    if why_not_measured() is not None:
         return
     text = _NEVER_LEFT if watched.was_entered else _NEVER_USED.format(name=watched.name)
     filename, lineno = watched.place

@@ -23,10 +23,10 @@ from membudget import (
     Run,
     Settings,
     Verdict,
-    enforcement_is_on,
     report_failure,
     report_json,
     report_text,
+    why_not_measured,
 )
 
 from .warming_up import is_silenced
@@ -199,10 +199,7 @@ class NotMeasuringPlugin:
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._json = "" if hasattr(config, "workeroutput") else settings.memray_json
-        reason = "memray does not run here"
-        if not enforcement_is_on():
-            reason = "MEMBUDGET=off in the environment"
-        self._text = f"Nothing was measured: {reason}"
+        self._text = f"Nothing was measured: {why_not_measured()}"
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not session.config.pluginmanager.hasplugin("terminalreporter"):

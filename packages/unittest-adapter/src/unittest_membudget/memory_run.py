@@ -19,12 +19,11 @@ from membudget import (
     Result,
     Run,
     Settings,
-    enforcement_is_on,
     own_allocators_seen,
-    platform_is_supported,
     report_failure,
     report_json,
     report_text,
+    why_not_measured,
 )
 
 from . import collecting
@@ -219,11 +218,9 @@ class MemoryRun:
 
     def _report_lines(self, stream: Any, n_tests: int) -> Iterator[str]:
         yield f"\n{f' {report_text.TITLE} ':=^{_WIDTH}}"
-        if not enforcement_is_on():
-            yield "Nothing was measured: MEMBUDGET=off in the environment"
-            return
-        if not platform_is_supported():
-            yield "Nothing was measured: memray does not run here"
+        why = why_not_measured()
+        if why is not None:
+            yield f"Nothing was measured: {why}"
             return
         for line in report_text.report_lines(
             self.results,

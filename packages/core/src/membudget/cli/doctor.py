@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 
-from ..availability import enforcement_is_on, platform_is_supported
+from ..availability import why_not_measured
 from ..budget_arguments import object_budget
 from ..errors import MembudgetError, UnsupportedLimitError
 from ..limits import measure_memory
@@ -18,7 +18,6 @@ from ..recording import get_recorder
 from ..recording.marks import MARKS_ARE_MADE_IN_C
 from ..recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
 from ..recording.readers.scanner import scanner_problem
-from ..settings import ENFORCEMENT_VARIABLE
 from ..sizes import format_size
 
 _N_BYTES = 1_000_000
@@ -59,11 +58,8 @@ def _version_of_memray() -> str:
 
 
 def _problem() -> str | None:
-    if not platform_is_supported():
-        return "because memray does not run on this platform"
-    if not enforcement_is_on():
-        return f"because {ENFORCEMENT_VARIABLE}=off is in the environment"
-    return None
+    why = why_not_measured()
+    return None if why is None else f"because {why}"
 
 
 def _engine() -> Iterator[tuple[str, str]]:
