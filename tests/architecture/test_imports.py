@@ -36,14 +36,14 @@ recording.readers
 recording.segment recording.reading recording.recorder recording
 
 budget verdict
-option_values availability
+option_values availability settings settings_sources
 
 stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
 
 report.printable report.failure_text report.run_text report
 results.json_data results
 
-settings unseen unused_limits block budget_arguments limits
+unseen unused_limits block budget_arguments limits
 
 runs.kept_captures runs.run runs.phases runs
 cli.doctor cli

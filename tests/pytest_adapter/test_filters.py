@@ -160,12 +160,23 @@ def test_settings_that_wait_for_memray_are_named_once(runner: Pytest) -> None:
     runner.write(test_it=PLAIN)
     table = runner.directory / "pyproject.toml"
     table.write_text("[tool.membudget]\nmemray_default_limit = '1 MB'\nmemray_stable = true\n")
-    said = "membudget: memray_default_limit, memray_stable do nothing in this run: give --memray"
+    said = (
+        "membudget: these settings do nothing without memray = true: "
+        "memray_default_limit (pyproject.toml), memray_stable (pyproject.toml)"
+    )
     for arguments in ((), ("-n", "1")):
         ran = runner.run(*arguments)
         ran.counts(passed=1)
-        assert ran.stdout.count(said) == 1
+        assert ran.lines.count(said) == 1, ran.stdout
+        assert ran.stdout.count("do nothing without") == 1
     assert said not in runner.run("--memray").stdout
+    assert "do nothing" not in runner.run(MEMBUDGET="off").stdout
+    # Limits count in every run then; the prefix does nothing in any that keeps no captures.
+    ran = runner.run("--memray-enforce-markers=always", MEMBUDGET_MEMRAY_BIN_PREFIX="p")
+    assert (
+        "membudget: this setting does nothing without memray_bin_path: MEMBUDGET_MEMRAY_BIN_PREFIX "
+        "(the environment)" in ran.lines
+    )
     assert said not in runner.run("--hide-memray-summary").stdout
     table.write_text("[tool.membudget]\nstacks = 3\n")
     assert "membudget:" not in runner.run().stdout

@@ -621,7 +621,7 @@ def test_nested():
         (["--memray-bin-path=test_it.py"], "--memray-bin-path: 'test_it.py' is not a directory"),
         (["--memray-bin-path=/proc/x"], "cannot keep captures"),
         (["--memray-bin-path=k", "--memray-bin-prefix=a/b"], "--memray-bin-prefix: 'a/b' cannot"),
-        (["--memray-bin-path=k", f"--memray-bin-prefix={'p' * 101}"], "write 1 to 100 bytes"),
+        (["--memray-bin-path=k", f"--memray-bin-prefix={'p' * 101}"], "use 1 to 100 bytes"),
     ],
 )
 def test_captures_that_cannot_be_kept_are_a_usage_error(
@@ -1012,7 +1012,8 @@ def test_options_that_would_do_nothing(runner: Pytest) -> None:
     for option in ("--memray-default-limit=1 B", "--memray-json=m.json", "--memray-bin-path=k"):
         ran = runner.run(option)
         assert ran.returncode == 4
-        assert f"{option.partition('=')[0]} does nothing without --memray: give both" in ran.stderr
+        flag = option.partition("=")[0]
+        assert f"{flag} does nothing without --memray: give that as well" in ran.stderr
     ran = runner.run("--memray", "--memray-default-limit=512000", MEMBUDGET_MOST_ALLOCATIONS="")
     assert "Test was limited to 100.0KiB but allocated 1000.0KiB" in ran.lines
     ran = runner.run("--memray", MEMBUDGET="of")
@@ -1032,7 +1033,7 @@ def test_json_that_cannot_be_written_hides_nothing(runner: Pytest) -> None:
     (runner.directory / "pytest.ini").write_text("[pytest]\nmemray = true\nmemray_json =\n")
     ran = runner.run()
     assert ran.returncode == 4
-    assert "pytest.ini: memray_json: cannot write to '': it is no file" in ran.stderr
+    assert "pytest.ini: memray_json: cannot write to '': the path is empty" in ran.stderr
     assert not ran.stdout
 
 

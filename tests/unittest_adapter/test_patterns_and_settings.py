@@ -62,3 +62,21 @@ def test_a_table_for_both_front_ends(tmp_path: Path) -> None:
     )
     done = run_python_in(below, "-m", "unittest_membudget")
     assert "Test was limited to 1.0MiB but allocated 4.8MiB" in done.stderr
+    assert "nothing without" not in done.stderr
+
+
+def test_settings_without_effect_are_named_once(tmp_path: Path) -> None:
+    """All but those that need --memray, which is always on here, and those that pytest has."""
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.membudget]\nmemray_bin_prefix = 'p'\nmemray_stable = true\n"
+        "memray_enforce_markers = 'always'\n"
+    )
+    done = run_python_in(tmp_path, "-m", "unittest_membudget")
+    said = (
+        "membudget: this setting does nothing without memray_bin_path: memray_bin_prefix "
+        "(pyproject.toml)"
+    )
+    assert done.stderr.splitlines().count(said) == 1, done.stderr
+    done = run_python_in(tmp_path, "-m", "unittest_membudget", "--memray-bin-prefix=q")
+    assert done.returncode == 2
+    assert "--memray-bin-prefix does nothing without --memray-bin-path: give that" in done.stderr

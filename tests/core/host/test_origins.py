@@ -108,7 +108,9 @@ def test_settings_say_which_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
     def origin(**given: str) -> str:
         settings = resolve(
-            config={"memray_default_limit": "1 MB"}, command_line=given, config_name="pytest.ini"
+            config={"memray_default_limit": "1 MB", "memray": "on"},
+            command_line=given,
+            config_name="pytest.ini",
         )
         return settings.default_budget.limits[0].origin
 

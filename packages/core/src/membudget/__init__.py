@@ -53,7 +53,8 @@ from .results import json_data as report_json
 from .runs.kept_captures import KeptCaptures
 from .runs.phases import PhasedBlock
 from .runs.run import Run
-from .settings import OPTIONS, Option, Settings, find_settings, resolve
+from .settings import OPTIONS, Option, Settings, add_options, options_of
+from .settings_sources import find_settings, resolve
 from .sizes import format_size, parse_size
 from .unseen import own_allocators_seen
 from .verdict import Excess, MemoryLimitExceeded, Result, Verdict, judge
@@ -103,6 +104,7 @@ __all__ = [
     "Unseen",
     "UnsupportedLimitError",
     "Verdict",
+    "add_options",
     "budget_of",
     "delivering_verdicts",
     "enforcement_is_on",
@@ -120,6 +122,7 @@ __all__ = [
     "measuring_is_on",
     "memory_budget",
     "object_budget",
+    "options_of",
     "origin_at",
     "origin_of",
     "own_allocators_seen",

@@ -1,15 +1,32 @@
-"""The kinds of values that options have: from what a user wrote to a typed value."""
+"""The kinds of values that options have: from what a user wrote to a typed value.
+
+Each parser takes the value, as text or as a configuration file has it, and the place where it is
+written, which begins the message of an error. It raises :class:`InvalidOptionError` for anything
+else.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
-from .errors import InvalidOptionError
+from .budget import Phase, parse_phases
+from .errors import InvalidLimitError, InvalidOptionError
+from .sizes import parse_size
+
+LONGEST_PREFIX: Final = 100
+"""How many bytes a prefix of file names may have, so that there is room for a test's name."""
 
 _SWITCHES: Final = {
     **dict.fromkeys(("1", "on", "true", "yes"), True),
     **dict.fromkeys(("0", "off", "false", "no"), False),
 }
+
+
+def _refused(value: object, where: str, expected: str) -> InvalidOptionError:
+    return InvalidOptionError(f"{where}: {value!r} is not {expected}")
 
 
 def on_or_off(value: object, where: str) -> bool:
@@ -23,4 +40,94 @@ def on_or_off(value: object, where: str) -> bool:
         return value
     if isinstance(value, str) and value.strip().lower() in _SWITCHES:
         return _SWITCHES[value.strip().lower()]
-    raise InvalidOptionError(f"{where}: {value!r} is not on or off")
+    raise _refused(value, where, "on or off")
+
+
+def whole_number(*, least: int) -> Callable[[object, str], int]:
+    """Return a parser of whole numbers that are not smaller than ``least``."""
+
+    def parse(value: object, where: str) -> int:
+        number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+        if isinstance(number, int) and not isinstance(number, bool) and number >= least:
+            return number
+        raise _refused(value, where, f"a whole number, {least} or more")
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[object, str], str]:
+    """Return a parser of a few words."""
+
+    def parse(value: object, where: str) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        raise _refused(value, where, " or ".join(map(repr, words)))
+
+    return parse
+
+
+def size(value: object, where: str) -> int:
+    """Return a number of bytes; a number without a unit is one of bytes.
+
+    Example:
+        >>> size("24 MB", "--memray-default-limit") == size("25165824", "") == 25165824
+        True
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise _refused(value, where, "a size")
+    is_bytes = isinstance(value, str) and value.strip().isdecimal()
+    try:
+        return parse_size(f"{value} B" if is_bytes else value, where=where)
+    except InvalidLimitError as error:
+        raise InvalidOptionError(str(error)) from error
+
+
+def _text(value: object, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise _refused(value, where, "a text")
+
+
+def phases(value: object, where: str) -> tuple[Phase, ...]:
+    """Return the phases of a test that a text names, with commas between them."""
+    try:
+        return parse_phases(_text(value, where), where=where)
+    except InvalidLimitError as error:
+        raise InvalidOptionError(str(error)) from error
+
+
+def file_to_write(value: object, where: str) -> Path:
+    """Return the absolute path of a file that can be written; tests may change the directory."""
+    path = _text(value, where)
+    parent = os.path.dirname(path) or os.curdir
+    problem = None
+    if not path:
+        problem = "the path is empty"
+    elif not os.path.isdir(parent):
+        problem = f"there is no directory {parent!r}"
+    elif os.path.isdir(path):
+        problem = "it is a directory"
+    elif not os.access(path if os.path.exists(path) else parent, os.W_OK):
+        problem = "permission denied"
+    if problem is not None:
+        raise InvalidOptionError(f"{where}: cannot write to {path!r}: {problem}")
+    return Path(os.path.abspath(path))
+
+
+def directory(value: object, where: str) -> Path:
+    """Return the path of a directory, which need not exist yet."""
+    path = _text(value, where)
+    if not path or (os.path.lexists(path) and not os.path.isdir(path)):
+        raise _refused(path, where, "a directory")
+    return Path(path)
+
+
+def start_of_file_names(value: object, where: str) -> str:
+    """Return a text with which the names of files can begin."""
+    prefix = _text(value, where)
+    if not prefix or len(os.fsencode(prefix)) > LONGEST_PREFIX or set(prefix) & {"/", "\0"}:
+        raise InvalidOptionError(
+            f"{where}: {prefix!r} cannot begin the name of a file: use 1 to {LONGEST_PREFIX} "
+            f"bytes, without a slash"
+        )
+    return prefix

@@ -22,7 +22,8 @@ from .noted_verdicts import add_note, let_win
 from .recording import own_allocators
 from .recording.process_memory import ProcessMemory, most_memory, process_memory
 from .report.failure_text import unseen_words
-from .settings import Settings, from_environment
+from .settings import Settings
+from .settings_sources import from_environment
 from .verdict import is_blind
 
 UNEXPLAINED_BYTES: Final = 32 * 1024 * 1024

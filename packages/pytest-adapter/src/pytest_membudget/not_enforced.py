@@ -13,14 +13,13 @@ _LIMITED_ATTRIBUTE = "membudget_not_enforced"
 
 
 class NotEnforcedPlugin:
-    """Registered in a run that measures nothing: names the limits and settings that did nothing.
+    """Registered in a run that measures nothing: counts the limits that did nothing.
 
     It changes no verdict, and looks at no argument of a marker.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._has_default = settings.default_budget.limits_anything
-        self._idle = () if settings.hide_memray_summary else settings.idle
         self._names: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
@@ -47,8 +46,13 @@ class NotEnforcedPlugin:
                 f"Memory: {tests} not enforced. To enforce limits, run pytest --memray, or set "
                 f"memray_enforce_markers = always in the ini file"
             )
-        if self._idle:
-            names, do = ", ".join(self._idle), "does" if len(self._idle) == 1 else "do"
-            terminalreporter.write_line(
-                f"membudget: {names} {do} nothing in this run: give --memray, or set memray = true"
-            )
+
+
+class IdleSettingsPlugin:
+    """Registered in a run with settings that have no effect in it: names them once, at the end."""
+
+    def __init__(self, notice: str) -> None:
+        self._notice = notice
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_line(self._notice)

@@ -12,20 +12,21 @@ from typing import Literal
 
 import pytest
 from membudget import (
-    OPTIONS,
     InvalidOptionError,
     NotEnforcedWarning,
     Option,
     Run,
     Settings,
+    add_options,
     enforcement_is_on,
     find_settings,
     measuring_is_on,
+    options_of,
     own_allocators_seen,
 )
 
 from .budgets import MARKERS, MarkerCheck
-from .not_enforced import NotEnforcedPlugin
+from .not_enforced import IdleSettingsPlugin, NotEnforcedPlugin
 from .verdicts import VerdictsPlugin
 
 VERBOSITY = "verbosity_memray"
@@ -41,14 +42,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     if _pytest_memray_loads(pluginmanager):
         raise pytest.UsageError(_CONFLICT)
     group = parser.getgroup("memray", "memory budgets (membudget)")
-    for option in OPTIONS:
-        # The default is None: what was not given must not hide the ini file.
-        if isinstance(option.default, bool):
-            group.addoption(
-                option.flag, action="store_true", default=None, dest=option.name, help=option.help
-            )
-        else:
-            group.addoption(option.flag, metavar=option.metavar, dest=option.name, help=option.help)
+    add_options(group.addoption, "pytest")
+    for option in options_of("pytest"):
         parser.addini(option.name, option.help, type=_ini_type(option), default=None)
     parser.addini(
         VERBOSITY,
@@ -86,9 +81,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def _settings(config: pytest.Config, command_line: Mapping[str, object]) -> Settings:
     return find_settings(
         "pytest",
-        {option.name: command_line.get(option.name) for option in OPTIONS},
+        command_line,
         directory=config.rootpath,
-        own_file={option.name: _from_file(config, option) for option in OPTIONS},
+        own_file={option.name: _from_file(config, option) for option in options_of("pytest")},
         own_file_name=_file_name(config),
     )
 
@@ -114,8 +109,10 @@ def pytest_configure(config: pytest.Config) -> None:
     _check_verbosity(config)
     register = config.pluginmanager.register
     register(VerdictsPlugin(), "membudget-verdicts")
+    notice = settings.idle_notice("pytest")
+    if notice and is_on and not settings.hide_memray_summary:
+        register(IdleSettingsPlugin(notice), "membudget-idle-settings")
     if not _enforces(settings):
-        _check_given_alone(config)
         if is_on:
             register(NotEnforcedPlugin(settings), "membudget-not-enforced")
         return
@@ -137,13 +134,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     register(MeasuringPlugin(config, settings, run), "membudget-measuring")
     register(ReportingPlugin(config, settings, run), "membudget-reporting")
-
-
-def _check_given_alone(config: pytest.Config) -> None:
-    """Refuse options that would do nothing; in a file, they wait for a run with --memray."""
-    for option in OPTIONS:
-        if option.needs_measuring and config.getoption(option.name) is not None:
-            raise pytest.UsageError(f"{option.flag} does nothing without --memray: give both")
 
 
 def _file_name(config: pytest.Config) -> str:

@@ -10,6 +10,7 @@ import collections
 import sys
 from collections.abc import Generator
 from json import dumps, loads
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -184,13 +185,13 @@ def kept_captures(config: pytest.Config, settings: Settings) -> KeptCaptures | N
     return KeptCaptures(settings.memray_bin_path, prefix)
 
 
-def _write_json(path: str, results: list[Result]) -> str:
+def _write_json(path: Path | None, results: list[Result]) -> str:
     """Write a JSON file, if there is a path for one; return what went wrong."""
-    if path:
+    if path is not None:
         try:
-            report_json.write_results(path, results)
+            report_json.write_results(str(path), results)
         except OSError as error:
-            return f"--memray-json: cannot write to {path!r}: {error}"
+            return f"--memray-json: cannot write to {str(path)!r}: {error}"
     return ""
 
 
@@ -198,7 +199,7 @@ class NotMeasuringPlugin:
     """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._json = "" if hasattr(config, "workeroutput") else settings.memray_json
+        self._json = None if hasattr(config, "workeroutput") else settings.memray_json
         self._text = f"Nothing was measured: {why_not_measured()}"
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -17,7 +17,7 @@ from django.test.runner import (
     RemoteTestResult,
     RemoteTestRunner,
 )
-from membudget import OPTIONS, InvalidOptionError, find_settings, own_allocators_seen
+from membudget import InvalidOptionError, find_settings, options_of, own_allocators_seen
 
 from .options import add_options
 from .runner import MemoryResultMixin, MemoryTestRunner
@@ -60,7 +60,7 @@ class MemoryRunner(DiscoverRunner):  # type: ignore[misc]
     parallel_test_suite = MemoryParallelTestSuite
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = {option.name: kwargs.pop(option.name, None) for option in OPTIONS}
+        given = {option.name: kwargs.pop(option.name, None) for option in options_of("unittest")}
         super().__init__(*args, **kwargs)
         try:
             self._settings = find_settings("unittest", given)

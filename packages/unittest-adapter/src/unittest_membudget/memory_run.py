@@ -204,16 +204,16 @@ class MemoryRun:
                 stream.write(f"{line}\n")
             stream.flush()
         path = self.settings.memray_json
-        if path and multiprocessing.parent_process() is not None:
+        if path is not None and multiprocessing.parent_process() is not None:
             stream.write(
                 f"{path} was not written: this is one of several processes. Run the tool with "
                 f"python -m unittest_membudget.collect\n"
             )
-        elif path:
+        elif path is not None:
             try:
-                report_json.write_results(path, self.results)
+                report_json.write_results(str(path), self.results)
             except OSError as error:
-                problem = f"--memray-json: cannot write to {path!r}: {error}"
+                problem = f"--memray-json: cannot write to {str(path)!r}: {error}"
                 raise InvalidOptionError(problem) from error
 
     def _report_lines(self, stream: Any, n_tests: int) -> Iterator[str]:
@@ -246,6 +246,9 @@ class MemoryRun:
                 f"Not enforced: the markers of {name}, which only pytest reads. Here, write "
                 f"@limit_memory(...)"
             )
+        notice = self.settings.idle_notice("unittest")
+        if notice:
+            yield notice
         captures = self._run.captures
         yield from report_text.summary_lines(
             len(self.results),

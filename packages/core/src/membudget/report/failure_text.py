@@ -8,13 +8,14 @@ from typing import Final, NamedTuple
 
 from ..budget import Budget
 from ..measurement import ARENA_BYTES, Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
+from ..settings import DEFAULTS
 from ..sizes import format_size
 from ..verdict import Excess, Verdict
 from .printable import printable
 
 N_ALLOCATIONS: Final = 10
 """How many allocations a failure lists."""
-N_FRAMES: Final = 5
+N_FRAMES: Final = DEFAULTS.stacks
 """How many frames of the stack trace of each it shows."""
 _NOISE: Final = 1000
 """A failure lists no allocation that is smaller than this part of the peak."""

@@ -40,7 +40,7 @@ class KeptCaptures:
         '/run1-tests-test_a.py-test_b-df9b21a761af.bin'
     """
 
-    def __init__(self, directory: str, prefix: str = "") -> None:
+    def __init__(self, directory: str | Path, prefix: str = "") -> None:
         problem = scanner_problem()
         if problem is not None:
             raise InvalidOptionError(f"cannot keep captures: the reader in C is missing: {problem}")
@@ -52,7 +52,9 @@ class KeptCaptures:
             with tempfile.TemporaryFile(dir=self._directory):
                 pass
         except OSError as error:
-            raise InvalidOptionError(f"cannot keep captures in {directory!r}: {error}") from error
+            raise InvalidOptionError(
+                f"cannot keep captures in {str(directory)!r}: {error}"
+            ) from error
 
     @property
     def pattern(self) -> str:

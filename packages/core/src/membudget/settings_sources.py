@@ -1,0 +1,208 @@
+"""Where settings come from: files, the environment and the command line.
+
+The order is: default, ``[tool.membudget]`` in ``pyproject.toml``, the front end's own configuration
+file, environment, command line; the later one wins.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from .errors import InvalidOptionError
+from .host.origins import shown_path
+from .settings import OPTIONS, FrontEnd, Option, Origin, Settings, options_of
+
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+_COMMAND_LINE: Final = "the command line"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where values are written.
+
+    Attributes:
+        values: by the name of the option; None for those that are not set.
+        place: what to call it.
+        key: returns what an option is called there.
+        file: begins the message of an error; empty where the key says enough.
+    """
+
+    values: Mapping[str, object]
+    place: str
+    key: Callable[[Option], str]
+    file: str = ""
+
+    def parse(self, option: Option, value: object) -> Any:
+        key = self.key(option)
+        return option.parse(value, source=f"{self.file}: {key}" if self.file else key)
+
+
+def _file(values: Mapping[str, object], name: str) -> _Source:
+    return _Source(values, shown_path(name), attrgetter("name"), name)
+
+
+def _environment() -> Mapping[str, object]:
+    # CI files often set variables to nothing.
+    return {option.name: os.environ.get(option.variable) or None for option in OPTIONS}
+
+
+def resolve(
+    *,
+    config: Mapping[str, object],
+    command_line: Mapping[str, object],
+    config_name: str,
+    table: Mapping[str, object] = MappingProxyType({}),
+    table_name: str = "",
+    front_end: FrontEnd = "pytest",
+) -> Settings:
+    """Return the settings that follow from what the user gave.
+
+    Args:
+        config: values of a configuration file by option name; None where it has none.
+        command_line: values of the command line by option name; None where it has none. Names that
+            are no options are ignored.
+        config_name: what to call the configuration file in an error.
+        table: values of ``[tool.membudget]``, which the others come after.
+        table_name: what to call the file with that table in an error.
+        front_end: whose options are looked up; the others keep their defaults.
+
+    Raises:
+        InvalidOptionError: a value does not fit its option, or the command line has an option that
+            does nothing without another one.
+    """
+    sources = (
+        _file(table, table_name),
+        _file(config, config_name),
+        _Source(_environment(), "the environment", attrgetter("variable")),
+        _Source(command_line, _COMMAND_LINE, attrgetter("flag")),
+    )
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for option in options_of(front_end):
+        for source in sources:
+            value = source.values.get(option.name)
+            if value is not None:
+                values[option.name] = source.parse(option, value)
+                origins[option.name] = Origin(source.place, source.key(option))
+    settings = Settings(**values, origins=origins)
+    _refuse_idle(settings, front_end)
+    return settings
+
+
+def _refuse_idle(settings: Settings, front_end: FrontEnd) -> None:
+    """Refuse options on the command line that do nothing; in a file, they wait for another run."""
+    idle: dict[str, list[str]] = {}
+    for option in options_of(front_end):
+        origin = settings.origins.get(option.name)
+        missing = settings.missing_for(option, front_end)
+        if missing is not None and origin is not None and origin.place == _COMMAND_LINE:
+            idle.setdefault(missing.flag, []).append(option.flag)
+    if idle:
+        raise InvalidOptionError(
+            "; ".join(
+                f"{', '.join(flags)} {'does' if len(flags) == 1 else 'do'} nothing without {need}: "
+                f"give that as well"
+                for need, flags in idle.items()
+            )
+        )
+
+
+def from_environment(name: str) -> Any:
+    """Return the value of an option for code that has no other settings than the environment.
+
+    Raises:
+        InvalidOptionError: the value does not fit the option.
+    """
+    option = next(option for option in OPTIONS if option.name == name)
+    value = os.environ.get(option.variable)
+    return option.parse(value, source=option.variable) if value else option.default
+
+
+def find_settings(
+    front_end: FrontEnd,
+    command_line: Mapping[str, object] = _NOTHING,
+    *,
+    directory: Path | None = None,
+    own_file: Mapping[str, object] = _NOTHING,
+    own_file_name: str = "",
+) -> Settings:
+    """Return the settings of a run: from files, the environment and the command line.
+
+    The file for every front end is the nearest ``pyproject.toml`` that has a table
+    ``[tool.membudget]``, with the names of the options. A front end may have a file of its own,
+    which comes after it.
+
+    Args:
+        front_end: which options it has; those of another one may be in the table.
+        command_line: values of the command line by option name, for instance of what
+            :func:`membudget.add_options` added; None where it has none. Names that are no options
+            are ignored.
+        directory: where to look for ``pyproject.toml`` first, and then above it; None for the
+            working directory.
+        own_file: values of the front end's own file by option name; None where it has none.
+        own_file_name: what to call that file in an error.
+
+    Raises:
+        InvalidOptionError: a value does not fit its option, an option in the table is unknown, a
+            file cannot be read, or the command line has an option that does nothing without another
+            one.
+
+    Example:
+        >>> find_settings("unittest", {"most_allocations": "3"}).most_allocations
+        3
+    """
+    path, table = _nearest_table(Path.cwd() if directory is None else directory)
+    return resolve(
+        table=table,
+        table_name=f"{path}",
+        config=own_file,
+        config_name=own_file_name,
+        command_line=command_line,
+        front_end=front_end,
+    )
+
+
+def _nearest_table(directory: Path) -> tuple[Path | None, Mapping[str, object]]:
+    """Return the nearest file that has a table, and the table."""
+    for path in (folder / "pyproject.toml" for folder in (directory, *directory.parents)):
+        table = _table(path)
+        if table is not None:
+            return path, table
+    return None, _NOTHING
+
+
+def _table(path: Path) -> Mapping[str, object] | None:
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+        # A file without the table is none of ours, even if it is broken.
+        data = tomllib.loads(content.decode()) if b"membudget" in content else {}
+    except (OSError, ValueError) as error:
+        raise InvalidOptionError(f"{path} cannot be read: {error}") from error
+    tools: Any = data.get("tool", {})
+    table: Any = tools.get("membudget") if isinstance(tools, dict) else None
+    if table is None:
+        return None
+    if not isinstance(table, dict):
+        raise InvalidOptionError(f"{path}: membudget is not a table: write [tool.membudget]")
+    known = [option.name for option in OPTIONS]
+    for name in table:
+        if name not in known:
+            raise InvalidOptionError(
+                f"{path}: [tool.membudget] has no option {name!r}{_meant(name, known)}"
+            )
+    return table
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """Return the rest of an error about an unknown name: the one that was meant, or all."""
+    from difflib import get_close_matches  # needed for a mistake only
+
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"
