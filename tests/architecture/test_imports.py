@@ -41,7 +41,7 @@ option_values availability settings settings_sources
 stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
 
 report.printable report.failure_text report.run_text report
-results.json_data results
+results.json_data results.suggest results
 
 unseen unused_limits block budget_arguments limits
 

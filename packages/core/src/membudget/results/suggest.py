@@ -1,0 +1,295 @@
+"""Choosing a limit: from what tests used to numbers that people would write.
+
+A suggestion leaves room for what differs from run to run, and is rounded up to two digits: "12 MB",
+not "11.37 MB".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from ..measurement import ARENA_BYTES, Figure
+from ..sizes import format_size, parse_size
+
+LimitKind: TypeAlias = Figure | Literal["leaks"]
+"""What a limit is on: a figure, or (``limit_leaks``) what a single stack leaves behind."""
+Need: TypeAlias = Literal["add", "raise", "lower", "keep"]
+"""What a limit needs to become the suggested one, or to stay as it is."""
+
+KIND_NAMES: Final[Mapping[LimitKind, str]] = {
+    "peak_bytes": "peak",
+    "total_bytes": "total",
+    "n_allocations": "allocations",
+    "retained_bytes": "retained",
+    "leaks": "left by one stack",
+}
+"""The kinds of limits that have a number, in the words of a table for users."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How much more than it used a test may use: a part of that, and something on top.
+
+    Attributes:
+        percent: the part.
+        bytes_on_top: for sizes.
+        allocations_on_top: for counts.
+    """
+
+    percent: int
+    bytes_on_top: int
+    allocations_on_top: int
+
+    def on_top(self, kind: LimitKind) -> int:
+        return self.allocations_on_top if kind == "n_allocations" else self.bytes_on_top
+
+    def words(self, kind: LimitKind) -> str:
+        on_top = f"{self.allocations_on_top}" if kind == "n_allocations" else self._size_on_top
+        return f"used + {self.percent}% + {on_top}"
+
+    @property
+    def _size_on_top(self) -> str:
+        return round_up_size(self.bytes_on_top)
+
+
+_STABLE: Final = _Room(10, 4096, 10)
+_DEFAULT: Final = _Room(20, ARENA_BYTES, 100)  # an arena more or less is chance
+
+_UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
+
+
+def round_up_size(n_bytes: int) -> str:
+    """Return the smallest size of at most two digits that is not below ``n_bytes``.
+
+    Zeros after the two digits do not count. The unit is the largest one that leaves a number of 1
+    or more.
+
+    Example:
+        >>> round_up_size(11_920_000), round_up_size(120 * 1024 + 1), round_up_size(1001)
+        ('12 MB', '130 KB', '1 KB')
+    """
+    for power, unit in enumerate(_UNITS):
+        factor = 1024**power
+        tenths = _divided_up(10 * n_bytes - 5, factor)  # half a byte is read as one
+        if power and tenths < 100:
+            whole, tenth = divmod(tenths, 10)
+            return f"{whole}.{tenth} {unit}" if tenth else f"{whole} {unit}"
+        number = round_up_count(_divided_up(n_bytes, factor))
+        if number <= 1000:
+            break
+    return f"{number} {unit}"
+
+
+def round_up_count(count: int) -> int:
+    """Return the smallest number of at most two digits, and zeros, that is not below ``count``.
+
+    Example:
+        >>> round_up_count(1234), round_up_count(99)
+        (1300, 99)
+    """
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return _divided_up(count, step) * step
+
+
+def _divided_up(number: int, divisor: int) -> int:
+    return -(-number // divisor)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNow:
+    """A limit that held for a test when it was measured.
+
+    Attributes:
+        kind: what it is on.
+        maximum: in bytes; a count, for ``n_allocations``.
+        source: ``"written"`` at the test, its class or its module; ``"default"``, from settings;
+            ``"baseline"``, from the figures of an earlier run.
+        origin: where it is written, for people, such as ``"tests/test_orders.py:12"``.
+    """
+
+    kind: LimitKind
+    maximum: int
+    source: Literal["written", "default", "baseline"] = "written"
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one test used in one run.
+
+    Attributes:
+        test: its name, the same one in each run, such as pytest's node id.
+        used: in bytes; a count, for ``n_allocations``. For ``leaks``, the largest of what single
+            stacks left behind, of those that the limit's filter counts.
+        limits: what limits held for it.
+        stable: whether its figures are stable.
+        all_ran: whether every test that a limit written at this one also holds for was measured in
+            this run as well: other parameters of it, and other tests of the class or the module
+            that has its limit. False where some were deselected or skipped, or never came to run.
+        incomplete: why it may use more than it did, such as ``"it failed"``; empty if its figures
+            are whole. A test that failed by its limit alone, and was over it at its end, is whole.
+    """
+
+    test: str
+    used: Mapping[LimitKind, int]
+    limits: tuple[LimitNow, ...] = ()
+    stable: bool = False
+    all_ran: bool = True
+    incomplete: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A number for one limit of one test.
+
+    Attributes:
+        test: the name of the test.
+        kind: what the limit is on.
+        used: the most that the test used in any run; in bytes, or a count.
+        now: the limit that it has; None for none.
+        maximum: what is suggested; in bytes, or a count.
+        need: what the limit that it has needs: ``"raise"`` where it was exceeded or leaves so
+            little room that noise will break it, ``"lower"`` where it leaves more room than the
+            suggested one.
+        why: how the number came about, for people.
+        all_ran, incomplete: see :class:`Observed`.
+    """
+
+    test: str
+    kind: LimitKind
+    used: int
+    now: LimitNow | None
+    maximum: int
+    need: Need
+    why: str
+    all_ran: bool = True
+    incomplete: str = ""
+
+    @property
+    def suggested_text(self) -> str:
+        """What is suggested, as it is written in a limit: ``"12 MB"``, ``"1_300"``."""
+        return limit_text(self.kind, self.maximum)
+
+    @property
+    def used_text(self) -> str:
+        """What was used, for a table."""
+        return figure_text(self.kind, self.used)
+
+    @property
+    def now_text(self) -> str:
+        """The limit that there is, for a table; empty for none."""
+        return "" if self.now is None else figure_text(self.kind, self.now.maximum)
+
+
+def limit_text(kind: LimitKind, maximum: int) -> str:
+    """Return a suggested maximum as it is written in a limit.
+
+    Example:
+        >>> limit_text("peak_bytes", 12 * 1024 * 1024), limit_text("n_allocations", 1300)
+        ('12 MB', '1_300')
+    """
+    return f"{maximum:_}" if kind == "n_allocations" else round_up_size(maximum)
+
+
+def figure_text(kind: LimitKind, figure: int) -> str:
+    """Return what was used, or allowed, as the reports show it.
+
+    Example:
+        >>> figure_text("peak_bytes", 120_000), figure_text("n_allocations", 1300)
+        ('117.2KiB', '1,300')
+    """
+    return f"{figure:,}" if kind == "n_allocations" else format_size(figure)
+
+
+def suggested_maximum(kind: LimitKind, used: int, *, stable: bool) -> int:
+    """Return a maximum for a limit.
+
+    Args:
+        kind: what the limit is on.
+        used: the most that was used; in bytes, or a count.
+        stable: whether the figures are stable.
+
+    Returns:
+        In bytes, or a count. For sizes it is what :func:`round_up_size` of it is read as.
+
+    Example:
+        >>> round_up_size(suggested_maximum("peak_bytes", 9_000_000, stable=True))
+        '9.5 MB'
+    """
+    room = _room(kind, stable=stable)
+    wanted = used + _divided_up(used * room.percent, 100) + room.on_top(kind)
+    return round_up_count(wanted) if kind == "n_allocations" else parse_size(round_up_size(wanted))
+
+
+def _room(kind: LimitKind, *, stable: bool) -> _Room:
+    # limit_leaks counts objects, and collects garbage, whether the test is stable or not.
+    return _STABLE if stable or kind == "leaks" else _DEFAULT
+
+
+def suggest(observed: Iterable[Observed]) -> list[Suggestion]:
+    """Return a number for each limit of each test; one for the peak where a test has no limit.
+
+    Args:
+        observed: what tests used, in one run or several, the last run last. Of a test in several
+            runs, the largest figure counts, and the limits of the last.
+
+    Returns:
+        In the order in which the tests first come. A limit on something that was not measured has
+        none.
+
+    Example:
+        >>> runs = [Observed("test_total", {"peak_bytes": used}) for used in (8_000_000, 9_000_000)]
+        >>> [(one.used, one.suggested_text, one.why) for one in suggest(runs)]
+        [(9000000, '12 MB', 'no limit yet; used + 20% + 1 MB; largest of 2 runs')]
+    """
+    runs: dict[str, list[Observed]] = {}
+    for one in observed:
+        runs.setdefault(one.test, []).append(one)
+    return [
+        _suggestion(_combined(of_test), limit, kind, len(of_test))
+        for of_test in runs.values()
+        for kind, limit in _limited(of_test[-1])
+        if any(kind in one.used for one in of_test)
+    ]
+
+
+def _limited(test: Observed) -> list[tuple[LimitKind, LimitNow | None]]:
+    limits: list[tuple[LimitKind, LimitNow | None]] = [(one.kind, one) for one in test.limits]
+    return limits or [("peak_bytes", None)]
+
+
+def _combined(runs: list[Observed]) -> Observed:
+    """Return what several runs of one test say together."""
+    kinds = {kind for run in runs for kind in run.used}
+    # A run in which the test was whole says what it needs.
+    incomplete = [run.incomplete for run in runs if run.incomplete]
+    return replace(
+        runs[-1],
+        used={kind: max(run.used.get(kind, 0) for run in runs) for kind in kinds},
+        stable=all(run.stable for run in runs),
+        all_ran=any(run.all_ran for run in runs),
+        incomplete=incomplete[-1] if len(incomplete) == len(runs) else "",
+    )
+
+
+def _suggestion(test: Observed, now: LimitNow | None, kind: LimitKind, n_runs: int) -> Suggestion:
+    used = test.used[kind]
+    maximum = suggested_maximum(kind, used, stable=test.stable)
+    room = _room(kind, stable=test.stable)
+    need: Need
+    if now is None:
+        need, reason = "add", "no limit yet"
+    elif used > now.maximum:
+        need, reason = "raise", "over its limit"
+    elif now.maximum - used < room.on_top(kind):
+        need, reason = "raise", f"too tight, {figure_text(kind, now.maximum - used)} left"
+    elif maximum < now.maximum:
+        need, reason = "lower", "more room than it needs"
+    else:
+        need, reason = "keep", "fits"
+    whole = [f"but {test.incomplete}, so it may need more"] if test.incomplete else []
+    several = [f"largest of {n_runs} runs"] if n_runs > 1 else []
+    why = "; ".join([reason, room.words(kind), *several, *whole])
+    return Suggestion(test.test, kind, used, now, maximum, need, why, test.all_ran, test.incomplete)
