@@ -43,6 +43,9 @@ stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
 report.printable report.failure_text report.run_text report
 results.json_data results.suggest results
 
+source.text source.definitions source.names source.written_limits source.literals
+source.additions source.files source.places source.changes source.fix source
+
 unseen unused_limits block budget_arguments limits
 
 runs.kept_captures runs.run runs.phases runs

@@ -12,6 +12,8 @@ from sys import _getframe
 from types import FrameType, TracebackType
 from typing import Final
 
+from .system import Real
+
 # Frames of these only lead from the user's code to ours.
 _NOT_THE_USERS: Final = (f"{Path(__file__).parents[1]}{os.sep}", str(contextlib.__file__))
 
@@ -64,3 +66,13 @@ def levels_to_the_user() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame, n_levels = frame.f_back, n_levels + 1
     return n_levels
+
+
+def full_path(filename: str) -> str:
+    """Return the path of a file that the program named when it started.
+
+    Example:
+        >>> full_path("/elsewhere/test_orders.py")
+        '/elsewhere/test_orders.py'
+    """
+    return str(Real.join(_START_DIRECTORY, filename))

@@ -219,7 +219,7 @@ def suggested_maximum(kind: LimitKind, used: int, *, stable: bool) -> int:
         '9.5 MB'
     """
     room = _room(kind, stable=stable)
-    wanted = used + _divided_up(used * room.percent, 100) + room.on_top(kind)
+    wanted = used + used * room.percent // 100 + room.on_top(kind)
     return round_up_count(wanted) if kind == "n_allocations" else parse_size(round_up_size(wanted))
 
 

@@ -1,0 +1,107 @@
+"""Source files on the disk: which may be changed, and what they were when tests were imported."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from ..host.system import Real
+from .text import UnchangeableError
+
+_READ: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NOT_OF_THE_PROJECT: Final = {"site-packages", "dist-packages"}
+
+
+def fingerprint(path: str) -> str:
+    """Return what tells whether a file has changed: what is in it, as one line of text.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _fingerprint_of(read_whole(path))
+
+
+def _fingerprint_of(data: bytes) -> str:
+    return f"sha256:{sha256(data).hexdigest()}"
+
+
+def read_whole(path: str) -> bytes:
+    """Return all that is in a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fd = Real.open(path, _READ)
+    try:
+        pieces = []
+        while piece := Real.read(fd, 1 << 20):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        Real.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class FileOnDisk:
+    """A source file that may be changed.
+
+    Attributes:
+        path: its real path.
+        shown: the path relative to the root, with slashes.
+        data: its bytes.
+    """
+
+    path: str
+    shown: str
+    data: bytes
+
+
+class ChangeableFiles:
+    """The files below a root that are what they were when the tests were imported.
+
+    Args:
+        root: a directory.
+        fingerprints: of files, by path; what :func:`fingerprint` returned at that time.
+    """
+
+    def __init__(self, root: str, fingerprints: Mapping[str, str]) -> None:
+        self._root: str = Real.realpath(root)
+        self._fingerprints = {self.real(path): value for path, value in fingerprints.items()}
+
+    def real(self, path: str) -> str:
+        """Return the real path of a file, one below the root where it is relative."""
+        return str(Real.realpath(Real.join(self._root, path)))
+
+    def read(self, path: str) -> FileOnDisk:
+        """Return a file.
+
+        Args:
+            path: its real path.
+
+        Raises:
+            UnchangeableError: it must not be changed, or cannot be read.
+        """
+        inside = self._root.removesuffix(os.sep) + os.sep
+        if not path.startswith(inside):
+            raise UnchangeableError(f"{path} is not below {self._root}")
+        below = path.removeprefix(inside).split(os.sep)
+        shown = "/".join(below)
+        if not _NOT_OF_THE_PROJECT.isdisjoint(below):
+            raise UnchangeableError(f"{shown} belongs to an installed package")
+        try:
+            mode = Real.stat(path).st_mode
+            if not stat.S_ISREG(mode):
+                raise UnchangeableError(f"{shown} is no file")
+            data = read_whole(path)
+        except OSError as error:
+            raise UnchangeableError(f"{shown} cannot be read: {error.strerror}") from error
+        known = self._fingerprints.get(path)
+        if known is None:
+            raise UnchangeableError(f"no one knows what {shown} was when the tests were imported")
+        if known != _fingerprint_of(data):
+            raise UnchangeableError(f"{shown} has changed since the tests were imported")
+        return FileOnDisk(path, shown, data)

@@ -1,0 +1,225 @@
+"""Suggested limits into the source: which limits change, and why others stay as they are.
+
+Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from ..results.suggest import LimitKind, Need, Suggestion
+from .changes import Change, ChangedFile, FileChanges
+from .definitions import WrittenTest
+from .files import ChangeableFiles
+from .places import BarePlace, LiteralPlace, Places, SourceFile
+from .text import UnchangeableError
+
+Mode: TypeAlias = Literal["raise", "lower", "add", "all"]
+"""Which limits change: they are raised, lowered, added to tests without one, or all of that."""
+MODES: Final[tuple[Mode, ...]] = ("raise", "lower", "add", "all")
+_WAIVED: Final = "limits are waived for it, or it is not to be measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A suggestion that changes nothing.
+
+    Attributes:
+        test, kind: of the suggestion.
+        reason: why.
+        wanted: whether a change was asked for and cannot be made; False where none was needed.
+    """
+
+    test: str
+    kind: LimitKind
+    reason: str
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FixPlan:
+    """What is to be written.
+
+    Attributes:
+        files: the files that change.
+        unchanged: each suggestion that changes nothing, in the order of the suggestions.
+    """
+
+    files: tuple[ChangedFile, ...]
+    unchanged: tuple[Unchanged, ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes in all files."""
+        return tuple(change for file in self.files for change in file.changes)
+
+
+def plan_fixes(
+    suggestions: Iterable[Suggestion],
+    tests: Mapping[str, WrittenTest],
+    *,
+    mode: Mode,
+    root: str,
+    fingerprints: Mapping[str, str],
+) -> FixPlan:
+    """Work out how suggested limits get into the source.
+
+    A limit that several tests share (of a class, a module, parameters) becomes the largest of what
+    is suggested for them. Only where all of them were measured, it is lowered or a new one added.
+
+    Args:
+        suggestions: for all tests that were measured, whatever they need: a test that needs nothing
+            can share a limit with others.
+        tests: where the tests are written, by their names.
+        mode: which limits change.
+        root: the directory below which files may change.
+        fingerprints: what :func:`membudget.source.files.fingerprint` returned for files when the
+            tests were imported, by path. A file without one does not change.
+    """
+    return _Plan(mode, tests, Places(ChangeableFiles(root, fingerprints))).made_for(suggestions)
+
+
+@dataclass(slots=True)
+class _Group:
+    """A place in the source, and the suggestions for it by their numbers."""
+
+    place: LiteralPlace | BarePlace
+    members: dict[int, Suggestion] = field(default_factory=dict)
+
+    @property
+    def need(self) -> Need:
+        """What the limit of all of them needs."""
+        needs = {_need_of(one) for one in self.members.values()}
+        if "raise" in needs:
+            return "raise"
+        return needs.pop() if len(needs) == 1 else "keep"
+
+    @property
+    def largest(self) -> Suggestion:
+        return max(self.members.values(), key=lambda one: one.maximum)
+
+
+def _need_of(one: Suggestion) -> Need:
+    """Return what a suggestion asks for: a limit of its own, where a default one holds."""
+    return "add" if one.now is not None and one.now.source == "default" else one.need
+
+
+class _Plan:
+    def __init__(self, mode: Mode, tests: Mapping[str, WrittenTest], places: Places) -> None:
+        self._mode = mode
+        self._tests = tests
+        self._places = places
+        self._with_limits: set[ast.AST] = set()  # functions of tests that have limits
+        self._unchanged: dict[int, Unchanged] = {}
+
+    def made_for(self, suggestions: Iterable[Suggestion]) -> FixPlan:
+        files: dict[SourceFile, tuple[FileChanges, list[_Group]]] = {}
+        for group in self._groups(enumerate(suggestions)):
+            file = group.place.file
+            changes, groups = files.setdefault(file, (FileChanges(file), []))
+            try:
+                self._check(group)
+                _add(changes, group)
+                groups.append(group)
+            except UnchangeableError as error:
+                self._keep(group.members, error)
+        changed = []
+        for changes, groups in files.values():
+            try:
+                if groups:
+                    changed.append(changes.result())
+            except UnchangeableError as error:
+                for group in groups:
+                    self._keep(group.members, error)
+        unchanged = [self._unchanged[number] for number in sorted(self._unchanged)]
+        return FixPlan(tuple(changed), tuple(unchanged))
+
+    def _groups(self, suggestions: Iterable[tuple[int, Suggestion]]) -> list[_Group]:
+        """Return the places at which suggestions meet."""
+        groups: dict[ast.AST, _Group] = {}
+        for number, one in suggestions:
+            try:
+                place = self._place_of(one)
+            except UnchangeableError as error:
+                self._keep({number: one}, error)
+            else:
+                groups.setdefault(place.node, _Group(place)).members[number] = one
+        return list(groups.values())
+
+    def _place_of(self, one: Suggestion) -> LiteralPlace | BarePlace:
+        test = self._tests.get(one.test)
+        if test is None:
+            raise UnchangeableError("it is not known where the test is written")
+        if _need_of(one) == "add":
+            if test.waived:
+                raise UnchangeableError(_WAIVED)
+            return self._places.function_of(test)
+        with contextlib.suppress(UnchangeableError):  # its limit may be written somewhere else
+            self._with_limits.add(self._places.function_of(test).node)
+        assert one.now is not None
+        if one.now.source == "baseline":
+            raise UnchangeableError("its limit is its baseline, and not in the source")
+        return self._places.limit_of(test, one.now)
+
+    def _check(self, group: _Group) -> None:
+        """Check that a change is asked for, and allowed.
+
+        Raises:
+            UnchangeableError: it is not.
+        """
+        need, largest = group.need, group.largest
+        if not self._asks_for(need):
+            raise UnchangeableError(
+                f"it also holds for {largest.test}, which used {largest.used_text}"
+            )
+        if need in ("lower", "add"):
+            for one in group.members.values():
+                if one.incomplete:
+                    raise UnchangeableError(f"{one.test} may need more: {one.incomplete}")
+                if not one.all_ran:
+                    raise UnchangeableError("not all tests that it holds for were measured")
+        if isinstance(group.place, BarePlace):
+            self._check_bare(group.place)
+
+    def _check_bare(self, place: BarePlace) -> None:
+        written = place.file.written_at(place.node)
+        where = place.file.at(place.node)
+        if written.waiver:
+            raise UnchangeableError(f"{where}: {_WAIVED}")
+        if place.node in self._with_limits or written.limits:
+            raise UnchangeableError(f"{where}: other limits are written there")
+
+    def _asks_for(self, need: Need) -> bool:
+        return need != "keep" and self._mode in (need, "all")
+
+    def _keep(self, members: Mapping[int, Suggestion], error: UnchangeableError) -> None:
+        for number, one in members.items():
+            need = _need_of(one)
+            test = self._tests.get(one.test)
+            wanted = self._asks_for(need)
+            reason = str(error)
+            if need == "add" and test is not None and test.waived:
+                wanted, reason = False, _WAIVED
+            elif not wanted:
+                reason = _not_asked_for(one, need, self._mode)
+            self._unchanged[number] = Unchanged(one.test, one.kind, reason, wanted)
+
+
+def _not_asked_for(one: Suggestion, need: Need, mode: Mode) -> str:
+    if need == "keep":
+        return one.why
+    lacks = {"add": "it has no limit of its own", "raise": "its limit is too low"}
+    return f"{lacks.get(need, 'its limit is higher than it needs')}, and {mode!r} leaves that"
+
+
+def _add(changes: FileChanges, group: _Group) -> None:
+    largest = group.largest
+    tests = tuple(dict.fromkeys(one.test for one in group.members.values()))
+    if isinstance(group.place, LiteralPlace):
+        changes.write_number(group.place, largest.maximum, tests, largest.now_text)
+    else:
+        changes.add_limit(group.place, largest.maximum, tests)

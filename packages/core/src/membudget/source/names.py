@@ -1,0 +1,112 @@
+"""What names stand for in a source file, as far as its imports and assignments say."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Scope: TypeAlias = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_SCOPES = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """That a name gets a value.
+
+    Attributes:
+        name: the name.
+        statement: the statement at the top of its scope in which that happens.
+        imported: what is imported, with dots; empty where it is something else.
+    """
+
+    name: str
+    statement: ast.stmt
+    imported: str = ""
+
+
+def bindings_in(scope: Scope) -> Iterator[Binding]:
+    """Yield what gets a value in a scope, but for scopes inside it; and arguments of a function."""
+    for statement in scope.body:
+        left: list[ast.AST] = [statement]
+        while left:
+            node = left.pop()
+            for name, imported in _bound_by(node):
+                yield Binding(name, statement, imported)
+            if not isinstance(node, _SCOPES):
+                left += ast.iter_child_nodes(node)
+    if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+        arguments = (node for node in ast.walk(scope.args) if isinstance(node, ast.arg))
+        yield from (Binding(one.arg, scope) for one in arguments)
+
+
+def _bound_by(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the names that a node itself gives a value, and what is imported by that."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.asname or alias.name.partition(".")[0], _module_of(alias)
+    elif isinstance(node, ast.ImportFrom):
+        base = "." * node.level + (node.module or "")
+        for alias in node.names:
+            yield alias.asname or alias.name, f"{base}.{alias.name}"
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name, ""
+    elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id, ""
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        yield node.name, ""
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest, ""
+
+
+def _module_of(alias: ast.alias) -> str:
+    return alias.name if alias.asname else alias.name.partition(".")[0]
+
+
+class Names:
+    """What names of a module stand for.
+
+    Attributes:
+        of_module: everything that gets a value at the top of it.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.of_module = tuple(bindings_in(tree))
+        self._imported: dict[str, str] = {}
+        # Imports in functions as well: a test can import what its decorators are made of.
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self._imported.update(_bound_by(node))
+        self._assigned: dict[str, list[ast.expr]] = {}
+        for statement in ast.walk(tree):
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+                for target in targets_of(statement):
+                    self._assigned.setdefault(target, []).append(statement.value)
+
+    def dotted(self, expression: ast.expr) -> str:
+        """Return what an expression stands for, such as ``"pytest.mark.limit_memory"``.
+
+        Empty where it is more than names and dots.
+        """
+        attributes: list[str] = []
+        while isinstance(expression, ast.Attribute):
+            attributes.append(expression.attr)
+            expression = expression.value
+        if not isinstance(expression, ast.Name):
+            return ""
+        base = self._imported.get(expression.id, expression.id)
+        return ".".join([base, *reversed(attributes)])
+
+    def assigned(self, name: str) -> list[ast.expr]:
+        """Return what is assigned to a name anywhere in the file."""
+        return self._assigned.get(name, [])
+
+
+def targets_of(statement: ast.Assign | ast.AnnAssign | ast.AugAssign) -> list[str]:
+    """Return the plain names that a statement assigns to."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return [target.id for target in targets if isinstance(target, ast.Name)]

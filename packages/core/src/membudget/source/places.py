@@ -1,0 +1,192 @@
+"""The place in the source at which the limit of a test is written, or a new one belongs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ..results.suggest import LimitNow, figure_text
+from .definitions import Definition, Definitions, Found, WrittenTest
+from .files import ChangeableFiles, FileOnDisk
+from .names import Names
+from .text import Function, SourceText, UnchangeableError
+from .written_limits import Holder, Written, WrittenLimit, written_at
+
+
+class SourceFile:
+    """A source file, read once.
+
+    Attributes:
+        disk: the file.
+        source: its text and its tree.
+        names: what names stand for in it.
+    """
+
+    def __init__(self, disk: FileOnDisk) -> None:
+        self.disk = disk
+        try:
+            self.source = SourceText(disk.data)
+        except UnchangeableError as error:
+            raise UnchangeableError(f"{disk.shown}: {error}") from error
+        self.names = Names(self.source.tree)
+        self._definitions = Definitions(self.source.tree)
+        self._written: dict[Holder, Written] = {}
+
+    def find(self, definition: Definition) -> list[Found]:
+        """Return the definitions that can be meant."""
+        return self._definitions.find(definition)
+
+    def written_at(self, holder: Holder) -> Written:
+        """Return what is written at a definition, or in the module itself."""
+        if holder not in self._written:
+            self._written[holder] = written_at(holder, self.names)
+        return self._written[holder]
+
+    def at(self, node: ast.expr | ast.stmt) -> str:
+        """Return a place in it, for people."""
+        return f"{self.disk.shown}:{node.lineno}"
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralPlace:
+    """A literal that is the limit of a test."""
+
+    file: SourceFile
+    limit: WrittenLimit
+
+    @property
+    def node(self) -> ast.expr:
+        """The literal."""
+        return self.limit.node
+
+
+@dataclass(frozen=True, slots=True)
+class BarePlace:
+    """The function of a test that has no limit."""
+
+    file: SourceFile
+    found: Found
+    node: Function
+    test: WrittenTest
+
+
+class Places:
+    """Finds places in source files, each of which is read once."""
+
+    def __init__(self, files: ChangeableFiles) -> None:
+        self._files = files
+        self._read: dict[str, SourceFile | UnchangeableError] = {}
+
+    def function_of(self, test: WrittenTest) -> BarePlace:
+        """Return the function at which a limit for a test alone, and its parameters, belongs.
+
+        Raises:
+            UnchangeableError: it is not in the source, or something else runs in its place.
+        """
+        file = self._file(test.function.file)
+        functions = [one for one in file.find(test.function) if isinstance(one.node, Function)]
+        name = test.function.name
+        if not functions:
+            raise UnchangeableError(
+                f"{file.disk.shown} has no function {name}: it was made while the tests ran"
+            )
+        if len(functions) > 1:
+            raise UnchangeableError(f"{file.disk.shown} defines {name} more than once")
+        (found,) = functions
+        assert isinstance(found.node, Function)
+        if test.implementation is not None and not found.node.decorator_list:
+            raise UnchangeableError(f"{file.at(found.node)}: another function runs in its place")
+        return BarePlace(file, found, found.node, test)
+
+    def limit_of(self, test: WrittenTest, now: LimitNow) -> LiteralPlace:
+        """Return the literal that a limit of a test is written with.
+
+        Raises:
+            UnchangeableError: there is none, or it is not clear which one it is.
+        """
+        missed: list[str] = []
+        for level in self._levels(test, missed):
+            limits = [
+                LiteralPlace(file, limit)
+                for file, holder in level
+                for limit in file.written_at(holder).limits
+                if limit.kind in (now.kind, None) and limit.counts_for(test.framework)
+            ]
+            alike = [one for one in limits if one.limit.maximum == now.maximum]
+            unclear = [one for one in limits if one.limit.maximum is None]
+            if unclear or (len(alike) == 1 and alike[0].limit.fixed):
+                place = (unclear or alike)[0]
+                raise UnchangeableError(f"{place.file.at(place.node)}: {place.limit.fixed}")
+            if len(alike) > 1:
+                lines = ", ".join(one.file.at(one.node) for one in alike)
+                raise UnchangeableError(f"several limits say the same: {lines}")
+            if alike:
+                return alike[0]
+            # The limit of a parameter holds for that one only.
+            others = [one for one in limits if not one.limit.of_parameter]
+            if others:
+                raise UnchangeableError(_says_something_else(others[0], now))
+        where = f" ({now.origin})" if now.origin else ""
+        reasons = "".join(f"; {reason}" for reason in dict.fromkeys(missed))
+        raise UnchangeableError(f"its limit is not written at it{where}{reasons}")
+
+    def _levels(
+        self, test: WrittenTest, missed: list[str]
+    ) -> Iterator[list[tuple[SourceFile, Holder]]]:
+        """Yield what a limit of a test can be written at, the closest first.
+
+        Args:
+            test: the test.
+            missed: gets the reasons why some of that cannot be looked at.
+        """
+        functions = (test.function, test.implementation)
+        yield list(self._nodes((one for one in functions if one is not None), missed))
+        for cls in (*test.classes, *_around(test.classes)):
+            yield list(self._nodes([cls], missed))
+        try:
+            file = self._file(test.module)
+        except UnchangeableError as error:
+            missed.append(str(error))
+        else:
+            yield [(file, file.source.tree)]
+
+    def _nodes(
+        self, definitions: Iterable[Definition], missed: list[str]
+    ) -> Iterator[tuple[SourceFile, Holder]]:
+        for definition in definitions:
+            try:
+                file = self._file(definition.file)
+            except UnchangeableError as error:
+                missed.append(str(error))
+            else:
+                yield from ((file, found.node) for found in file.find(definition))
+
+    def _file(self, path: str) -> SourceFile:
+        real = self._files.real(path)
+        if real not in self._read:
+            try:
+                self._read[real] = SourceFile(self._files.read(real))
+            except UnchangeableError as error:
+                self._read[real] = error
+        file = self._read[real]
+        if isinstance(file, UnchangeableError):
+            raise file
+        return file
+
+
+def _says_something_else(place: LiteralPlace, now: LimitNow) -> str:
+    assert place.limit.maximum is not None
+    written = figure_text(now.kind, place.limit.maximum)
+    held = figure_text(now.kind, now.maximum)
+    return f"{place.file.at(place.node)} says {written}, and {held} held"
+
+
+def _around(classes: tuple[Definition, ...]) -> Iterator[Definition]:
+    """Yield the classes in which the class of a test is nested, the innermost first."""
+    if classes:
+        name = classes[0].name
+        while "." in name:
+            name = name.rpartition(".")[0]
+            if not name.endswith("<locals>"):
+                yield Definition(classes[0].file, name)

@@ -1,0 +1,220 @@
+"""The limits that are written at a function, a class or a module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from ..errors import InvalidSizeError
+from ..results.suggest import LimitKind
+from ..sizes import parse_size
+from .definitions import Defined, Framework
+from .names import Names, targets_of
+
+ARGUMENTS: Final[dict[str, dict[str, LimitKind]]] = {
+    "limit_memory": {
+        "limit": "peak_bytes",
+        "total": "total_bytes",
+        "allocations": "n_allocations",
+        "retained": "retained_bytes",
+    },
+    "limit_leaks": {"location_limit": "leaks"},
+}
+"""The arguments that are limits. The first one may be positional."""
+_OBJECTS: Final = "limit_leaked_objects"
+_WAIVERS: Final = ("no_memory_limit", "no_memray")
+_WITHOUT_NUMBER: Final = (_OBJECTS, *_WAIVERS)
+_ATTRIBUTE: Final = "memory_limit"
+_MARKS: Final = "pytestmark"
+
+Holder: TypeAlias = Defined | ast.Module
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLimit:
+    """A limit that is written somewhere.
+
+    Attributes:
+        kind: what it is on; None where that cannot be read, and it can be anything.
+        node: the expression.
+        maximum: in bytes, or a count; None where it cannot be read.
+        fixed: why it is not to be changed; empty for a literal.
+        is_marker: whether it is in a marker of pytest's.
+        of_parameter: whether it is in a ``pytest.param()``, and holds for that one only.
+    """
+
+    kind: LimitKind | None
+    node: ast.expr
+    maximum: int | None = None
+    fixed: str = ""
+    is_marker: bool = False
+    of_parameter: bool = False
+
+    def counts_for(self, framework: Framework) -> bool:
+        """Whether it holds in runs of a framework."""
+        return framework == "pytest" or not self.is_marker
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written in one place.
+
+    Attributes:
+        limits: the limits.
+        waiver: whether it says that limits do not hold, or that nothing is measured.
+        objects: whether objects are limited, which has no number.
+    """
+
+    limits: tuple[WrittenLimit, ...] = ()
+    waiver: bool = False
+    objects: bool = False
+
+
+def written_at(holder: Holder, names: Names) -> Written:
+    """Return what is written at a function, a class or a module about its memory."""
+    limits: list[WrittenLimit] = []
+    waiver = objects = False
+    for said in _said(holder, names):
+        if isinstance(said, WrittenLimit):
+            limits.append(said)
+        elif said in _WAIVERS:
+            waiver = True
+        else:
+            objects = True
+    return Written(tuple(limits), waiver, objects)
+
+
+def _said(holder: Holder, names: Names) -> Iterator[WrittenLimit | str]:
+    """Yield limits, and the names of what is no limit with a number."""
+    for decorator in getattr(holder, "decorator_list", ()):
+        yield from _in_mark(decorator, names)
+    if isinstance(holder, ast.Module | ast.ClassDef):
+        for statement, targets in _assignments(holder):
+            assert statement.value is not None
+            if _MARKS in targets:
+                yield from _in_mark(statement.value, names)
+            if _ATTRIBUTE in targets and isinstance(holder, ast.ClassDef):
+                yield from _in_attribute(statement.value, targets)
+
+
+_Assignment: TypeAlias = ast.Assign | ast.AnnAssign | ast.AugAssign
+
+
+def _assignments(holder: ast.Module | ast.ClassDef) -> Iterator[tuple[_Assignment, list[str]]]:
+    """Yield what is assigned in a scope, but for scopes inside it."""
+    left: list[ast.AST] = list(reversed(holder.body))
+    while left:
+        node = left.pop()
+        if isinstance(node, _Assignment) and node.value is not None:
+            yield node, targets_of(node)
+        elif not isinstance(node, Defined | ast.expr):
+            left += ast.iter_child_nodes(node)
+
+
+def _in_attribute(value: ast.expr, targets: list[str]) -> Iterator[WrittenLimit | str]:
+    if isinstance(value, ast.Constant) and value.value is None:
+        yield _WAIVERS[0]
+        return
+    limit = _read("peak_bytes", value)
+    if len(targets) > 1 and not limit.fixed:
+        limit = replace(limit, fixed="several names are assigned at once")
+    yield limit
+
+
+def _in_mark(mark: ast.expr, names: Names, *, follow: bool = True) -> Iterator[WrittenLimit | str]:
+    """Yield what a decorator says, or an element of ``pytestmark``.
+
+    Args:
+        mark: the expression.
+        names: of the file.
+        follow: whether to look at what a name stands for. That can have its own name in it.
+    """
+    if isinstance(mark, ast.List | ast.Tuple | ast.Set):
+        for element in mark.elts:
+            yield from _in_mark(element, names, follow=follow)
+    elif isinstance(mark, ast.BinOp):
+        for side in (mark.left, mark.right):
+            yield from _in_mark(side, names, follow=follow)
+    elif isinstance(mark, ast.Starred):
+        yield from _in_mark(mark.value, names, follow=follow)
+    elif isinstance(mark, ast.Call):
+        yield from _in_call(mark, names, follow=follow)
+    else:
+        name = names.dotted(mark).rpartition(".")[2]
+        if name in _WITHOUT_NUMBER:
+            yield name
+        elif isinstance(mark, ast.Name) and follow:
+            for value in names.assigned(mark.id):
+                yield from _under_a_name(mark.id, _in_mark(value, names, follow=False))
+
+
+def _in_call(mark: ast.Call, names: Names, *, follow: bool) -> Iterator[WrittenLimit | str]:
+    dotted = names.dotted(mark.func)
+    name = dotted.rpartition(".")[2]
+    if name in ARGUMENTS:
+        is_marker = ".mark." in f".{dotted}"
+        for limit in _in_arguments(mark, ARGUMENTS[name]):
+            yield replace(limit, is_marker=is_marker)
+    elif name in _WITHOUT_NUMBER:
+        yield name
+    elif name == "parametrize":
+        yield from _in_parameters(mark, names, follow=follow)
+
+
+def _under_a_name(name: str, said: Iterable[WrittenLimit | str]) -> Iterator[WrittenLimit | str]:
+    for one in said:
+        if isinstance(one, WrittenLimit):
+            yield replace(one, fixed=f"it has a name, {name}, and others may use that as well")
+        else:
+            yield one
+
+
+def _in_parameters(parametrize: ast.Call, names: Names, *, follow: bool) -> Iterator[WrittenLimit]:
+    """Yield the limits of the ``pytest.param(..., marks=...)`` in an expression."""
+    for node in ast.walk(parametrize):
+        if isinstance(node, ast.Call) and names.dotted(node.func).rpartition(".")[2] == "param":
+            for keyword in node.keywords:
+                if keyword.arg == "marks":
+                    for said in _in_mark(keyword.value, names, follow=follow):
+                        if isinstance(said, WrittenLimit):
+                            yield replace(said, of_parameter=True)
+
+
+def _in_arguments(call: ast.Call, kinds: dict[str, LimitKind]) -> Iterator[WrittenLimit]:
+    given: list[tuple[LimitKind | None, ast.expr]] = [
+        (kinds[keyword.arg], keyword.value) for keyword in call.keywords if keyword.arg in kinds
+    ]
+    given += [(None, keyword.value) for keyword in call.keywords if keyword.arg is None]
+    if call.args:
+        first = call.args[0]
+        is_starred = isinstance(first, ast.Starred)
+        given.insert(0, (None if is_starred else next(iter(kinds.values())), first))
+    for kind, value in given:
+        if kind is None:
+            yield WrittenLimit(None, value, fixed="its arguments come from * or **")
+        elif not (isinstance(value, ast.Constant) and value.value is None):
+            yield _read(kind, value)
+
+
+def _read(kind: LimitKind, value: ast.expr) -> WrittenLimit:
+    if isinstance(value, ast.Constant):
+        maximum = _maximum(kind, value.value)
+        return WrittenLimit(kind, value, maximum, "" if maximum is not None else "it is no limit")
+    if isinstance(value, ast.JoinedStr):
+        return WrittenLimit(kind, value, fixed="it is an f-string")
+    if isinstance(value, ast.Name | ast.Attribute):
+        return WrittenLimit(kind, value, fixed=f"it is the name {ast.unparse(value)}")
+    return WrittenLimit(kind, value, fixed="it is an expression")
+
+
+def _maximum(kind: LimitKind, value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    if kind == "n_allocations":
+        return value if isinstance(value, int) else None
+    try:
+        return parse_size(value)
+    except InvalidSizeError:
+        return None
