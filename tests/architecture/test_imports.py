@@ -44,7 +44,7 @@ report.printable report.failure_text report.run_text report
 results.json_data results.suggest results
 
 source.text source.definitions source.names source.written_limits source.literals
-source.additions source.files source.places source.changes source.fix source
+source.additions source.files source.places source.changes source.fix source.writing source
 
 unseen unused_limits block budget_arguments limits
 

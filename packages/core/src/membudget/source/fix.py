@@ -1,6 +1,6 @@
 """Suggested limits into the source: which limits change, and why others stay as they are.
 
-Nothing is written here.
+Nothing is written here; :mod:`membudget.source.writing` does that.
 """
 
 from __future__ import annotations

@@ -1,0 +1,117 @@
+"""Changed source files: what differs, and writing them."""
+
+from __future__ import annotations
+
+import difflib
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..host.raised import raised_by_us
+from ..host.system import Real, real_functions
+from ..host.whole_files import whole_file, write_all
+from .changes import ChangedFile
+from .files import read_whole
+from .fix import FixPlan
+from .text import UnchangeableError, lines_of
+
+_MEANS_NO: Final = ("", "0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class NotWritten:
+    """A file that stayed as it was.
+
+    Attributes:
+        file: the file, with its changes.
+        reason: why.
+    """
+
+    file: ChangedFile
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of writing a plan.
+
+    Attributes:
+        written: the files that were written.
+        not_written: the others.
+    """
+
+    written: tuple[ChangedFile, ...]
+    not_written: tuple[NotWritten, ...]
+
+
+def diff(plan: FixPlan) -> str:
+    """Return a plan as a unified diff, which ``patch -p1`` and ``git apply`` take."""
+    return "".join(line for file in plan.files for line in _diff_lines(file))
+
+
+def _diff_lines(file: ChangedFile) -> Iterator[str]:
+    old, new = (lines_of(data.decode(file.encoding)) for data in (file.disk.data, file.new))
+    names = (f"a/{file.disk.shown}", f"b/{file.disk.shown}")
+    for line in difflib.unified_diff(old, new, *names):
+        yield line
+        if not line.endswith(("\n", "\r")):
+            yield "\n\\ No newline at end of file\n"
+
+
+def is_in_ci(environment: Mapping[str, str]) -> bool:
+    """Whether this runs on a CI server, which sets the variable ``CI``.
+
+    Example:
+        >>> is_in_ci({"CI": "true"}), is_in_ci({})
+        (True, False)
+    """
+    return environment.get("CI", "").strip().lower() not in _MEANS_NO
+
+
+def write_fixes(
+    plan: FixPlan,
+    *,
+    even_in_ci: bool = False,
+    environment: Mapping[str, str] = Real.environment,
+) -> Written:
+    """Write the files of a plan, each as a whole, or not at all.
+
+    A file that cannot be written, or that is not as it was read any more, stays as it is, and the
+    others are written.
+
+    Args:
+        plan: what :func:`membudget.source.fix.plan_fixes` returned.
+        even_in_ci: whether to write on a CI server as well, where changes are lost or pushed
+            without anybody having read them.
+        environment: the environment variables.
+    """
+    if is_in_ci(environment) and not even_in_ci:
+        reason = "source files are not changed in CI (the environment variable CI is set)"
+        return Written((), tuple(NotWritten(file, reason) for file in plan.files))
+    written: list[ChangedFile] = []
+    not_written: list[NotWritten] = []
+    for file in plan.files:
+        try:
+            with real_functions():
+                _write(file)
+            written.append(file)
+        except UnchangeableError as error:
+            not_written.append(NotWritten(file, str(error)))
+        except OSError as error:
+            if not raised_by_us(error):
+                raise
+            reason = f"{file.disk.shown} cannot be written: {error.strerror}"
+            not_written.append(NotWritten(file, reason))
+    return Written(tuple(written), tuple(not_written))
+
+
+def _write(file: ChangedFile) -> None:
+    path = file.disk.path
+    # A directory that takes new files lets a file be replaced that must not be written.
+    if not Real.stat(path).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise UnchangeableError(f"{file.disk.shown} is read-only")
+    with whole_file(path) as fd:
+        write_all(fd, file.new)
+        if Real.realpath(path) != path or read_whole(path) != file.disk.data:
+            raise UnchangeableError(f"{file.disk.shown} has changed meanwhile")
