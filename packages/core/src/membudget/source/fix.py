@@ -121,12 +121,16 @@ class _Plan:
         for group in self._groups(enumerate(suggestions)):
             file = group.place.file
             changes, groups = files.setdefault(file, (FileChanges(file), []))
+            if not self._asks_for(group.need):
+                shared = f"its limit holds for {group.largest.test} as well, and fits that"
+                self._keep(group.members, shared, is_needed=False)
+                continue
             try:
                 self._check(group)
                 _add(changes, group)
                 groups.append(group)
             except UnchangeableError as error:
-                self._keep(group.members, error)
+                self._keep(group.members, str(error))
         changed = []
         for changes, groups in files.values():
             try:
@@ -134,7 +138,7 @@ class _Plan:
                     changed.append(changes.result())
             except UnchangeableError as error:
                 for group in groups:
-                    self._keep(group.members, error)
+                    self._keep(group.members, str(error))
         unchanged = [self._unchanged[number] for number in sorted(self._unchanged)]
         return FixPlan(tuple(changed), tuple(unchanged))
 
@@ -145,7 +149,7 @@ class _Plan:
             try:
                 place = self._place_of(one)
             except UnchangeableError as error:
-                self._keep({number: one}, error)
+                self._keep({number: one}, str(error))
             else:
                 groups.setdefault(place.node, _Group(place)).members[number] = one
         return list(groups.values())
@@ -166,17 +170,12 @@ class _Plan:
         return self._places.limit_of(test, one.now)
 
     def _check(self, group: _Group) -> None:
-        """Check that a change is asked for, and allowed.
+        """Check that a change is allowed.
 
         Raises:
             UnchangeableError: it is not.
         """
-        need, largest = group.need, group.largest
-        if not self._asks_for(need):
-            raise UnchangeableError(
-                f"it also holds for {largest.test}, which used {largest.used_text}"
-            )
-        if need in ("lower", "add"):
+        if group.need in ("lower", "add"):
             for one in group.members.values():
                 if one.incomplete:
                     raise UnchangeableError(f"{one.test} may need more: {one.incomplete}")
@@ -196,17 +195,16 @@ class _Plan:
     def _asks_for(self, need: Need) -> bool:
         return need != "keep" and self._mode in (need, "all")
 
-    def _keep(self, members: Mapping[int, Suggestion], error: UnchangeableError) -> None:
+    def _keep(
+        self, members: Mapping[int, Suggestion], reason: str, *, is_needed: bool = True
+    ) -> None:
         for number, one in members.items():
             need = _need_of(one)
-            test = self._tests.get(one.test)
-            wanted = self._asks_for(need)
-            reason = str(error)
-            if need == "add" and test is not None and test.waived:
-                wanted, reason = False, _WAIVED
-            elif not wanted:
-                reason = _not_asked_for(one, need, self._mode)
-            self._unchanged[number] = Unchanged(one.test, one.kind, reason, wanted)
+            if self._asks_for(need):
+                wanted, why = is_needed and reason != _WAIVED, reason
+            else:
+                wanted, why = False, _not_asked_for(one, need, self._mode)
+            self._unchanged[number] = Unchanged(one.test, one.kind, why, wanted)
 
 
 def _not_asked_for(one: Suggestion, need: Need, mode: Mode) -> str:
