@@ -189,10 +189,9 @@ def test_the_last_run_says_which_limits_there_are() -> None:
 
 def test_a_test_that_was_whole_once_is_whole() -> None:
     """A failure in one of several runs does not keep its figures from being used."""
-    failed = Observed("test", {"peak_bytes": 1}, all_ran=False, incomplete="it failed")
+    failed = Observed("test", {"peak_bytes": 1}, incomplete="it failed")
     passed = Observed("test", {"peak_bytes": 2})
     assert only(failed).incomplete == "it failed"
     assert only(failed).why.endswith("but it failed, so it may need more")
-    assert not only(failed).all_ran
     for both in (only(failed, passed), only(passed, failed)):
-        assert (both.incomplete, both.used, both.all_ran) == ("", 2, True)
+        assert (both.incomplete, both.used) == ("", 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,6 @@ class Use:
 
     used: int | Mapping[LimitKind, int] = 9 * MB
     limit: int | tuple[LimitNow, ...] = ()
-    all_ran: bool = True
     incomplete: str = ""
     stable: bool = False
     waived: bool = False
@@ -36,7 +35,7 @@ class Use:
         limits = self.limit
         if isinstance(limits, int):
             limits = (LimitNow("peak_bytes", limits),)
-        return Observed(test, used, limits, self.stable, self.all_ran, self.incomplete)
+        return Observed(test, used, limits, self.stable, self.incomplete)
 
 
 @dataclass
@@ -92,7 +91,15 @@ class Project:
             waived=use.waived,
         )
 
-    def plan(self, name: str, uses: Mapping[str, Use], mode: Mode = "all") -> FixPlan:
+    def plan(
+        self,
+        name: str,
+        uses: Mapping[str, Use],
+        mode: Mode = "all",
+        *,
+        unmeasured: Sequence[str] = (),
+        all_files_ran: bool = True,
+    ) -> FixPlan:
         """Plan changes for tests of a file."""
         return plan_fixes(
             suggest(use.observed(test) for test, use in uses.items()),
@@ -100,11 +107,21 @@ class Project:
             mode=mode,
             root=str(self.root),
             fingerprints=self.fingerprints,
+            unmeasured=[self.written(name, test, Use()) for test in unmeasured],
+            all_files_ran=all_files_ran,
         )
 
-    def fixed(self, name: str, uses: Mapping[str, Use], mode: Mode = "all") -> str:
+    def fixed(
+        self,
+        name: str,
+        uses: Mapping[str, Use],
+        mode: Mode = "all",
+        *,
+        unmeasured: Sequence[str] = (),
+        all_files_ran: bool = True,
+    ) -> str:
         """Return a file after the changes, or why there are none."""
-        plan = self.plan(name, uses, mode)
+        plan = self.plan(name, uses, mode, unmeasured=unmeasured, all_files_ran=all_files_ran)
         if not plan.files:
             return "; ".join(dict.fromkeys(one.reason for one in plan.unchanged))
         (file,) = plan.files

@@ -281,15 +281,27 @@ def test_a_shared_limit_is_the_largest(tmp_path: Path) -> None:
 
 def test_a_shared_limit_stays_for_tests_that_did_not_run(tmp_path: Path) -> None:
     """And for one that failed, or was not seen in full; it is raised all the same."""
-    for other in (
-        Use(3 * MB, 20 * MB, all_ran=False),
-        Use(3 * MB, 20 * MB, incomplete="it failed"),
-    ):
-        uses = {"TestAll.test_one": Use(limit=20 * MB), "TestAll.test_two": other}
-        reason = fixed(tmp_path, SHARED, uses)
-        assert "not all tests that it holds for" in reason or "may need more: it failed" in reason
-        uses["TestAll.test_one"] = Use(limit=20 * MB, used=20 * MB)
-        assert '"25 MB"' in fixed(tmp_path, SHARED, uses)
+    project = Project(tmp_path)
+    project.write("test_it.py", SHARED)
+    uses = {"TestAll.test_one": Use(limit=20 * MB)}
+    more = {"TestAll.test_one": Use(20 * MB, limit=20 * MB)}
+    for name in ("TestAll.test_two", "TestAll.test_n[1]"):
+        reason = project.fixed("test_it.py", uses, unmeasured=[name])
+        assert reason == "not all tests that it holds for were measured"
+        assert '"25 MB"' in project.fixed("test_it.py", more, unmeasured=[name])
+    failed = {"TestAll.test_two": Use(3 * MB, 20 * MB, incomplete="it failed")}
+    reason = project.fixed("test_it.py", {**uses, **failed})
+    assert reason == "TestAll.test_two may need more: it failed"
+    assert '"25 MB"' in project.fixed("test_it.py", {**more, **failed})
+
+
+def test_a_test_that_did_not_run_keeps_no_other_limit(tmp_path: Path) -> None:
+    """What is written at one test alone holds for that one."""
+    project = Project(tmp_path)
+    project.write("test_it.py", SHARED)
+    uses = {"TestAll.test_n[1]": Use(3 * MB, 20 * MB), "TestAll.test_n[2]": Use(3 * MB, 20 * MB)}
+    after = project.fixed("test_it.py", uses, unmeasured=["TestAll.test_one"])
+    assert after == SHARED[:40] + SHARED[40:].replace('"20 MB")\n    @', '"4.6 MB")\n    @')
 
 
 @pytest.mark.parametrize(
@@ -404,6 +416,9 @@ class Base:
         "TestA.test_new": Use(3 * MB),
         "TestB.test_new": Use(2 * MB),
     }
+    lowered = {"TestA.test_it": Use(MB, 5 * MB), "TestB.test_it": Use(MB, 5 * MB)}
+    reason = project.fixed("test_a.py", lowered, all_files_ran=False)
+    assert reason == "base_of_tests.py may be used by tests of files that did not run"
     plan = project.plan("test_a.py", uses)
     (file,) = plan.files
     new = base.replace("5 MB", "12 MB").replace(
@@ -421,23 +436,16 @@ def test_everything_that_does_not_change_is_listed(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.write("test_it.py", SHARED)
     uses = {
-        "TestAll.test_two": Use(3 * MB, 20 * MB, all_ran=False),
-        "TestAll.test_n[1]": Use(16 * MB, 20 * MB),
         "TestAll.test_one": Use(limit=20 * MB),
+        "TestAll.test_n[1]": Use(16 * MB, 20 * MB),
     }
-    plan = project.plan("test_it.py", uses)
+    plan = project.plan("test_it.py", uses, unmeasured=["TestAll.test_two"])
     assert [(one.test, one.kind, one.wanted, one.reason) for one in plan.unchanged] == [
-        (
-            "TestAll.test_two",
-            "peak_bytes",
-            True,
-            "not all tests that it holds for were measured",
-        ),
-        ("TestAll.test_n[1]", "peak_bytes", False, "fits; used + 20% + 1 MB"),
         (
             "TestAll.test_one",
             "peak_bytes",
             True,
             "not all tests that it holds for were measured",
         ),
+        ("TestAll.test_n[1]", "peak_bytes", False, "fits; used + 20% + 1 MB"),
     ]

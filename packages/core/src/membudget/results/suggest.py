@@ -125,9 +125,6 @@ class Observed:
             stacks left behind, of those that the limit's filter counts.
         limits: what limits held for it.
         stable: whether its figures are stable.
-        all_ran: whether every test that a limit written at this one also holds for was measured in
-            this run as well: other parameters of it, and other tests of the class or the module
-            that has its limit. False where some were deselected or skipped, or never came to run.
         incomplete: why it may use more than it did, such as ``"it failed"``; empty if its figures
             are whole. A test that failed by its limit alone, and was over it at its end, is whole.
     """
@@ -136,7 +133,6 @@ class Observed:
     used: Mapping[LimitKind, int]
     limits: tuple[LimitNow, ...] = ()
     stable: bool = False
-    all_ran: bool = True
     incomplete: str = ""
 
 
@@ -154,7 +150,7 @@ class Suggestion:
             little room that noise will break it, ``"lower"`` where it leaves more room than the
             suggested one.
         why: how the number came about, for people.
-        all_ran, incomplete: see :class:`Observed`.
+        incomplete: see :class:`Observed`.
     """
 
     test: str
@@ -164,7 +160,6 @@ class Suggestion:
     maximum: int
     need: Need
     why: str
-    all_ran: bool = True
     incomplete: str = ""
 
     @property
@@ -269,7 +264,6 @@ def _combined(runs: list[Observed]) -> Observed:
         runs[-1],
         used={kind: max(run.used.get(kind, 0) for run in runs) for kind in kinds},
         stable=all(run.stable for run in runs),
-        all_ran=any(run.all_ran for run in runs),
         incomplete=incomplete[-1] if len(incomplete) == len(runs) else "",
     )
 
@@ -292,4 +286,4 @@ def _suggestion(test: Observed, now: LimitNow | None, kind: LimitKind, n_runs: i
     whole = [f"but {test.incomplete}, so it may need more"] if test.incomplete else []
     several = [f"largest of {n_runs} runs"] if n_runs > 1 else []
     why = "; ".join([reason, room.words(kind), *several, *whole])
-    return Suggestion(test.test, kind, used, now, maximum, need, why, test.all_ran, test.incomplete)
+    return Suggestion(test.test, kind, used, now, maximum, need, why, test.incomplete)

@@ -65,11 +65,13 @@ def plan_fixes(
     mode: Mode,
     root: str,
     fingerprints: Mapping[str, str],
+    unmeasured: Iterable[WrittenTest] = (),
+    all_files_ran: bool = True,
 ) -> FixPlan:
     """Work out how suggested limits get into the source.
 
     A limit that several tests share (of a class, a module, parameters) becomes the largest of what
-    is suggested for them. Only where all of them were measured, it is lowered or a new one added.
+    is suggested for them. Only where all of them were measured, it is lowered, or a new one added.
 
     Args:
         suggestions: for all tests that were measured, whatever they need: a test that needs nothing
@@ -79,8 +81,13 @@ def plan_fixes(
         root: the directory below which files may change.
         fingerprints: what :func:`membudget.source.files.fingerprint` returned for files when the
             tests were imported, by path. A file without one does not change.
+        unmeasured: tests that were not measured, in modules from which others were: deselected,
+            skipped, never run.
+        all_files_ran: whether no module was left out of the run. Where some were, tests in them can
+            share a limit that is written in another file than its tests.
     """
-    return _Plan(mode, tests, Places(ChangeableFiles(root, fingerprints))).made_for(suggestions)
+    places = Places(ChangeableFiles(root, fingerprints))
+    return _Plan(mode, tests, places, unmeasured, all_files_ran).made_for(suggestions)
 
 
 @dataclass(slots=True)
@@ -109,10 +116,20 @@ def _need_of(one: Suggestion) -> Need:
 
 
 class _Plan:
-    def __init__(self, mode: Mode, tests: Mapping[str, WrittenTest], places: Places) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        tests: Mapping[str, WrittenTest],
+        places: Places,
+        unmeasured: Iterable[WrittenTest],
+        all_files_ran: bool,
+    ) -> None:
         self._mode = mode
         self._tests = tests
         self._places = places
+        self._all_files_ran = all_files_ran
+        # What can have a limit of a test that may need more than those that were measured.
+        self._in_doubt = {holder for test in unmeasured for holder in places.holders(test)}
         self._with_limits: set[ast.AST] = set()  # functions of tests that have limits
         self._unchanged: dict[int, Unchanged] = {}
 
@@ -179,8 +196,15 @@ class _Plan:
             for one in group.members.values():
                 if one.incomplete:
                     raise UnchangeableError(f"{one.test} may need more: {one.incomplete}")
-                if not one.all_ran:
-                    raise UnchangeableError("not all tests that it holds for were measured")
+            if group.place.holder in self._in_doubt:
+                raise UnchangeableError("not all tests that it holds for were measured")
+            tests = [self._tests[one.test] for one in group.members.values()]
+            if not self._all_files_ran and not all(
+                self._places.is_in_its_module(group.place, test) for test in tests
+            ):
+                raise UnchangeableError(
+                    f"{group.place.file.disk.shown} may be used by tests of files that did not run"
+                )
         if isinstance(group.place, BarePlace):
             self._check_bare(group.place)
 

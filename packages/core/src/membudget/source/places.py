@@ -50,10 +50,11 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class LiteralPlace:
-    """A literal that is the limit of a test."""
+    """A literal that is the limit of a test, and the definition or module that has it."""
 
     file: SourceFile
     limit: WrittenLimit
+    holder: Holder
 
     @property
     def node(self) -> ast.expr:
@@ -69,6 +70,11 @@ class BarePlace:
     found: Found
     node: Function
     test: WrittenTest
+
+    @property
+    def holder(self) -> Holder:
+        """The function: it will have the limit."""
+        return self.node
 
 
 class Places:
@@ -108,7 +114,7 @@ class Places:
         missed: list[str] = []
         for level in self._levels(test, missed):
             limits = [
-                LiteralPlace(file, limit)
+                LiteralPlace(file, limit, holder)
                 for file, holder in level
                 for limit in file.written_at(holder).limits
                 if limit.kind in (now.kind, None) and limit.counts_for(test.framework)
@@ -130,6 +136,15 @@ class Places:
         where = f" ({now.origin})" if now.origin else ""
         reasons = "".join(f"; {reason}" for reason in dict.fromkeys(missed))
         raise UnchangeableError(f"its limit is not written at it{where}{reasons}")
+
+    def holders(self, test: WrittenTest) -> Iterator[Holder]:
+        """Yield everything that can have a limit of a test, as far as it can be looked at."""
+        for level in self._levels(test, []):
+            yield from (holder for _, holder in level)
+
+    def is_in_its_module(self, place: LiteralPlace | BarePlace, test: WrittenTest) -> bool:
+        """Whether a place is in the module that a test is run from."""
+        return place.file.disk.path == self._files.real(test.module)
 
     def _levels(
         self, test: WrittenTest, missed: list[str]
