@@ -49,6 +49,17 @@ def changed_lines(before: str, after: str) -> list[str]:
         ("@membudget.limit_memory('5 MB')", "@membudget.limit_memory('12 MB')"),
         ("@mark.limit_memory('5 MB')  # why", "@mark.limit_memory('12 MB')  # why"),
         ("@pt.mark.limit_memory('5 MB')", "@pt.mark.limit_memory('12 MB')"),
+        ("@limit('5 MB')", "@limit('12 MB')"),
+        ("@marks.limit_memory('5 MB')", "@marks.limit_memory('12 MB')"),
+        (
+            "@mark.limit_memory(\n    '5'  \n    ' MB'\n)",
+            "@mark.limit_memory(\n    '12 MB'\n)",
+        ),
+        (
+            "@mark.limit_memory(\n    total='99 GB',\n    limit=('5 MB'),\n)",
+            "@mark.limit_memory(\n    total='99 GB',\n    limit=('12 MB'),\n)",
+        ),
+        ("@mark.limit_memory('5.0 MB')", "@mark.limit_memory('12 MB')"),
         (
             "@pytest.mark.limit_memory( '5 MB' ,total = '99 GB')",
             "@pytest.mark.limit_memory( '12 MB' ,total = '99 GB')",
@@ -66,6 +77,8 @@ def test_a_literal_is_replaced(tmp_path: Path, old: str, new: str) -> None:
     import pytest as pt
     from membudget import limit_memory
     from pytest import mark
+    limit = pytest.mark.limit_memory
+    marks = pytest.mark
 
     '''äöü\t€ 5 MB'''
     {}
@@ -152,6 +165,11 @@ def test_all_limits_of_a_test(tmp_path: Path) -> None:
         ),
         (
             "@M('5 MB')\n    def test_it(self): 'old'\n    @M('5 MB')\n    def test_it(self): ...",
+            "A.test_it",
+            "@M('12 MB')",
+        ),
+        (
+            "for n in range(2):\n        @M('5 MB')\n        def test_it(self): ...",
             "A.test_it",
             "@M('12 MB')",
         ),
@@ -312,6 +330,8 @@ def test_a_test_that_did_not_run_keeps_no_other_limit(tmp_path: Path) -> None:
         ("limit_memory(f'{5} MB')", "it is an f-string"),
         ("limit_memory(5 * 1024 * 1024)", "it is an expression"),
         ("limit_memory('%d MB' % 5)", "it is an expression"),
+        ("limit_memory('5 MB' if LIMIT else '6 MB')", "it is an expression"),
+        ("limit_memory(+5_242_880)", "it is an expression"),
         ("limit_memory(*ARGS)", "its arguments come from * or **"),
         ("limit_memory(**KWARGS)", "its arguments come from * or **"),
         ("limit_memory(total='9 MB')", "its limit is not written at it"),
@@ -356,6 +376,14 @@ def test_it(): ...
         (
             "def make():\n    def test_it(): ...\n    return test_it\n"
             "test_it = pytest.mark.limit_memory('5 MB')(make())",
+            "its limit is not written at it",
+        ),
+        (
+            "@(m := pytest.mark.limit_memory('5 MB'))\ndef test_it(): ...",
+            "its limit is not written at it",
+        ),
+        (
+            "def test_it():\n    with membudget.limit_memory('5 MB'): ...",
             "its limit is not written at it",
         ),
         (

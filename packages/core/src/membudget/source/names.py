@@ -87,10 +87,14 @@ class Names:
                 for target in targets_of(statement):
                     self._assigned.setdefault(target, []).append(statement.value)
 
-    def dotted(self, expression: ast.expr) -> str:
+    def dotted(self, expression: ast.expr, *, follow: bool = True) -> str:
         """Return what an expression stands for, such as ``"pytest.mark.limit_memory"``.
 
         Empty where it is more than names and dots.
+
+        Args:
+            expression: the expression.
+            follow: whether a name stands for the dotted name that was assigned to it.
         """
         attributes: list[str] = []
         while isinstance(expression, ast.Attribute):
@@ -99,6 +103,9 @@ class Names:
         if not isinstance(expression, ast.Name):
             return ""
         base = self._imported.get(expression.id, expression.id)
+        values = self.assigned(expression.id)
+        if follow and len(values) == 1:
+            base = self.dotted(values[0], follow=False) or base
         return ".".join([base, *reversed(attributes)])
 
     def assigned(self, name: str) -> list[ast.expr]:
