@@ -40,15 +40,16 @@ option_values availability settings settings_sources
 
 stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
 
-report.printable report.failure_text report.run_text report
-results.json_data results.suggest results
-
+results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
 
+report.printable report.failure_text report.run_text report.suggestions_text report
+results.json_data results
+
 unseen unused_limits block budget_arguments limits
 
-runs.kept_captures runs.run runs.phases runs
+runs.kept_captures runs.run runs.phases runs.suggested_limits runs
 cli.doctor cli
 membudget __main__
 """

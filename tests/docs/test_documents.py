@@ -78,7 +78,8 @@ def test_examples_in_docstrings(name: str, tmp_path: Path) -> None:
 
 def row_of(option: membudget.Option) -> str:
     """Return the row of an option in the guide, which may have a link at its end."""
-    flag = f"{option.flag}={option.metavar}" if option.metavar else option.flag
+    value = f"={option.metavar}" if option.metavar else ""
+    flag = option.flag + (f"[{value}]" if option.bare else value)
     default = "off" if option.default is False else option.text_of(option.default or "none")
     needs = " or ".join(f"`--{need.replace('_', '-')}`" for need in option.needs)
     only = f"; only with {option.only_for}" if option.only_for else ""

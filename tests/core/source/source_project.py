@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from membudget.option_values import FixMode
 from membudget.results.suggest import LimitKind, LimitNow, Observed, suggest
 from membudget.source.definitions import Definition, Framework, WrittenTest, written_test
 from membudget.source.files import fingerprint
-from membudget.source.fix import FixPlan, Mode, plan_fixes
+from membudget.source.fix import FixPlan, plan_fixes
 
 MB = 1 << 20
 _numbers = itertools.count()
@@ -95,7 +96,7 @@ class Project:
         self,
         name: str,
         uses: Mapping[str, Use],
-        mode: Mode = "all",
+        mode: FixMode = "all",
         *,
         unmeasured: Sequence[str] = (),
         all_files_ran: bool = True,
@@ -115,7 +116,7 @@ class Project:
         self,
         name: str,
         uses: Mapping[str, Use],
-        mode: Mode = "all",
+        mode: FixMode = "all",
         *,
         unmeasured: Sequence[str] = (),
         all_files_ran: bool = True,

@@ -7,8 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from membudget.option_values import FixMode
 from membudget.results.suggest import LimitKind, LimitNow
-from membudget.source.fix import Mode
 from source_project import MB, Project, Use
 
 OVER = Use(limit=5 * MB)  # 9 MB used, 12 MB suggested
@@ -17,7 +17,7 @@ FITS = Use(used=4 * MB, limit=5 * MB)
 NEW = Use()
 
 
-def fixed(directory: Path, source: str, uses: dict[str, Use], mode: Mode = "all") -> str:
+def fixed(directory: Path, source: str, uses: dict[str, Use], mode: FixMode = "all") -> str:
     project = Project(directory)
     project.write("test_it.py", textwrap.dedent(source))
     return project.fixed("test_it.py", uses, mode)
@@ -102,7 +102,7 @@ def test_a_literal_is_replaced(tmp_path: Path, old: str, new: str) -> None:
     ],
 )
 def test_each_mode_changes_what_it_says(
-    tmp_path: Path, use: Use, mode: Mode, number: int | None
+    tmp_path: Path, use: Use, mode: FixMode, number: int | None
 ) -> None:
     limit = use.limit
     assert isinstance(limit, int)

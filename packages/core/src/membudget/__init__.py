@@ -49,13 +49,16 @@ from .plugins import marks_of, plugin_manager
 from .recording.request import LateStacks, TraceSettings
 from .report import failure_text as report_failure
 from .report import run_text as report_text
+from .report import suggestions_text as report_suggestions
 from .results import json_data as report_json
 from .runs.kept_captures import KeptCaptures
 from .runs.phases import PhasedBlock
 from .runs.run import Run
+from .runs.suggested_limits import SuggestedLimits
 from .settings import OPTIONS, Option, Settings, add_options, options_of
 from .settings_sources import find_settings, resolve
 from .sizes import format_size, parse_size
+from .source.definitions import WrittenTest, written_test
 from .unseen import own_allocators_seen
 from .verdict import Excess, MemoryLimitExceeded, Result, Verdict, judge
 
@@ -98,12 +101,14 @@ __all__ = [
     "Scope",
     "Settings",
     "Stack",
+    "SuggestedLimits",
     "TraceSettings",
     "TrackerConflictError",
     "UnmatchedPatternWarning",
     "Unseen",
     "UnsupportedLimitError",
     "Verdict",
+    "WrittenTest",
     "add_options",
     "budget_of",
     "delivering_verdicts",
@@ -131,9 +136,11 @@ __all__ = [
     "plugin_manager",
     "report_failure",
     "report_json",
+    "report_suggestions",
     "report_text",
     "resolve",
     "shown_path",
     "warm_up_block",
     "why_not_measured",
+    "written_test",
 ]

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 from .budget import Phase, parse_phases
 from .errors import InvalidLimitError, InvalidOptionError
 from .sizes import parse_size
 
+FixMode: TypeAlias = Literal["raise", "lower", "add", "all"]
+"""Which limits change in the source: they are raised, lowered, added, or all of that."""
 LONGEST_PREFIX: Final = 100
 """How many bytes a prefix of file names may have, so that there is room for a test's name."""
 
@@ -64,6 +66,18 @@ def one_of(*words: str) -> Callable[[object, str], str]:
         raise _refused(value, where, " or ".join(map(repr, words)))
 
     return parse
+
+
+def fix_mode(value: object, where: str) -> FixMode:
+    """Return one of the words of :data:`FixMode`."""
+    for mode in get_args(FixMode):
+        if value == mode:
+            return mode  # type: ignore[no-any-return]
+    words = ", ".join(get_args(FixMode))
+    raise InvalidOptionError(
+        f"{where}: {value!r} is not one of {words}. On a command line, write one of them with an "
+        f"equals sign: --memray-fix=all"
+    )
 
 
 def size(value: object, where: str) -> int:

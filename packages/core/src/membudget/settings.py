@@ -34,6 +34,7 @@ class Option:
         parser: turns a value and the place where it is written into a typed value; see
             :mod:`membudget.option_values`.
         metavar: stands for the value in ``--help``; empty for an option that is on or off.
+        bare: its value where the flag is given alone; empty if it needs one.
         needs: names of other options; it does nothing unless at least one of them is set. Empty if
             it needs none.
         only_for: the front end that has it; None if all have it.
@@ -46,6 +47,7 @@ class Option:
     help: str
     parser: Callable[[object, str], object]
     metavar: str = ""
+    bare: str = ""
     needs: tuple[str, ...] = ()
     only_for: FrontEnd | None = None
     always_on_in: FrontEnd | None = None
@@ -83,12 +85,13 @@ def _option(
     parser: Callable[[object, str], T],
     *,
     metavar: str = "",
+    bare: str = "",
     needs: tuple[str, ...] = (),
     only_for: FrontEnd | None = None,
     always_on_in: FrontEnd | None = None,
 ) -> T:
     """Declare a field of :class:`Settings` as an option; see :class:`Option`."""
-    row = Option("", default, help, parser, metavar, needs, only_for, always_on_in)
+    row = Option("", default, help, parser, metavar, bare, needs, only_for, always_on_in)
     return field(default=default, metadata={Option: row})
 
 
@@ -166,6 +169,24 @@ class Settings:
     memray_margins: bool = _switch(
         "List used and allowed for every limit in the report, the tightest first",
         needs=("memray",),
+    )
+    memray_suggest: bool = _switch(
+        "List a limit for every test, with what it used and the limit that it has",
+        needs=("memray",),
+    )
+    memray_fix: option_values.FixMode | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Write suggested limits into the source of the tests: 'raise' those that are too low, "
+        "'lower' those that are too high, 'add' one to tests without, or 'all' of that, which is "
+        "what it means alone",
+        option_values.fix_mode,
+        metavar="MODE",
+        bare="all",
+        needs=("memray",),
+    )
+    memray_fix_in_ci: bool = _switch(
+        "Let --memray-fix write where the environment variable CI is set as well",
+        needs=("memray_fix",),
     )
     memray_json: Path | None = _option(  # noqa: RUF009 - a field
         None,
@@ -319,7 +340,16 @@ def add_options(add: Callable[..., object], front_end: FrontEnd) -> None:
         text = option.help
         if option.always_on_in == front_end:
             text = "Accepted for compatibility with other front ends; always on here"
-        if option.metavar:
+        if option.bare:
+            add(
+                option.flag,
+                dest=option.name,
+                nargs="?",
+                const=option.bare,
+                metavar=option.metavar,
+                help=text,
+            )
+        elif option.metavar:
             add(option.flag, dest=option.name, metavar=option.metavar, help=text)
         else:
             add(option.flag, dest=option.name, action="store_true", default=None, help=text)

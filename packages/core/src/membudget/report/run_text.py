@@ -6,7 +6,7 @@ are taken at the peak), and the peak has a line of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TextIO
 
 from ..budget import Limit, Scope
@@ -132,7 +132,7 @@ def pattern_lines(results: Iterable[Result]) -> Iterator[str]:
         empty = [one.name for one in unmatched if pattern in _empty_only(one)]
         n_tests = "1 test" if len(having_it) == 1 else f"{len(having_it)} tests"
         if empty:
-            yield f"{pattern} matched nothing in {len(empty)} of {n_tests}: {_named(empty)}"
+            yield f"{pattern} matched nothing in {len(empty)} of {n_tests}: {named(empty)}"
         elif len(unmatched) == len(having_it):
             yield f"{pattern} matched nothing in {n_tests}"
 
@@ -143,7 +143,13 @@ def _empty_only(result: Result) -> tuple[str, ...]:
     return only if set(only) <= set(result.measurement.unmatched) else ()
 
 
-def _named(names: list[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """Return some names in a line: the first few, and how many more there are.
+
+    Example:
+        >>> named(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
     more = len(names) - N_NAMES
     return ", ".join(names[:N_NAMES]) + (f" and {more} more" if more > 0 else "")
 

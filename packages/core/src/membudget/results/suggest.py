@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
+from ..budget import Budget, Limit
 from ..measurement import ARENA_BYTES, Figure
 from ..sizes import format_size, parse_size
+from ..verdict import Result
 
 LimitKind: TypeAlias = Figure | Literal["leaks"]
 """What a limit is on: a figure, or (``limit_leaks``) what a single stack leaves behind."""
@@ -134,6 +136,43 @@ class Observed:
     limits: tuple[LimitNow, ...] = ()
     stable: bool = False
     incomplete: str = ""
+
+
+def observed_in(result: Result, default: Budget, incomplete: str = "") -> Observed:
+    """Return what a result says of the limits that its test needs.
+
+    Args:
+        result: the result.
+        default: the budget of tests that have none of their own.
+        incomplete: see :class:`Observed`.
+    """
+    measurement, budget = result.measurement, result.verdict.budget
+    if measurement.unseen and not incomplete:
+        incomplete = "memray did not see all of its memory"
+    used: dict[LimitKind, int] = {
+        figure: getattr(measurement, figure) for figure in get_args(Figure)
+    }
+    limits = [
+        LimitNow(limit.figure, limit.maximum, _source(limit, default), limit.origin)
+        for limit in budget.limits
+    ]
+    leaks = budget.leaks
+    if leaks is not None:
+        # A filter of the limit is not asked again: what is over the limit is in the verdict, and
+        # of what is not, the largest stack is the most that can count.
+        over = [one.size_bytes for one in result.verdict.leaks]
+        others = [one.size_bytes for one in measurement.retained if one.size_bytes <= leaks.maximum]
+        most = min(measurement.retained_bytes, leaks.maximum)
+        used["leaks"] = max(over or others or [most])
+        limits.append(LimitNow("leaks", leaks.maximum, "written", leaks.origin))
+    return Observed(result.name, used, tuple(limits), bool(budget.scope.stable), incomplete)
+
+
+def _source(limit: Limit, default: Budget) -> Literal["written", "default"]:
+    of_default = default.limit_of(limit.figure)
+    if of_default is not None and (limit, limit.origin) == (of_default, of_default.origin):
+        return "default"
+    return "written"
 
 
 @dataclass(frozen=True, slots=True)

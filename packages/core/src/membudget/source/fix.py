@@ -9,8 +9,9 @@ import ast
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
+from ..option_values import FixMode
 from ..results.suggest import LimitKind, Need, Suggestion
 from .changes import Change, ChangedFile, FileChanges
 from .definitions import WrittenTest
@@ -18,9 +19,6 @@ from .files import ChangeableFiles
 from .places import BarePlace, LiteralPlace, Places, SourceFile
 from .text import UnchangeableError
 
-Mode: TypeAlias = Literal["raise", "lower", "add", "all"]
-"""Which limits change: they are raised, lowered, added to tests without one, or all of that."""
-MODES: Final[tuple[Mode, ...]] = ("raise", "lower", "add", "all")
 _WAIVED: Final = "limits are waived for it, or it is not to be measured"
 
 
@@ -62,7 +60,7 @@ def plan_fixes(
     suggestions: Iterable[Suggestion],
     tests: Mapping[str, WrittenTest],
     *,
-    mode: Mode,
+    mode: FixMode,
     root: str,
     fingerprints: Mapping[str, str],
     unmeasured: Iterable[WrittenTest] = (),
@@ -118,7 +116,7 @@ def _need_of(one: Suggestion) -> Need:
 class _Plan:
     def __init__(
         self,
-        mode: Mode,
+        mode: FixMode,
         tests: Mapping[str, WrittenTest],
         places: Places,
         unmeasured: Iterable[WrittenTest],
@@ -195,7 +193,8 @@ class _Plan:
         if group.need in ("lower", "add"):
             for one in group.members.values():
                 if one.incomplete:
-                    raise UnchangeableError(f"{one.test} may need more: {one.incomplete}")
+                    which = one.test if len(group.members) > 1 else "it"
+                    raise UnchangeableError(f"{which} may need more: {one.incomplete}")
             if group.place.holder in self._in_doubt:
                 raise UnchangeableError("not all tests that it holds for were measured")
             tests = [self._tests[one.test] for one in group.members.values()]
@@ -231,7 +230,7 @@ class _Plan:
             self._unchanged[number] = Unchanged(one.test, one.kind, why, wanted)
 
 
-def _not_asked_for(one: Suggestion, need: Need, mode: Mode) -> str:
+def _not_asked_for(one: Suggestion, need: Need, mode: FixMode) -> str:
     if need == "keep":
         return one.why
     lacks = {"add": "it has no limit of its own", "raise": "its limit is too low"}

@@ -87,7 +87,10 @@ def write_fixes(
         environment: the environment variables.
     """
     if is_in_ci(environment) and not even_in_ci:
-        reason = "source files are not changed in CI (the environment variable CI is set)"
+        reason = (
+            "source files are not changed in CI (the environment variable CI is set), unless you "
+            "give --memray-fix-in-ci"
+        )
         return Written((), tuple(NotWritten(file, reason) for file in plan.files))
     written: list[ChangedFile] = []
     not_written: list[NotWritten] = []

@@ -1,0 +1,121 @@
+"""Suggested limits: where tests are written, how they ended, and what the run says of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from membudget import Run, Settings, SuggestedLimits, report_suggestions, written_test
+
+from .budgets import BadMarkerError, marked
+from .warming_up import is_silenced
+
+_WORKER_TESTS = "membudget_written_tests"
+# Options with which files are left out that other runs collect.
+_LEAVE_FILES_OUT = ("lf", "ignore", "ignore_glob", "collectonly")
+_BROKEN_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+_MARKUP: dict[str, dict[str, bool]] = {"over": {"red": True}, "near": {"yellow": True}}
+
+
+class SuggestingPlugin:
+    """Registered with ``--memray-suggest`` and ``--memray-fix``.
+
+    Workers of pytest-xdist know where tests are written; the reporting process decides and writes.
+
+    Args:
+        config: pytest's.
+        settings: what to suggest and to write.
+        run: has the results of the run.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
+        self._config = config
+        self._run = run
+        self._limits = SuggestedLimits(settings, str(config.rootpath))
+        self._found: list[pytest.Item | pytest.Collector] = []
+        self._collected: set[str] = set()
+        self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
+        named_files = config.args_source == pytest.Config.ArgsSource.ARGS
+        if named_files or any(config.getoption(name, None) for name in _LEAVE_FILES_OUT):
+            self._limits.ran_some_files_only()
+
+    # Inside of those that leave out tests, such as --last-failed.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        if isinstance(collector, pytest.Module):
+            self._limits.imports(str(collector.path))
+        report = yield
+        self._collected.add(collector.nodeid)
+        self._found += report.result or ()
+        if report.failed:
+            self._limits.ran_some_files_only()
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self) -> None:
+        """Look where tests are written, when plugins have given them their last names."""
+        self._limits.see_loaded_modules()
+        for found in self._found:
+            if isinstance(found, pytest.Function):
+                self._see(found)
+            elif isinstance(found, pytest.Class) and found.nodeid not in self._collected:
+                # Its tests were not asked for, and are not known.
+                where = written_test(None, "", module=str(found.path), cls=found.obj)
+                self._limits.found(found.nodeid, where)
+        self._found.clear()
+
+    def _see(self, item: pytest.Function) -> None:
+        waived = False
+        with contextlib.suppress(BadMarkerError):
+            marks = marked(item)
+            waived = marks.waiver is not None or not marks.measured
+        where = written_test(
+            item.obj, item.originalname, module=str(item.path), cls=item.cls, waived=waived
+        )
+        self._limits.found(item.nodeid, where)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if is_silenced(report) or type(report) is not pytest.TestReport:
+            return  # of a test that warms up, or of a subtest
+        if report.failed and not self._fails_by_its_limit(report):
+            self._limits.ended(report.nodeid, incomplete="it failed")
+        elif report.skipped:
+            reason = "failed as expected" if hasattr(report, "wasxfail") else "skipped"
+            self._limits.leave_out(report.nodeid, reason)
+        elif report.when == "call":
+            self._limits.ended(report.nodeid)
+
+    def _fails_by_its_limit(self, report: pytest.TestReport) -> bool:
+        """Whether a test failed at its end, by its own limit alone.
+
+        A block inside of it breaks it off, and has a traceback.
+        """
+        status = self._config.hook.pytest_report_teststatus(report=report, config=self._config)
+        return status[1] == "M" and isinstance(report.longrepr, str)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if self._workeroutput is not None:
+            self._workeroutput[_WORKER_TESTS] = self._limits.to_json()
+            return
+        refusal = "the run was broken off" if exitstatus in _BROKEN_OFF else ""
+        self._limits.finish(self._run.results, refusal=refusal)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        data: str | None = getattr(node, "workeroutput", {}).get(_WORKER_TESTS)
+        if data is not None:
+            self._limits.add_json(data)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        lines = list(self._limits.lines())
+        if lines:
+            terminalreporter.write_line("")
+            terminalreporter.write_sep("=", report_suggestions.TITLE)
+        for line in lines:
+            terminalreporter.write_line(line.text, **_MARKUP.get(line.tells, {}))
