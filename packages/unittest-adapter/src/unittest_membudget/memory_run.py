@@ -30,6 +30,7 @@ from . import collecting
 from .collecting import UNKNOWN, Notes
 from .marks import LIMIT_ATTRIBUTE, has_pytest_markers, ignores_limit, valid_marks_of
 from .measuring import measured
+from .suggesting import Suggesting
 
 _WIDTH: Final = 70
 
@@ -58,6 +59,7 @@ class MemoryRun:
         self._notes = Notes()
         self._names: dict[int, str] = {}  # of the tests that run, by identity
         self._to_report: dict[str, Result] = {}  # over a limit, and nobody has said so yet
+        self._suggesting = Suggesting(settings)
         self._n_started = collecting.n_started if collecting.collects() else Counter[str]()
 
     def begin(self) -> None:
@@ -65,6 +67,7 @@ class MemoryRun:
         if not self._recording:
             self._recording = True
             self._seen.enter_context(own_allocators_seen(self.settings))
+            self._suggesting.begin()
             self._run.begin()
 
     def end(self) -> None:
@@ -92,6 +95,7 @@ class MemoryRun:
         if marks.waiver is not None and marks.budget is None:
             self._notes.waivers[name] = marks.waiver
         self._note(name, UNKNOWN)
+        self._suggesting.starts(name, test)
         if ignores_limit(type(test)):
             self._notes.ignored.add(f"{type(test).__module__}.{type(test).__qualname__}")
         if has_pytest_markers(test):
@@ -151,6 +155,7 @@ class MemoryRun:
         # Python 3.12.1 skips tests without starting them.
         name = self._names.get(id(test)) or collecting.numbered(test.id(), self._n_started)
         self._note(name, "skipped")
+        self._suggesting.skipped(name)
 
     def saw_failure(self, test: unittest.TestCase, error: BaseException | None) -> None:
         """Take note of why a test failed."""
@@ -158,9 +163,11 @@ class MemoryRun:
         if not self._measures_here:
             return
         name = self._name(test)
-        self._to_report.pop(name, None)
+        over = self._to_report.pop(name, None)
         if not isinstance(error, MemoryLimitExceeded):
             self._notes.failed.add(name)
+        if over is None or getattr(error, "verdict", None) != over.verdict:
+            self._suggesting.failed(name)
         if self._notes.unmeasured.get(name) == UNKNOWN:
             not_measurable = isinstance(error, MembudgetError)
             reason = "could not be measured" if not_measurable else "failed before it was measured"
@@ -174,6 +181,7 @@ class MemoryRun:
     def collecting(self) -> Iterator[None]:
         """Take the results from other processes: those that are started while this lasts."""
         self._measures_here = False
+        self._suggesting.runs_elsewhere()
         collection = collecting.Collection()
         environment = self.settings.environment
         captures = self._run.captures
@@ -199,9 +207,13 @@ class MemoryRun:
         """
         if collecting.collects():
             return
+        lines: list[str] = []
         if not self.settings.hide_memray_summary:
-            for line in self._report_lines(stream, n_tests):
-                stream.write(f"{line}\n")
+            lines += self._report_lines(stream, n_tests)
+        if why_not_measured() is None:
+            lines += self._suggesting.report(self.results)
+        if lines:
+            stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
         path = self.settings.memray_json
         if path is not None and multiprocessing.parent_process() is not None:
