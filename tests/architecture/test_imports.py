@@ -35,7 +35,7 @@ recording.readers
 
 recording.segment recording.reading recording.recorder recording
 
-budget verdict
+budget verdict limit_words
 option_values availability settings settings_sources
 
 stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing

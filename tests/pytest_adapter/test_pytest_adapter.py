@@ -675,6 +675,9 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_stable": "true",
         "memray_include": "call, setup",
         "memray_margins": "true",
+        "memray_suggest": "true",
+        "memray_fix": "raise",
+        "memray_fix_in_ci": "true",
         "memray_json": "memory.json",
         "memray_bin_path": "kept",
         "memray_bin_prefix": "p",
@@ -694,12 +697,14 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     ]
     (runner.directory / name).write_text("\n".join([head, *lines]))
     runner.write(test_it=TESTS + "\ndef test_large(): large()\n")
-    ran = runner.run("-W", "default")
+    ran = runner.run("-W", "default", CI="true")
     ran.counts(failed=2, passed=2)
     assert ran.stdout.count("Allocations results for") == 1
     assert "Test was limited to 500.0KiB but allocated" in ran.stdout
     assert sum("called by" in line for line in ran.lines) >= 2
     assert "Margins, tightest first:" in ran.lines
+    assert "over its limit; used + 10% + 4 KB" in ran.stdout
+    assert "Wrote 1 limit into 1 file" in ran.lines
     assert re.search(r"Peak of each phase: setup [\d.]+B, call ", ran.stdout)
     data = json.loads((runner.directory / "memory.json").read_text())
     assert len(data["results"]) == 4
@@ -773,10 +778,10 @@ def test_limits_of_every_kind(runner: Pytest) -> None:
     assert "\t 📌 Retained memory: 20.0KiB (95% of the 21.0KiB limit) NEAR" in ran.lines
     margins = ran.lines[ran.lines.index("Margins, tightest first:") + 1 :][:13]
     assert margins[0] == (
-        "   200%  test_it.py::TestKinds::test_both: 100.0KiB of 50.0KiB at the peak"
+        "   200%  test_it.py::TestKinds::test_both: 100.0KiB of 50.0KiB at the peak OVER"
     )
-    assert "    95%  test_it.py::test_within: 20.0KiB of 21.0KiB retained" in margins
-    assert "    10%  test_it.py::test_within: 1 of 10 allocations" in margins
+    assert "    95%  test_it.py::test_within: 20.0KiB of 21.0KiB retained NEAR TIGHT" in margins
+    assert "    10%  test_it.py::test_within: 1 of 10 allocations TIGHT" in margins
     assert sum("%  test_it.py" in line for line in ran.lines) == 11
 
 

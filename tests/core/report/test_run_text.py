@@ -298,4 +298,4 @@ def test_arenas_in_a_failure_and_in_margins() -> None:
         for line in margin_lines([over, make_result("unread", unread, 2 * MIB)])
         if "at the peak" in line.text
     ]
-    assert margins == [" (2.0MiB of it arenas)", " (arenas may be in it)"]
+    assert margins == [" (2.0MiB of it arenas) OVER", " (arenas may be in it)"]

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TextIO
 
 from ..budget import Limit, Scope
+from ..limit_words import is_near, limit_words
 from ..measurement import ARENA_BYTES, Allocation, Figure
 from ..sizes import format_size
 from ..stack_filter import patterns_of
@@ -30,8 +31,6 @@ N_FUNCTIONS: Final = 5
 """How many of the biggest allocating functions a report shows for each test."""
 N_NAMES: Final = 3
 """How many tests a line below the results names."""
-NEAR_PERCENT: Final = 90
-"""From how many percent of its limit on a test is near it."""
 _N_BLIND: Final = 5
 """How many tests with blind limits are named."""
 
@@ -211,11 +210,7 @@ def _judged(result: Result, figure: Figure, text: str, waiver: str | None = None
     text += _of_limit(limit, measured)
     if measured > limit.maximum:
         return Line(f"{text} OVER", "over")
-    return Line(f"{text} NEAR", "near") if _is_near(limit, measured) else Line(text)
-
-
-def _is_near(limit: Limit, measured: int) -> bool:
-    return 0 < NEAR_PERCENT * limit.maximum <= 100 * measured
+    return Line(f"{text} NEAR", "near") if is_near(limit, measured) else Line(text)
 
 
 def _of_limit(limit: Limit, measured: int) -> str:
@@ -232,7 +227,10 @@ def _of_limit(limit: Limit, measured: int) -> str:
 
 
 def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
-    """Yield a line for every limit of every result: used and allowed, the tightest first."""
+    """Yield a line for every limit of every result: used and allowed, the tightest first.
+
+    At its end stand the words that :func:`membudget.limit_words.limit_words` has for the limit.
+    """
     limits = [(limit, result) for result in results for limit in result.verdict.budget.limits]
     if limits:
         yield Line("Margins, tightest first:")
@@ -246,10 +244,14 @@ def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
         share = f"{100 * used(limit, result):.0f}%" if limit.maximum else "-"
         amounts = f"{amount(limit.figure, measured)} of {amount(limit.figure, limit.maximum)}"
         what = FIGURE_WORDS[limit.figure].exactly or "allocations"
-        over, near = measured > limit.maximum, _is_near(limit, measured)
+        stable = bool(result.verdict.budget.scope.stable)
+        words = limit_words(limit, result.measurement, stable=stable)
         arenas = _arenas_of(result, limit.figure)
         line = f"{share:>7}  {printable(result.name)}: {amounts} {what}{arenas}"
-        yield Line(line, "over" if over else "near" if near else "")
+        needs_work = not {"NEAR", "TIGHT", "BLIND"}.isdisjoint(words)
+        yield Line(
+            " ".join([line, *words]), "over" if "OVER" in words else "near" if needs_work else ""
+        )
 
 
 def _arenas_of(result: Result, figure: Figure) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
 from ..budget import Budget, Limit
-from ..measurement import ARENA_BYTES, Figure
+from ..limit_words import noise
+from ..measurement import Figure
 from ..sizes import format_size, parse_size
 from ..verdict import Result
 
@@ -32,32 +33,20 @@ KIND_NAMES: Final[Mapping[LimitKind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """How much more than it used a test may use: a part of that, and something on top.
-
-    Attributes:
-        percent: the part.
-        bytes_on_top: for sizes.
-        allocations_on_top: for counts.
-    """
+    """How much more than it used a test may use: a part of that, and what is noise on top."""
 
     percent: int
-    bytes_on_top: int
-    allocations_on_top: int
-
-    def on_top(self, kind: LimitKind) -> int:
-        return self.allocations_on_top if kind == "n_allocations" else self.bytes_on_top
-
-    def words(self, kind: LimitKind) -> str:
-        on_top = f"{self.allocations_on_top}" if kind == "n_allocations" else self._size_on_top
-        return f"used + {self.percent}% + {on_top}"
-
-    @property
-    def _size_on_top(self) -> str:
-        return round_up_size(self.bytes_on_top)
+    on_top: int
+    words: str
 
 
-_STABLE: Final = _Room(10, 4096, 10)
-_DEFAULT: Final = _Room(20, ARENA_BYTES, 100)  # an arena more or less is chance
+def _room(kind: LimitKind, *, stable: bool) -> _Room:
+    # limit_leaks counts objects, and collects garbage, whether the test is stable or not.
+    stable = stable or kind == "leaks"
+    percent = 10 if stable else 20
+    on_top = noise(is_count=kind == "n_allocations", stable=stable)
+    return _Room(percent, on_top, f"used + {percent}% + {limit_text(kind, on_top)}")
+
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 
@@ -253,13 +242,8 @@ def suggested_maximum(kind: LimitKind, used: int, *, stable: bool) -> int:
         '9.5 MB'
     """
     room = _room(kind, stable=stable)
-    wanted = used + used * room.percent // 100 + room.on_top(kind)
+    wanted = used + used * room.percent // 100 + room.on_top
     return round_up_count(wanted) if kind == "n_allocations" else parse_size(round_up_size(wanted))
-
-
-def _room(kind: LimitKind, *, stable: bool) -> _Room:
-    # limit_leaks counts objects, and collects garbage, whether the test is stable or not.
-    return _STABLE if stable or kind == "leaks" else _DEFAULT
 
 
 def suggest(observed: Iterable[Observed]) -> list[Suggestion]:
@@ -316,7 +300,7 @@ def _suggestion(test: Observed, now: LimitNow | None, kind: LimitKind, n_runs: i
         need, reason = "add", "no limit yet"
     elif used > now.maximum:
         need, reason = "raise", "over its limit"
-    elif now.maximum - used < room.on_top(kind):
+    elif now.maximum - used < room.on_top:
         need, reason = "raise", f"too tight, {figure_text(kind, now.maximum - used)} left"
     elif maximum < now.maximum:
         need, reason = "lower", "more room than it needs"
@@ -324,5 +308,5 @@ def _suggestion(test: Observed, now: LimitNow | None, kind: LimitKind, n_runs: i
         need, reason = "keep", "fits"
     whole = [f"but {test.incomplete}, so it may need more"] if test.incomplete else []
     several = [f"largest of {n_runs} runs"] if n_runs > 1 else []
-    why = "; ".join([reason, room.words(kind), *several, *whole])
+    why = "; ".join([reason, room.words, *several, *whole])
     return Suggestion(test.test, kind, used, now, maximum, need, why, test.incomplete)

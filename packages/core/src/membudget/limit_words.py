@@ -1,0 +1,69 @@
+"""The words for how a limit and what was measured stand to one another, for every report."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+from .budget import Budget, Limit
+from .measurement import ARENA_BYTES, Measurement
+from .verdict import is_blind
+
+LimitWord: TypeAlias = Literal["OVER", "NEAR", "TIGHT", "LOOSE", "BLIND"]
+NEAR_PERCENT: Final = 90
+"""From how many percent of its limit on a figure is near it."""
+LOOSE_FACTOR: Final = 4
+"""From how many times what is needed on, a limit is loose."""
+
+
+def noise(*, is_count: bool, stable: bool) -> int:
+    """Return by how much a figure can differ from run to run for no reason of the test's.
+
+    Args:
+        is_count: whether it counts allocations; otherwise it is in bytes.
+        stable: whether it is stable. Otherwise, a run can need one arena more than another.
+    """
+    if is_count:
+        return 10 if stable else 100
+    return 4096 if stable else ARENA_BYTES
+
+
+def limit_words(limit: Limit, measurement: Measurement, *, stable: bool) -> tuple[LimitWord, ...]:
+    """Return what there is to say of a limit; nothing of one that fits.
+
+    ``OVER``: it is exceeded. ``NEAR``: 90% of it and more are used. ``TIGHT``: it leaves so little
+    room that noise will break it, see :func:`noise`. ``LOOSE``: it is four times and more what was
+    used and noise needs together. ``BLIND``: memory that was not seen could have exceeded it.
+
+    Args:
+        limit: the limit.
+        measurement: what was measured.
+        stable: whether the figures are stable.
+
+    Example:
+        >>> used = Measurement(peak_bytes=1000, total_bytes=1000, n_allocations=1, retained_bytes=0)
+        >>> for maximum in (999, 1050, 6000, 24_000):
+        ...     limit_words(Limit("peak_bytes", maximum), used, stable=True)
+        ('OVER',)
+        ('NEAR', 'TIGHT')
+        ()
+        ('LOOSE',)
+    """
+    used: int = getattr(measurement, limit.figure)
+    if used > limit.maximum:
+        return ("OVER",)
+    room = noise(is_count=limit.figure == "n_allocations", stable=stable)
+    words: list[LimitWord] = []
+    if is_near(limit, used):
+        words.append("NEAR")
+    if limit.maximum - used < room:
+        words.append("TIGHT")
+    elif limit.maximum >= LOOSE_FACTOR * (used + room):
+        words.append("LOOSE")
+    if is_blind(measurement, Budget((limit,))):
+        words.append("BLIND")
+    return tuple(words)
+
+
+def is_near(limit: Limit, used: int) -> bool:
+    """Whether a figure within a limit is near it."""
+    return 0 < NEAR_PERCENT * limit.maximum <= 100 * used
