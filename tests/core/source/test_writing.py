@@ -55,6 +55,16 @@ def test_a_file_is_written_and_keeps_its_mode(project: Project) -> None:
     assert os.listdir(path.parent) == ["test_it.py"]
 
 
+def test_python_compiles_a_changed_file_anew(project: Project) -> None:
+    """Also one that was written, run and changed within a second, and has the same size."""
+    path = project.write("test_it.py", SOURCE.replace(b"5 MB", b"50 MB"))
+    before = path.stat()
+    write_fixes(project.plan("test_it.py", {"test_it": Use(limit=50 * MB)}), environment=NOWHERE)
+    assert path.read_bytes() == FIXED
+    assert path.stat().st_size == before.st_size
+    assert int(path.stat().st_mtime) != int(before.st_mtime)
+
+
 def test_a_symbolic_link_stays(project: Project) -> None:
     project.write("real/test_real.py", SOURCE)
     (project.root / "test_it.py").symlink_to("real/test_real.py")

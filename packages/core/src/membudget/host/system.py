@@ -72,6 +72,7 @@ class Real:
     listdir: Final = staticmethod(os.listdir)
     readlink: Final[Any] = staticmethod(_of(os, "readlink"))
     unlink: Final = staticmethod(os.unlink)
+    utime: Final = staticmethod(os.utime)
     replace: Final = staticmethod(os.replace)
     fchmod: Final = staticmethod(_of(os, "fchmod"))
     fchown: Final = staticmethod(_of(os, "fchown"))
