@@ -381,3 +381,31 @@ def test_a_worker_that_dies(runner: Pytest) -> None:
     ran = runner.run("--memray", "--memray-fix", "-q", "-n", "1", "--max-worker-restart=1")
     assert ran.returncode == 1
     assert limits(runner) == ["12 MB", "12 MB", "12 MB"], ran.stdout
+
+
+RERUN = """
+import pytest
+runs = []
+
+@pytest.mark.flaky(reruns=1)
+def test_it():
+    runs.append(1)
+    bytearray(len(runs) * 4_500_000)
+    assert len(runs) > 1
+"""
+
+
+def test_the_last_run_of_a_test_counts(runner: Pytest) -> None:
+    """It failed at first, and its figures are whole in the end."""
+    runner.plugins.append("rerunfailures")
+    runner.write(test_it=RERUN)
+    ran = runner.run("--memray", "--memray-fix", "-q")
+    assert ran.returncode == 0
+    assert limits(runner) == ["12 MB"]
+
+
+def test_a_run_without_a_terminal(runner: Pytest) -> None:
+    """What was asked for is written, whether somebody sees it or not."""
+    runner.write(test_it=TESTS)
+    runner.run("--memray", "--memray-fix", "-p", "no:terminal")
+    assert source(runner) == FIXED
