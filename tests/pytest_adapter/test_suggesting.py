@@ -406,6 +406,8 @@ def test_the_last_run_of_a_test_counts(runner: Pytest) -> None:
 
 def test_a_run_without_a_terminal(runner: Pytest) -> None:
     """What was asked for is written, whether somebody sees it or not."""
-    runner.write(test_it=TESTS)
-    runner.run("--memray", "--memray-fix", "-p", "no:terminal")
-    assert source(runner) == FIXED
+    failing = "\ndef test_fails(): assert 0\n"
+    runner.write(test_it=TESTS + failing)
+    ran = runner.run("--memray", "--memray-fix", "-p", "no:terminal")
+    assert ran.returncode == 1
+    assert source(runner) == FIXED + failing

@@ -123,6 +123,15 @@ def test_figures_that_are_not_whole(tests: Path) -> None:
     assert tests.read_text() == ENDS.replace("2 MB", "12 MB")
 
 
+def test_a_run_that_is_broken_off_writes_nothing(tests: Path) -> None:
+    broken = ENDS + "    def test_z(self): raise KeyboardInterrupt\n"
+    tests.write_text(broken)
+    ran = run(tests, "--memray-fix")
+    assert ran.returncode != 0
+    assert "Nothing was written: the run was broken off" in ran.stderr
+    assert tests.read_text() == broken
+
+
 def test_nothing_is_written_in_ci(tests: Path) -> None:
     ran = run(tests, "--memray-fix", environment={"CI": "1"})
     assert tests.read_text() == TESTS

@@ -296,3 +296,23 @@ def test_a_function_that_is_defined_twice(tmp_path: Path) -> None:
     """Without a line, nobody knows which one ran."""
     source = "if 1:\n    def test_it(): ...\nelse:\n    def test_it(): ...\n"
     assert added(tmp_path, source) == "test_it.py defines test_it more than once"
+
+
+def test_a_decorator_that_makes_a_function_of_the_same_name(tmp_path: Path) -> None:
+    """As hypothesis does: its function is nowhere in the source, and the one below it is meant."""
+    source = """
+import pytest
+from hypothesis import given, strategies
+
+@given(strategies.integers())
+def test_new(n): ...
+
+class TestA:
+    @pytest.mark.limit_memory("5 MB")
+    @given(strategies.integers())
+    def test_old(self, n): ...
+"""
+    project = Project(tmp_path)
+    project.write("test_it.py", source)
+    after = project.fixed("test_it.py", {"test_new": Use(), "TestA.test_old": Use(limit=5 * MB)})
+    assert after == source.replace("@given", f"{LIMIT}\n@given", 1).replace("5 MB", "12 MB")

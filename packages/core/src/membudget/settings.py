@@ -239,6 +239,11 @@ class Settings:
         return Budget((Limit("peak_bytes", self.memray_default_limit, origin),))
 
     @property
+    def suggests_limits(self) -> bool:
+        """Whether limits are to be chosen for the tests of a run, to be shown or written."""
+        return self.memray_suggest or self.memray_fix is not None
+
+    @property
     def scope(self) -> Scope:
         """What counts of a test whose markers and decorators leave that open."""
         return Scope(include=self.memray_include, stable=self.memray_stable)

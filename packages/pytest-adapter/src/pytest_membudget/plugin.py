@@ -134,7 +134,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     register(MeasuringPlugin(config, settings, run), "membudget-measuring")
     register(ReportingPlugin(config, settings, run), "membudget-reporting")
-    if settings.memray_suggest or settings.memray_fix is not None:
+    if settings.suggests_limits:
         from .suggesting import SuggestingPlugin
 
         register(SuggestingPlugin(config, settings, run), "membudget-suggesting")

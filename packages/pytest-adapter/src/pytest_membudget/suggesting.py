@@ -14,7 +14,7 @@ from .warming_up import is_silenced
 
 _WORKER_TESTS = "membudget_written_tests"
 # Options with which files are left out that other runs collect.
-_LEAVE_FILES_OUT = ("lf", "ignore", "ignore_glob", "collectonly")
+_LEAVE_FILES_OUT = ("lf", "ignore", "ignore_glob")
 _BROKEN_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 _MARKUP: dict[str, dict[str, bool]] = {"over": {"red": True}, "near": {"yellow": True}}
 
@@ -95,7 +95,8 @@ class SuggestingPlugin:
         A block inside of it breaks it off, and has a traceback.
         """
         status = self._config.hook.pytest_report_teststatus(report=report, config=self._config)
-        return status[1] == "M" and isinstance(report.longrepr, str)
+        # Without a terminal, nobody else has a word for it.
+        return bool(status) and status[1] == "M" and isinstance(report.longrepr, str)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:

@@ -173,6 +173,10 @@ class MemoryRun:
             reason = "could not be measured" if not_measurable else "failed before it was measured"
             self._note(name, reason)
 
+    def is_broken_off(self) -> None:
+        """Take note that the run ends before its last test."""
+        self._suggesting.is_broken_off()
+
     def left_out(self) -> contextlib.AbstractContextManager[None]:
         """Let no test count what is done meanwhile; see ``Run.left_out``."""
         return self._run.left_out()

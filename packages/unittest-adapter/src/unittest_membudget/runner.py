@@ -212,6 +212,9 @@ class MemoryRunnerMixin:
         n_tests = test.countTestCases()
         try:
             return super().run(_MeasuredTests(test, memory_run))  # type: ignore[misc]
+        except BaseException:
+            memory_run.is_broken_off()
+            raise
         finally:
             memory_run.end()
             memory_run.report(getattr(self, "stream", sys.stderr), n_tests)

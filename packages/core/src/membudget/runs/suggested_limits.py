@@ -15,7 +15,7 @@ from ..report.suggestions_text import diff_lines, fix_lines, table_lines
 from ..results.suggest import Suggestion, observed_in, suggest
 from ..settings import Settings
 from ..source.definitions import Definition, WrittenTest
-from ..source.files import fingerprint
+from ..source.files import fingerprint, is_of_the_project
 from ..source.fix import FixPlan, plan_fixes
 from ..source.writing import Written, write_fixes
 from ..verdict import Result
@@ -66,14 +66,14 @@ class SuggestedLimits:
                 return
 
     def see_loaded_modules(self) -> None:
-        """Take note of what the files of all modules below the root are by now."""
+        """Take note of what the files of all modules of the project are by now."""
         for module in list(sys.modules.values()):
-            path = getattr(module, "__file__", None)
-            if isinstance(path, str) and path.endswith(".py") and self._is_below_root(path):
+            # Not as an attribute: modules that load themselves late would do that now.
+            path = getattr(module, "__dict__", {}).get("__file__")
+            if not (isinstance(path, str) and path.endswith(".py")):
+                continue
+            if is_of_the_project(Real.realpath(path), self._root):
                 self.imports(path)
-
-    def _is_below_root(self, path: str) -> bool:
-        return str(Real.realpath(path)).startswith(f"{self._root.rstrip('/')}/")
 
     def found(self, name: str, test: WrittenTest) -> None:
         """Take note of where a test is written, whether it will run or not."""

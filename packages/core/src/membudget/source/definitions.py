@@ -91,7 +91,8 @@ def written_test(
     if code is not None:
         qualname = str(getattr(code, "co_qualname", code.co_name))
         implementation = Definition(full_path(code.co_filename), qualname, code.co_firstlineno)
-        if code.co_name == name:
+        is_made = "<locals>" in qualname  # perhaps by a decorator, such as hypothesis's
+        if qualname == named.name or (code.co_name == name and not is_made):
             # The name stands for it, wherever it comes from: a module can import its tests.
             named, implementation = implementation, None
     classes = [base for base in getattr(cls, "__mro__", ()) if _is_the_users(base)]

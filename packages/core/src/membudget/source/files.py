@@ -13,7 +13,7 @@ from ..host.system import Real
 from .text import UnchangeableError
 
 _READ: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_NOT_OF_THE_PROJECT: Final = {"site-packages", "dist-packages"}
+_INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
 def fingerprint(path: str) -> str:
@@ -60,6 +60,21 @@ class FileOnDisk:
     data: bytes
 
 
+def is_of_the_project(path: str, root: str) -> bool:
+    """Whether a file is below a root, and not in an environment of Python that is there as well.
+
+    Args:
+        path: its real path.
+        root: the real path of the root.
+
+    Example:
+        >>> is_of_the_project("/a/b.py", "/a"), is_of_the_project("/ab/c.py", "/a")
+        (True, False)
+    """
+    inside = root.removesuffix(os.sep) + os.sep
+    return path.startswith(inside) and _INSTALLED.isdisjoint(path.split(os.sep))
+
+
 class ChangeableFiles:
     """The files below a root that are what they were when the tests were imported.
 
@@ -90,7 +105,7 @@ class ChangeableFiles:
             raise UnchangeableError(f"{path} is not below {self._root}")
         below = path.removeprefix(inside).split(os.sep)
         shown = "/".join(below)
-        if not _NOT_OF_THE_PROJECT.isdisjoint(below):
+        if not _INSTALLED.isdisjoint(below):
             raise UnchangeableError(f"{shown} belongs to an installed package")
         try:
             mode = Real.stat(path).st_mode
