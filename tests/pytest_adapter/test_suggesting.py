@@ -288,16 +288,17 @@ class Base:
 """
 
 
-def test_a_base_class_in_another_file(runner: Pytest) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_a_base_class_in_another_file(runner: Pytest, workers: tuple[str, ...]) -> None:
     """Where only some files ran, classes of the others may need more than it says then."""
     runner.write(base=BASE)
     for name, n in (("a", 1), ("b", 9)):
         use = f"import base\n\nclass Test{n}(base.Base):\n    n = {n}\n"
         runner.write(**{f"test_{name}": use})
-    ran = runner.run("--memray", "--memray-fix", "-q", "test_a.py")
+    ran = runner.run("--memray", "--memray-fix", "-q", *workers, "test_a.py")
     assert source(runner, "base") == BASE
     assert "base.py may be used by tests of files that did not run" in ran.stdout
-    runner.run("--memray", "--memray-fix", "-q")
+    runner.run("--memray", "--memray-fix", "-q", *workers)
     assert limits(runner, "base") == ["12 MB", "12 MB"]
 
 

@@ -13,8 +13,6 @@ from .budgets import BadMarkerError, marked
 from .warming_up import is_silenced
 
 _WORKER_TESTS = "membudget_written_tests"
-# Options with which files are left out that other runs collect.
-_LEAVE_FILES_OUT = ("lf", "ignore", "ignore_glob")
 _BROKEN_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 _MARKUP: dict[str, dict[str, bool]] = {"over": {"red": True}, "near": {"yellow": True}}
 
@@ -37,8 +35,7 @@ class SuggestingPlugin:
         self._found: list[pytest.Item | pytest.Collector] = []
         self._collected: set[str] = set()
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
-        named_files = config.args_source == pytest.Config.ArgsSource.ARGS
-        if named_files or any(config.getoption(name, None) for name in _LEAVE_FILES_OUT):
+        if self._workeroutput is None and _leaves_files_out(config):
             self._limits.ran_some_files_only()
 
     # Inside of those that leave out tests, such as --last-failed.
@@ -120,3 +117,10 @@ class SuggestingPlugin:
             terminalreporter.write_sep("=", report_suggestions.TITLE)
         for line in lines:
             terminalreporter.write_line(line.text, **_MARKUP.get(line.tells, {}))
+
+
+def _leaves_files_out(config: pytest.Config) -> bool:
+    """Whether a run may leave out files that others collect; a worker is always given names."""
+    options = ("lf", "ignore", "ignore_glob")
+    names_files = config.args_source == pytest.Config.ArgsSource.ARGS
+    return names_files or any(config.getoption(name, None) for name in options)
