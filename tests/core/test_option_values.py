@@ -98,6 +98,7 @@ def test_defaults_and_values_can_be_written_as_text(option: Option, tmp_path: Pa
         "memray_enforce_markers": "always",
         "memray_default_limit": 10_000,
         "memray_include": ("setup", "teardown"),
+        "memray_fix": "add",
         "memray_json": tmp_path / "m.json",
         "memray_bin_path": tmp_path,
         "memray_bin_prefix": "p",
