@@ -17,6 +17,6 @@ def test_resize() -> None:
 
 
 @pytest.mark.limit_memory("100 MB")  # should be plenty
-@pytest.mark.parametrize("n_bytes", [1_000_000, 4_000_000])
+@pytest.mark.parametrize("n_bytes", [1_200_000, 4_000_000])
 def test_rotate(n_bytes: int) -> None:
     assert len(load(n_bytes)) == n_bytes
