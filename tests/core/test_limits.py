@@ -75,11 +75,10 @@ def test_what_membudget_does_inside_a_block_does_not_count() -> None:
 def test_figures_are_memrays() -> None:
     """For a block that fills a capture: memray's own high watermark, total, count and leaks."""
     import json
-    import os
 
     import memray
+    from captures import scanned_block
     from membudget.recording.marks import Alphabet, Kind, make_mark
-    from membudget.recording.readers.scanner import scanner_problem
     from membudget.recording.readers.whole_captures import BlockReader
     from membudget.recording.request import BlockRequest
 
@@ -95,16 +94,12 @@ def test_figures_are_memrays() -> None:
         make_mark(end)
     del kept
     request = BlockRequest(1)
-    os.environ["MEMBUDGET_READER"] = "auto"
-    scanned = BlockReader("capture.bin", alphabet, request)
-    measured = scanned.figures()
-    assert scanner_problem() is None
-    os.environ["MEMBUDGET_READER"] = "replay"
-    scanner_problem.cache_clear()
+    with open("capture.bin", "rb") as file:
+        measured, at_peak = scanned_block(file.fileno(), alphabet, request)
     replayed = BlockReader("capture.bin", alphabet, request)
     assert replayed.figures() == measured
-    assert replayed.at_peak() == scanned.at_peak()
-    assert sum(allocation.size_bytes for allocation in scanned.at_peak()) == measured.peak_bytes
+    assert replayed.at_peak() == at_peak
+    assert sum(allocation.size_bytes for allocation in at_peak) == measured.peak_bytes
 
     reader = memray.FileReader("capture.bin")
     stats = memray._memray.compute_statistics("capture.bin")
@@ -121,7 +116,7 @@ def test_figures_are_memrays() -> None:
     }
     assert by_function == {
         (allocation.stack[0].function, allocation.size_bytes)
-        for allocation in scanned.at_peak()
+        for allocation in at_peak
         if allocation.size_bytes > before
     }
 

@@ -29,8 +29,11 @@ FLAGS += [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
 C_SOURCES = (
     "scanner",
     "live_memory",
+    "block_stacks",
+    "stack_tree",
+    "interned",
+    "line_table",
     "block_writer",
-    "peak_writer",
     "capture_copy",
     "capture_decoder",
 )

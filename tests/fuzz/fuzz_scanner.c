@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "block_writer.h"
-#include "peak_writer.h"
+#include "line_table.h"
 #include "scanner.h"
 
-enum { MOST_BYTES = 1 << 16, N_SERIALS = 8, MOST_ALIVE = 256 };
+enum { MOST_BYTES = 1 << 16, N_SERIALS = 8 };
 
 static uint64_t state;
 
@@ -109,7 +109,8 @@ __wrap_realloc(void *pointer, size_t size)
 static uint64_t n_scanned;
 static uint64_t n_unread;
 static uint64_t n_kept;
-static uint64_t n_peaks;
+static uint64_t n_frames;
+static uint64_t n_asked;
 
 static void
 empty(int out)
@@ -122,7 +123,7 @@ empty(int out)
 /* What was found of a block. */
 typedef struct {
     uint64_t scanned; /* a Scanned; as wide as the others, so that there are no gaps */
-    uint64_t peak, total, n_allocations, alive, n_objects;
+    uint64_t peak, total, n_allocations, alive, n_objects, stacks;
 } Found;
 
 static uint64_t
@@ -136,6 +137,76 @@ count_objects(const Scanner *scanner, const Block *block)
     return n;
 }
 
+static StackUse
+stack_use_of(unsigned serial)
+{
+    return (StackUse)(serial % (FILTERS_STACKS + 1));
+}
+
+/* Scan up to the end of a block. Which stacks count depends on their numbers. */
+static Scanned
+close_block(Scanner *scanner, uint64_t serial, const Block **block)
+{
+    Scanned scanned;
+    while ((scanned = scanner_close_block(scanner, serial, block)) == ASKS) {
+        n_asked++;
+        scanner_answer(scanner, scanner->question.node % 3 != 1);
+    }
+    return scanned;
+}
+
+/* Make a number of the stacks of a block; their sums have to be the block's. */
+static uint64_t
+sum_stacks(const Block *block)
+{
+    uint64_t hash = 0;
+    uint64_t alive = 0;
+    uint64_t at_peak = 0;
+    if (block->stack_use == FIGURES_ONLY) {
+        return 0;
+    }
+    for (uint32_t i = 1; i < block->stacks.stacks.n_items; i++) {
+        const BlockStack *stack = block_stack(&block->stacks, i);
+        StackSums peak = *sums_at_peak(stack, &block->stacks);
+        alive += stack->alive.size;
+        at_peak += peak.size;
+        const uint64_t told[] = {stack->node, stack->is_other, stack->counts, stack->alive.size,
+                                 stack->alive.n_allocations, stack->alive.arenas, peak.size,
+                                 peak.n_allocations, peak.arenas};
+        for (size_t n = 0; n < sizeof(told) / sizeof(*told); n++) {
+            hash = (hash ^ told[n]) * UINT64_C(0x9E3779B97F4A7C15);
+        }
+    }
+    if (alive != block->alive || at_peak != block->peak) {
+        fprintf(stderr, "the stacks of block %llu are not what it has\n",
+                (unsigned long long)block->serial);
+        abort();
+    }
+    return hash ^ block->lost_stacks;
+}
+
+/* Read the frames of all stacks, as the module does. */
+static void
+read_frames(const Scanner *scanner)
+{
+    const StackTree *tree = &scanner->tree;
+    for (uint32_t i = 1; i < tree->nodes.n_items; i++) {
+        const StackNode *node = tree_node(tree, i);
+        const CodeObject *code = tree_code(tree, node->code);
+        CodeText text;
+        if (node->parent >= i || !code) {
+            fprintf(stderr, "a node without a parent, or without a code object\n");
+            abort();
+        }
+        if (decoder_read_code(scanner->decoder.fd, code->begin, code->end, &text) == DECODED) {
+            n_frames += strlen(text.function) + strlen(text.filename) > 0;
+            line_of(text.lines, text.n_lines, code->first_line, node->instruction);
+            line_of(text.lines, text.n_lines, code->first_line, INT32_MAX);
+        }
+        free(text.bytes);
+    }
+}
+
 /* Read these blocks, a bit for each. Returns which of them could be asked for. */
 static unsigned
 read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, Found *found)
@@ -145,7 +216,9 @@ read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, Fo
     unsigned expected = 0;
     bool begun = scanner_begin(&scanner, fd, spelling);
     for (unsigned serial = 0; begun && serial < N_SERIALS; serial++) {
-        if (serials >> serial & 1 && scanner_expect(&scanner, serial, serial & 1)) {
+        if (serials >> serial & 1
+            && scanner_expect(&scanner, serial, serial & 1, stack_use_of(serial)))
+        {
             expected |= 1u << serial;
         }
     }
@@ -156,13 +229,14 @@ read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, Fo
         memset(&found[serial], 0, sizeof(Found));
         found[serial].scanned = BROKEN;
         if (expected >> serial & 1) {
-            found[serial].scanned = scanner_close_block(&scanner, serial, &block);
+            found[serial].scanned = close_block(&scanner, serial, &block);
         }
         if (found[serial].scanned == SCANNED) {
             found[serial] = (Found){SCANNED, block->peak, block->total, block->n_allocations,
-                                    block->alive, count_objects(&scanner, block)};
+                                    block->alive, count_objects(&scanner, block), sum_stacks(block)};
         }
     }
+    read_frames(&scanner);
     scanner_clear(&scanner);
     return expected;
 }
@@ -196,14 +270,14 @@ feed(int fd, int out, const Spelling *spelling)
     const Block *block;
     if (scanner_begin(&scanner, fd, spelling)) {
         for (uint64_t serial = 0; serial < N_SERIALS; serial++) {
-            scanner_expect(&scanner, serial, serial & 1);
+            scanner_expect(&scanner, serial, serial & 1, stack_use_of((unsigned)serial));
         }
         if (draw(2)) {
             scanner_track_objects(&scanner);
         }
         for (int i = 0; i < N_SERIALS; i++) {
             uint64_t serial = draw(N_SERIALS);
-            if (scanner_close_block(&scanner, serial, &block) == SCANNED) {
+            if (close_block(&scanner, serial, &block) == SCANNED) {
                 n_scanned++;
             }
             if (!draw(4)) {
@@ -211,11 +285,7 @@ feed(int fd, int out, const Spelling *spelling)
             }
         }
     }
-    scanner_clear(&scanner);
-    if (scanner_begin(&scanner, fd, spelling)) {
-        scanner_expect(&scanner, 0, false);
-        scanner_scan_to(&scanner, draw(200));
-    }
+    read_frames(&scanner);
     scanner_clear(&scanner);
     if (scanner_begin(&scanner, fd, spelling)) {
         empty(out);
@@ -223,15 +293,6 @@ feed(int fd, int out, const Spelling *spelling)
         n_kept += write_block(&scanner, draw(N_SERIALS), draw(2), draw(9), out, &error) == WRITTEN;
     }
     scanner_clear(&scanner);
-    static Alive alive[MOST_ALIVE];
-    size_t n_alive = draw(MOST_ALIVE);
-    uint64_t index = draw(10);
-    for (size_t i = 0; i < n_alive; i++) {
-        alive[i] = (Alive){index += draw(4), draw(1 << 20)};
-    }
-    empty(out);
-    int error;
-    n_peaks += write_peak(fd, out, draw(20), alive, n_alive, &error) == WRITTEN;
 }
 
 int
@@ -256,7 +317,7 @@ main(int argc, char **argv)
         fclose(file);
     }
     int fd = memfd_create("input", 0);
-    int out = memfd_create("peak", 0);
+    int out = memfd_create("kept", 0);
     for (uint64_t n = 0; n < n_inputs; n++) {
         state = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) + n * UINT64_C(0xD1B54A32D192ED03) + 1;
         draw(0);
@@ -277,9 +338,10 @@ main(int argc, char **argv)
     }
     free(seeds);
     free(lengths);
-    printf("%llu inputs, %llu blocks read, %llu kept, %llu peaks written; %llu allocations failed, "
-           "%llu blocks could not be read for it; no finding\n",
+    printf("%llu inputs, %llu blocks read, %llu kept, %llu frames read, %llu stacks asked about; "
+           "%llu allocations failed, %llu blocks could not be read for it; no finding\n",
            (unsigned long long)n_inputs, (unsigned long long)n_scanned, (unsigned long long)n_kept,
-           (unsigned long long)n_peaks, (unsigned long long)n_failed, (unsigned long long)n_unread);
+           (unsigned long long)n_frames, (unsigned long long)n_asked,
+           (unsigned long long)n_failed, (unsigned long long)n_unread);
     return 0;
 }

@@ -3,13 +3,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Where the header has the number of allocation records and, behind another number and the time of
- * the beginning, the time of the end; see HeaderRecord and TrackerStats in memray's records.h. */
-enum {
-    N_ALLOCATIONS_OFFSET = 7 + 2 * sizeof(int) + 2,
-    END_TIME_OFFSET = N_ALLOCATIONS_OFFSET + 2 * sizeof(size_t) + sizeof(long long),
-};
-
 typedef struct {
     Scanner *scanner;
     Copy copy;
@@ -36,27 +29,29 @@ copy_up_to(Writer *writer, uint64_t end, const NativeDelta *native)
     return copied;
 }
 
-/* Make a reader's cache of pointers what it is in the capture, with frees of memory that it does not
+/* Make a reader's recent pointers what they are in the capture, with frees of memory that it does not
  * know, which a reader ignores. */
 static bool
 write_pointers(Writer *writer)
 {
     const Decoder *decoder = &writer->scanner->decoder;
     uint64_t last = 0;
-    for (unsigned i = 0; i < POINTER_CACHE_SIZE; i++) {
-        uint64_t pointer = decoder->pointers[(decoder->oldest_pointer + i) % POINTER_CACHE_SIZE] >> 3;
-        if (!copy_byte(&writer->copy, FREE_MISSING_CACHE)
+    for (unsigned i = 0; i < N_RECENT_POINTERS; i++) {
+        uint64_t address = decoder->pointers[(decoder->oldest_pointer + i) % N_RECENT_POINTERS];
+        uint64_t pointer = address >> POINTER_ALIGNMENT_BITS;
+        if (!copy_byte(&writer->copy, FREE_NOT_RECENT)
             || !copy_delta(&writer->copy, last, pointer))
         {
             return false;
         }
         last = pointer;
     }
-    writer->n_records += POINTER_CACHE_SIZE;
+    writer->n_records += N_RECENT_POINTERS;
     return true;
 }
 
-/* Write a free of the same pointer in place of an allocation, so that a reader's cache goes on. */
+/* Write a free of the same pointer in place of an allocation, so that a reader's recent pointers go
+ * on. */
 static bool
 write_free_instead(Writer *writer, const Record *record)
 {
@@ -66,11 +61,11 @@ write_free_instead(Writer *writer, const Record *record)
         return false;
     }
     size_t length = 1;
-    if ((bytes[0] >> 3 & 15) == POINTER_CACHE_SIZE) {
+    if ((bytes[0] >> 3 & POINTER_BITS) == NOT_RECENT) {
         while (length < n && bytes[length++] & 0x80) {
         }
     }
-    bytes[0] = (unsigned char)((bytes[0] & ~7) | ALLOCATOR_FREE);
+    bytes[0] = (unsigned char)((bytes[0] & ~ALLOCATOR_BITS) | ALLOCATOR_FREE);
     return copy_bytes(&writer->copy, bytes, length);
 }
 
@@ -144,7 +139,7 @@ write_block(Scanner *scanner, uint64_t serial, bool thread_only, size_t n_outer,
     Writer *writer = calloc(1, sizeof(Writer));
     Written written = NO_MEMORY;
     *error = 0;
-    if (writer && scanner_expect(scanner, serial, thread_only)) {
+    if (writer && scanner_expect(scanner, serial, thread_only, FIGURES_ONLY)) {
         writer->scanner = scanner;
         writer->copy.from = scanner->decoder.fd;
         writer->copy.to = to;

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TRAILER = 1 };
-
 static bool
 fail(Copy *copy, Written failure, int error)
 {

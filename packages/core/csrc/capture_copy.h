@@ -11,9 +11,9 @@
 enum {
     COPY_BUFFER_SIZE = 1 << 16,
     /* Allocation records whose pointer follows, as the difference to the last one. */
-    MALLOC_MISSING_CACHE = 128 | POINTER_CACHE_SIZE << 3 | 6,
-    REALLOC_MISSING_CACHE = 128 | POINTER_CACHE_SIZE << 3 | 7,
-    FREE_MISSING_CACHE = 128 | POINTER_CACHE_SIZE << 3 | ALLOCATOR_FREE,
+    MALLOC_NOT_RECENT = ALLOCATION | NOT_RECENT << 3 | ALLOCATOR_MALLOC,
+    REALLOC_NOT_RECENT = ALLOCATION | NOT_RECENT << 3 | ALLOCATOR_REALLOC,
+    FREE_NOT_RECENT = ALLOCATION | NOT_RECENT << 3 | ALLOCATOR_FREE,
 };
 
 /* What came of writing a capture. */

@@ -1,31 +1,12 @@
 #include "capture_decoder.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Record types, by the first byte of a record; see RecordType in memray's records.h. */
-enum {
-    FILLER = 0,
-    TRAILER = 1,
-    MEMORY_RECORD = 2,
-    NATIVE_TRACE_INDEX = 5,
-    MEMORY_MAP_START = 6,
-    SEGMENT_HEADER = 7,
-    SEGMENT = 8,
-    THREAD_RECORD = 10,
-    CONTEXT_SWITCH = 12,
-    CODE_OBJECT = 14,
-    FRAME_POP = 16,
-    OBJECT_RECORD = 32,
-    FRAME_PUSH = 64,
-    ALLOCATION = 128,
-};
-
 /* Times 4, and times 4 again, it is the size of the buffer. */
 enum { FIRST_CHUNK = DECODER_BUFFER_SIZE / 64 };
-
-enum { MAGIC_LENGTH = 7, CACHE_MISS = 15, ALL_ALLOCATIONS = 0, LAST_ALLOCATOR = ALLOCATOR_MUNMAP };
 
 /* Reading bytes. A failed read leaves the decoder at the end of the data. */
 
@@ -174,12 +155,12 @@ skip_native_trace(Decoder *decoder)
 }
 
 static inline Decoded
-read_pointer(Decoder *decoder, unsigned cached, uint64_t *address)
+read_pointer(Decoder *decoder, unsigned recent, uint64_t *address)
 {
-    if (cached != CACHE_MISS) {
+    if (recent != NOT_RECENT) {
         /* 0 is the pointer that was added last. */
-        *address = decoder->pointers[(decoder->oldest_pointer + POINTER_CACHE_SIZE - 1 - cached)
-                                     % POINTER_CACHE_SIZE];
+        *address = decoder->pointers[(decoder->oldest_pointer + N_RECENT_POINTERS - 1 - recent)
+                                     % N_RECENT_POINTERS];
         return DECODED;
     }
     uint64_t delta;
@@ -188,20 +169,20 @@ read_pointer(Decoder *decoder, unsigned cached, uint64_t *address)
         return decoded;
     }
     decoder->last_pointer += unzigzag(delta);
-    *address = decoder->last_pointer << 3;
+    *address = decoder->last_pointer << POINTER_ALIGNMENT_BITS;
     decoder->pointers[decoder->oldest_pointer] = *address;
-    decoder->oldest_pointer = (decoder->oldest_pointer + 1) % POINTER_CACHE_SIZE;
+    decoder->oldest_pointer = (decoder->oldest_pointer + 1) % N_RECENT_POINTERS;
     return DECODED;
 }
 
 static inline Decoded
 read_allocation(Decoder *decoder, unsigned char token, Record *record)
 {
-    Decoded decoded = read_pointer(decoder, (token >> 3) & 15, &record->address);
+    Decoded decoded = read_pointer(decoder, (token >> 3) & POINTER_BITS, &record->address);
     if (decoded != DECODED) {
         return decoded;
     }
-    record->allocator = token & 7;
+    record->allocator = token & ALLOCATOR_BITS;
     if (!record->allocator && !read_byte(decoder, &record->allocator)) {
         return END_OF_DATA;
     }
@@ -217,36 +198,57 @@ read_allocation(Decoder *decoder, unsigned char token, Record *record)
             decoded = read_varint(decoder, &record->size);
         }
     }
-    record->tid = decoder->tid;
+    record->kind = ALLOCATION;
     record->index = decoder->next_index++;
+    decoder->between = true;
     return decoded;
 }
 
-static Decoded
-read_object(Decoder *decoder, unsigned char token)
+static inline Decoded
+read_frame_push(Decoder *decoder, Record *record)
 {
-    uint64_t address;
-    Decoded decoded = read_pointer(decoder, (token >> 1) & 15, &address);
-    bool created = token & 1;
-    if (decoded == DECODED && created && decoder->native_traces) {
+    uint64_t code;
+    uint64_t instruction = 0;
+    Decoded decoded = read_varint(decoder, &code);
+    if (decoded == DECODED) {
+        decoded = read_varint(decoder, &instruction);
+    }
+    if (decoded != DECODED) {
+        return decoded;
+    }
+    if (code > UINT32_MAX || instruction > UINT32_MAX || !decoder->has_tid) {
+        return DAMAGED;
+    }
+    record->kind = FRAME_PUSH;
+    record->code = (uint32_t)code;
+    record->number = (int32_t)unzigzag(instruction);
+    return DECODED;
+}
+
+static Decoded
+read_object(Decoder *decoder, unsigned char token, Record *record)
+{
+    Decoded decoded = read_pointer(decoder, (token >> 1) & POINTER_BITS, &record->address);
+    record->kind = OBJECT_RECORD;
+    record->created = token & 1;
+    if (decoded == DECODED && record->created && decoder->native_traces) {
         decoded = skip_varints(decoder, 1);
     }
-    if (decoded == DECODED && decoder->object_seen) {
-        decoder->object_seen(decoder->object_context, decoder->tid, address, created);
-    }
     return decoded;
 }
 
 static Decoded
-skip_code_object(Decoder *decoder)
+read_code_object(Decoder *decoder, Record *record)
 {
-    uint64_t length;
-    Decoded decoded = skip_varints(decoder, 1);
+    uint64_t code;
+    uint64_t delta = 0;
+    uint64_t length = 0;
+    Decoded decoded = read_varint(decoder, &code);
     if (decoded == DECODED) {
         decoded = skip_strings(decoder, 2);
     }
     if (decoded == DECODED) {
-        decoded = skip_varints(decoder, 1);
+        decoded = read_varint(decoder, &delta);
     }
     if (decoded == DECODED) {
         decoded = read_varint(decoder, &length);
@@ -254,7 +256,26 @@ skip_code_object(Decoder *decoder)
     if (decoded != DECODED) {
         return decoded;
     }
+    if (code > UINT32_MAX) {
+        return DAMAGED;
+    }
+    decoder->first_line = (int32_t)((uint32_t)decoder->first_line + (uint32_t)unzigzag(delta));
+    record->kind = CODE_OBJECT;
+    record->code = (uint32_t)code;
+    record->number = decoder->first_line;
     return skip_bytes(decoder, length) ? DECODED : END_OF_DATA;
+}
+
+static Decoded
+read_thread_name(Decoder *decoder, Record *record)
+{
+    bool empty;
+    if (!skip_string(decoder, &empty)) {
+        return END_OF_DATA;
+    }
+    record->kind = THREAD_RECORD;
+    record->named = !empty;
+    return decoder->has_tid ? DECODED : DAMAGED;
 }
 
 static Decoded
@@ -289,14 +310,24 @@ read_context_switch(Decoder *decoder)
 }
 
 static Decoded
-skip_other(Decoder *decoder, unsigned char token)
+read_frame_pop(const Decoder *decoder, unsigned char token, Record *record)
+{
+    record->kind = FRAME_POP;
+    record->n_frames = (token & POPPED_BITS) + 1u;
+    return decoder->has_tid ? DECODED : DAMAGED;
+}
+
+/* Read what is no allocation and no frame that is pushed. What Record has no kind for leaves FILLER. */
+static Decoded
+read_other(Decoder *decoder, unsigned char token, Record *record)
 {
     if (token >= OBJECT_RECORD) {
-        return read_object(decoder, token);
+        return read_object(decoder, token, record);
     }
     if (token >= FRAME_POP) {
-        return DECODED;
+        return read_frame_pop(decoder, token, record);
     }
+    record->kind = FILLER;
     switch (token) {
         case MEMORY_RECORD:
             return skip_varints(decoder, 2);
@@ -309,11 +340,11 @@ skip_other(Decoder *decoder, unsigned char token)
         case SEGMENT:
             return skip_segment(decoder);
         case THREAD_RECORD:
-            return skip_strings(decoder, 1);
+            return read_thread_name(decoder, record);
         case CONTEXT_SWITCH:
             return read_context_switch(decoder);
         case CODE_OBJECT:
-            return skip_code_object(decoder);
+            return read_code_object(decoder, record);
         default:
             return DAMAGED;
     }
@@ -322,28 +353,42 @@ skip_other(Decoder *decoder, unsigned char token)
 Decoded
 decoder_next(Decoder *decoder, Record *record)
 {
-    if (decoder->native_traces) {
+    if (decoder->native_traces && decoder->between) {
         decoder->native.begin = decoder->native_before.begin = 0;
+        decoder->between = false;
     }
     for (;;) {
         unsigned char token;
         if (!read_byte(decoder, &token)) {
             return END_OF_DATA;
         }
+        record->offset = decoder_offset(decoder) - 1;
+        record->tid = decoder->tid;
         if (token >= ALLOCATION) {
-            record->offset = decoder_offset(decoder) - 1;
             return read_allocation(decoder, token, record);
+        }
+        if (token >= FRAME_PUSH) {
+            return read_frame_push(decoder, record);
         }
         if (token == FILLER || token == TRAILER) {
             decoder->position--;
             return END_OF_DATA;
         }
-        Decoded decoded
-                = token >= FRAME_PUSH ? skip_varints(decoder, 2) : skip_other(decoder, token);
-        if (decoded != DECODED) {
+        Decoded decoded = read_other(decoder, token, record);
+        if (decoded != DECODED || record->kind != FILLER) {
             return decoded;
         }
     }
+}
+
+Decoded
+decoder_next_allocation(Decoder *decoder, Record *record)
+{
+    Decoded decoded;
+    do {
+        decoded = decoder_next(decoder, record);
+    } while (decoded == DECODED && record->kind != ALLOCATION);
+    return decoded;
 }
 
 void
@@ -360,12 +405,10 @@ decoder_fork(const Decoder *decoder, unsigned char *buffer)
 {
     Decoder fork = *decoder;
     fork.buffer = buffer;
-    fork.object_seen = NULL;
     decoder_resume(&fork);
     return fork;
 }
 
-/* The header; see HeaderRecord in memray's records.h. Numbers are as the machine writes them. */
 Decoded
 decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
 {
@@ -404,5 +447,52 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
         }
         lists -= empty;
     }
+    return DECODED;
+}
+
+/* Read the part of a file from `begin` on; false when it is not all there. */
+static bool
+read_part(int fd, unsigned char *bytes, uint64_t n, uint64_t begin)
+{
+    while (n) {
+        ssize_t here = pread(fd, bytes, n, (off_t)begin);
+        if (here <= 0 && !(here < 0 && errno == EINTR)) {
+            return false;
+        }
+        if (here > 0) {
+            bytes += here;
+            begin += (uint64_t)here;
+            n -= (uint64_t)here;
+        }
+    }
+    return true;
+}
+
+Decoded
+decoder_read_code(int fd, uint64_t begin, uint64_t end, CodeText *text)
+{
+    uint64_t n = end - begin;
+    text->bytes = malloc(n);
+    if (!text->bytes || !read_part(fd, text->bytes, n, begin)) {
+        return DAMAGED;
+    }
+    Decoder decoder = {.fd = -1, .buffer = text->bytes, .length = n};
+    unsigned char token;
+    uint64_t n_lines = 0;
+    if (!read_byte(&decoder, &token) || token != CODE_OBJECT || skip_varints(&decoder, 1) != DECODED) {
+        return DAMAGED;
+    }
+    text->function = (const char *)text->bytes + decoder.position;
+    if (skip_strings(&decoder, 1) != DECODED) {
+        return DAMAGED;
+    }
+    text->filename = (const char *)text->bytes + decoder.position;
+    if (skip_strings(&decoder, 1) != DECODED || skip_varints(&decoder, 1) != DECODED
+        || read_varint(&decoder, &n_lines) != DECODED || n_lines > decoder.length - decoder.position)
+    {
+        return DAMAGED;
+    }
+    text->lines = text->bytes + decoder.position;
+    text->n_lines = n_lines;
     return DECODED;
 }

@@ -1,11 +1,7 @@
-/* The records of a memray capture, one after the other.
+/* The records of a memray capture, one after the other; capture_format.h says how they are written.
  *
- * Knows the encoding of FileFormat.ALL_ALLOCATIONS with header version 13 (memray 1.20), which
- * memray describes in its record_writer.cpp and record_reader.cpp. Pure C; no Python.
- *
- * The file may still be written: memray fills it with zero bytes in advance and a zero byte where a
- * record would begin is the end for now. Nothing that was read ahead is kept from one call of
- * decoder_resume() to the next.
+ * Pure C; no Python. The file may still be written: a zero byte where a record would begin is the end
+ * for now. Nothing that was read ahead is kept from one call of decoder_resume() to the next.
  */
 #ifndef MEMBUDGET_CAPTURE_DECODER_H
 #define MEMBUDGET_CAPTURE_DECODER_H
@@ -14,37 +10,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CAPTURE_VERSION 13
+#include "capture_format.h"
 
-/* memray.AllocatorType, as far as a reader has to tell them apart. */
-enum {
-    ALLOCATOR_PYMALLOC_FREE = 1,
-    ALLOCATOR_FREE = 5,
-    ALLOCATOR_MMAP = 14,
-    ALLOCATOR_MUNMAP = 15,
-};
-
-static inline bool
-frees(unsigned char allocator)
-{
-    return allocator == ALLOCATOR_FREE || allocator == ALLOCATOR_PYMALLOC_FREE;
-}
-
-static inline bool
-allocates(unsigned char allocator)
-{
-    return !frees(allocator) && allocator != ALLOCATOR_MUNMAP;
-}
-
-/* One allocation record. Its index counts the allocation records before it, as memray's reader
- * does. */
+/* A record. What its kind does not have is left as it was. */
 typedef struct {
-    uint64_t tid;
-    uint64_t address;
-    uint64_t size;
-    uint64_t index;
-    uint64_t offset; /* where the record begins in the file */
+    Token kind; /* ALLOCATION, OBJECT_RECORD, FRAME_PUSH, FRAME_POP, CODE_OBJECT or THREAD_RECORD */
     unsigned char allocator;
+    bool created;    /* of an object; it is destroyed otherwise */
+    bool named;      /* of a thread: its name is not empty */
+    uint32_t code;   /* the number of a code object */
+    int32_t number;  /* of a code object: its first line; of a frame: the offset of its instruction */
+    uint32_t n_frames; /* how many frames are popped */
+    uint64_t tid;    /* of all but code objects, which are nobody's */
+    uint64_t address; /* of an allocation or an object */
+    uint64_t size;
+    uint64_t index; /* counts the allocation records before it, as memray's reader does */
+    uint64_t offset; /* where the record begins in the file */
 } Record;
 
 /* Where the number of a native stack is written: as the difference to the last one. */
@@ -60,29 +41,26 @@ typedef enum {
     DAMAGED,     /* no capture that this decoder knows */
 } Decoded;
 
-/* Told of every object that is created or destroyed, where the capture has them. */
-typedef void (*ObjectSeen)(void *context, uint64_t tid, uint64_t address, bool created);
-
-enum { POINTER_CACHE_SIZE = 15, DECODER_BUFFER_SIZE = 1 << 16 };
+enum { DECODER_BUFFER_SIZE = 1 << 16 };
 
 typedef struct {
     int fd;
     bool native_traces;
     bool object_lifetimes;
-    uint64_t main_tid_offset; /* of a number in the header, see HeaderRecord in memray's records.h */
+    uint64_t main_tid_offset; /* of a number in the header */
     /* What the encoding carries from record to record. */
     uint64_t tid;
     bool has_tid;
+    int32_t first_line;
     uint64_t last_pointer;
-    uint64_t pointers[POINTER_CACHE_SIZE];
-    unsigned oldest_pointer; /* the cache is a ring */
+    uint64_t pointers[N_RECENT_POINTERS];
+    unsigned oldest_pointer; /* they are a ring */
     uint64_t next_index;
-    ObjectSeen object_seen; /* NULL for nobody */
-    void *object_context;
     /* With native traces: of the last allocation record, and of the first other record between it
      * and the one before. */
     NativeDelta native;
     NativeDelta native_before;
+    bool between; /* no record has been read since the last allocation record */
     /* The bytes at hand: file offset of buffer[0], and the part of it that is not yet decoded. */
     uint64_t offset;
     size_t position;
@@ -98,10 +76,13 @@ Decoded decoder_begin(Decoder *decoder, int fd, unsigned char *buffer);
 /* Read the file anew from where decoding stands. */
 void decoder_resume(Decoder *decoder);
 
-/* Decode up to and with the next allocation record. */
+/* Decode the next record that has a kind of its own in Record. */
 Decoded decoder_next(Decoder *decoder, Record *record);
 
-/* Make a copy that decodes ahead, with a buffer of its own, and tells nobody of objects. */
+/* Decode up to and with the next allocation record. */
+Decoded decoder_next_allocation(Decoder *decoder, Record *record);
+
+/* Make a copy that decodes ahead, with a buffer of its own. */
 Decoder decoder_fork(const Decoder *decoder, unsigned char *buffer);
 
 /* How many bytes of the file have been decoded. */
@@ -110,5 +91,18 @@ decoder_offset(const Decoder *decoder)
 {
     return decoder->offset + decoder->position;
 }
+
+/* What a code object record says; its parts point into `bytes`. */
+typedef struct {
+    unsigned char *bytes;
+    const char *function; /* ended by a zero byte, as the other is */
+    const char *filename;
+    const unsigned char *lines; /* see line_table.h */
+    size_t n_lines;
+} CodeText;
+
+/* Read the code object record that is written from `begin` up to `end`. DAMAGED when it is not there,
+ * or there is no memory: `bytes` is NULL then. The caller frees `bytes`. */
+Decoded decoder_read_code(int fd, uint64_t begin, uint64_t end, CodeText *text);
 
 #endif

@@ -167,13 +167,14 @@ mappings_remove(Mappings *mappings, uint64_t address, uint64_t size, Unmapped un
         Mapping mapping = mappings->ranges[behind];
         uint64_t low = mapping.low > address ? mapping.low : address;
         uint64_t high = mapping.high < end ? mapping.high : end;
-        unmapped(context, high - low, mapping.origin);
+        size_t n_before = n_kept;
         if (mapping.low < low) {
             kept[n_kept++] = (Mapping){mapping.low, low, mapping.origin};
         }
         if (mapping.high > high) {
             kept[n_kept++] = (Mapping){high, mapping.high, mapping.origin};
         }
+        unmapped(context, &mapping, kept + n_before, n_kept - n_before);
     }
     return behind == first || splice(mappings, first, behind - first, kept, n_kept);
 }

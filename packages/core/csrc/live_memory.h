@@ -1,7 +1,6 @@
 /* What is alive: allocations by address, and memory mappings as ranges of addresses.
  *
- * Each remembers when and by which thread it was made, so that every block can tell whether it
- * counts it. Pure C; no Python. Memory is linear in what is alive.
+ * Each remembers where it comes from, so that every block can tell whether it counts it. Pure C; no Python. Memory is linear in what is alive.
  */
 #ifndef MEMBUDGET_LIVE_MEMORY_H
 #define MEMBUDGET_LIVE_MEMORY_H
@@ -10,14 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where memory comes from.
- *
- * epoch: how often a block had begun, been suspended or gone on by then; thread: the number of the
- * thread; index: that of its record. */
+/* Where memory comes from: when, by which thread and by which stack it was allocated. */
 typedef struct {
-    uint64_t index;
-    uint32_t epoch;
-    uint32_t thread;
+    uint32_t epoch; /* how often a block had begun, been suspended or gone on by then */
+    uint32_t thread; /* its number */
+    uint32_t node; /* the stack, where a block wants it; see stack_tree.h */
 } Origin;
 
 typedef struct {
@@ -60,8 +56,8 @@ void allocations_clear(Allocations *);
 /* Add a mapping where nothing is mapped. False: no memory. */
 bool mappings_add(Mappings *, uint64_t address, uint64_t size, Origin);
 
-/* Told of each part that is unmapped. */
-typedef void (*Unmapped)(void *context, uint64_t size, Origin);
+/* Told of each mapping that is unmapped, and of the parts of it that are left. */
+typedef void (*Unmapped)(void *context, const Mapping *mapping, const Mapping *left, size_t n_left);
 
 /* Unmap a range: parts of mappings, or several. False: no memory. */
 bool mappings_remove(Mappings *, uint64_t address, uint64_t size, Unmapped, void *context);

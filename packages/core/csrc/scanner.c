@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a thread of Python's may allocate without a stack; see lost_stacks.py. */
+enum { BORDERS_OF_THREAD = 4096 };
+
 /* Marks. */
 
 static bool
@@ -35,7 +38,7 @@ begins_mark(Scanner *scanner, const Record *first, Mark *mark)
     int n_read = 1;
     bool alive = true;
     Record record;
-    while (decoder_next(&ahead, &record) == DECODED) {
+    while (decoder_next_allocation(&ahead, &record) == DECODED) {
         if (record.tid != first->tid) {
             continue;
         }
@@ -105,15 +108,19 @@ scanner_block(Scanner *scanner, uint64_t serial)
 }
 
 bool
-scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only)
+scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only, StackUse stack_use)
 {
     Block *blocks = realloc(scanner->blocks, (scanner->n_blocks + 1) * sizeof(Block));
     if (!blocks) {
         return false;
     }
     scanner->blocks = blocks;
-    blocks[scanner->n_blocks++]
-            = (Block){.serial = serial, .thread_only = thread_only, .state = EXPECTED};
+    blocks[scanner->n_blocks++] = (Block){
+            .serial = serial,
+            .thread_only = thread_only,
+            .stack_use = stack_use,
+            .state = EXPECTED,
+    };
     return true;
 }
 
@@ -149,8 +156,19 @@ end_running(Scanner *scanner, uint64_t serial)
 static void
 leave_block(Scanner *scanner, Block *block)
 {
+    if (block->state != CLOSED && block->has_begun) {
+        scanner->n_keeping_stacks -= block->stack_use != FIGURES_ONLY;
+    }
     scanner->n_open -= block->state == OPEN;
     block->state = CLOSED;
+}
+
+static void
+clear_block(Block *block)
+{
+    free(block->suspensions);
+    free(block->without_stack);
+    block_stacks_clear(&block->stacks);
 }
 
 void
@@ -160,7 +178,7 @@ scanner_forget(Scanner *scanner, uint64_t serial)
     if (block) {
         leave_block(scanner, block);
         end_running(scanner, serial);
-        free(block->suspensions);
+        clear_block(block);
         size_t n_behind = (size_t)(scanner->blocks + scanner->n_blocks - block) - 1;
         memmove(block, block + 1, n_behind * sizeof(Block));
         scanner->n_blocks--;
@@ -215,29 +233,65 @@ go_on(Scanner *scanner, Block *block)
     }
 }
 
-/* Take what was freed out of the books of the blocks that counted it. */
-static void
-take_back(void *context, uint64_t size, Origin origin)
+static BlockStack *
+stack_in(Block *block, Origin origin)
 {
-    Scanner *scanner = context;
+    return block_stacks_find(&block->stacks, origin.node, origin.thread != block->thread);
+}
+
+/* Take what was alive as `before` out of the books of the blocks that counted it, except for `left`. */
+static void
+take_back(Scanner *scanner, Origin origin, StackSums before, StackSums left)
+{
     for (size_t i = 0; i < scanner->n_blocks; i++) {
         Block *block = &scanner->blocks[i];
-        if (block->state == OPEN && block_counts(block, origin)) {
-            block->alive -= size;
+        if (block->state != OPEN || !block_counts(block, origin)) {
+            continue;
         }
+        if (block->stack_use != FIGURES_ONLY) {
+            BlockStack *stack = stack_in(block, origin);
+            if (!stack || !stack->counts) {
+                continue;
+            }
+            before_change(stack, &block->stacks);
+            stack->alive = sums_with(sums_without(stack->alive, before), left);
+        }
+        block->alive -= before.size - left.size;
     }
 }
 
-static void
-count_in(Block *block, uint64_t size, uint64_t index, int magnitude)
+static StackSums
+sums_of_mapping(const Mapping *mapping)
 {
-    block->alive += size;
-    block->total += size;
+    uint64_t size = mapping->high - mapping->low;
+    return (StackSums){size, 1, size == ARENA_SIZE ? size : 0};
+}
+
+static void
+take_mapping_back(void *context, const Mapping *mapping, const Mapping *left, size_t n_left)
+{
+    StackSums sums_left = {0, 0, 0};
+    for (size_t i = 0; i < n_left; i++) {
+        sums_left = sums_with(sums_left, sums_of_mapping(&left[i]));
+    }
+    take_back(context, mapping->origin, sums_of_mapping(mapping), sums_left);
+}
+
+static void
+count_in(Block *block, BlockStack *stack, const Record *record, StackSums sums, int magnitude)
+{
+    if (stack) {
+        before_change(stack, &block->stacks);
+        stack->alive = sums_with(stack->alive, sums);
+    }
+    block->alive += sums.size;
+    block->total += sums.size;
     block->n_allocations++;
     block->histogram[magnitude]++;
     if (block->alive >= block->peak) {
         block->peak = block->alive;
-        block->peak_index = index;
+        block->peak_index = record->index;
+        block->stacks.n_peaks++;
     }
 }
 
@@ -259,7 +313,7 @@ free_address(Scanner *scanner, uint64_t address)
     if (!allocations_remove(&scanner->allocations, address, &freed)) {
         return false;
     }
-    take_back(scanner, freed.size, freed.origin);
+    take_back(scanner, freed.origin, (StackSums){freed.size, 1, 0}, (StackSums){0, 0, 0});
     return true;
 }
 
@@ -269,8 +323,8 @@ owe_a_free(Scanner *scanner, const Record *record)
 {
     Allocation owed = {.address = record->address};
     allocations_remove(&scanner->owed, record->address, &owed);
-    Origin seen = {.index = record->index};
-    return allocations_add(&scanner->owed, record->address, owed.size + 1, seen);
+    owed.origin.node++;
+    return allocations_add(&scanner->owed, record->address, record->index, owed.origin);
 }
 
 /* Whether a free is one that is owed: the first record of its thread since. */
@@ -278,19 +332,142 @@ static bool
 is_late(Scanner *scanner, const Record *record)
 {
     Allocation *owed = allocations_find(&scanner->owed, record->address);
-    if (!owed || scanner->threads[scanner->current].behind > owed->origin.index) {
+    if (!owed || scanner->threads[scanner->current].behind > owed->size) {
         return false;
     }
-    if (!--owed->size) {
+    if (!--owed->origin.node) {
         Allocation paid;
         allocations_remove(&scanner->owed, record->address, &paid);
     }
     return true;
 }
 
+/* Stacks. */
+
+static Scanned
+out_of_memory(Scanner *scanner)
+{
+    scanner->no_memory = true;
+    return BROKEN;
+}
+
+static Scanned
+scanned(Scanner *scanner, StackStatus status)
+{
+    if (status == STACK_NO_MEMORY) {
+        return out_of_memory(scanner);
+    }
+    return status == STACK_KNOWN ? SCANNED : BROKEN;
+}
+
+/* Take note, for a block, of an allocation without a stack by a thread that had one. False: no
+ * memory. */
+static bool
+count_without_stack(const Scanner *scanner, Block *block, uint64_t size)
+{
+    if (scanner->current == block->thread) {
+        block->lost_stacks = true;
+    }
+    if (block->lost_stacks || block->thread_only) {
+        return true;
+    }
+    size_t i = 0;
+    while (i < block->n_without_stack && block->without_stack[i].thread != scanner->current) {
+        i++;
+    }
+    if (i == block->n_without_stack) {
+        WithoutStack *longer = realloc(block->without_stack, (i + 1) * sizeof(WithoutStack));
+        if (!longer) {
+            return false;
+        }
+        block->without_stack = longer;
+        block->without_stack[block->n_without_stack++] = (WithoutStack){scanner->current, 0};
+    }
+    block->without_stack[i].n_bytes += size;
+    block->lost_stacks = block->without_stack[i].n_bytes > BORDERS_OF_THREAD;
+    return true;
+}
+
+/* Let the open blocks know of the stack of a record. False: no memory. */
+static bool
+see_stack(Scanner *scanner, const Record *record)
+{
+    Thread *thread = &scanner->threads[scanner->current];
+    if (thread->stack.depth) {
+        thread->had_stack = true;
+        return true;
+    }
+    for (size_t i = 0; i < scanner->n_blocks && scanner->n_keeping_stacks; i++) {
+        Block *block = &scanner->blocks[i];
+        bool had_one = thread->had_stack || thread->named || scanner->current == block->thread;
+        bool inside = block->has_begun && block->state != CLOSED && record->index != block->start_index;
+        if (inside && block->stack_use != FIGURES_ONLY && had_one
+            && !count_without_stack(scanner, block, record->size))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Let a block have an entry for the stack of an allocation; see scanner_step(). */
+static Scanned
+enter_stack(Scanner *scanner, Block *block, Origin origin)
+{
+    bool is_other = origin.thread != block->thread;
+    if (block_stacks_find(&block->stacks, origin.node, is_other)) {
+        return SCANNED;
+    }
+    bool counts = true;
+    if (block->stack_use == FILTERS_STACKS) {
+        /* Of which thread it is makes no difference. */
+        const BlockStack *same = block_stacks_find(&block->stacks, origin.node, !is_other);
+        if (!same) {
+            scanner->question = (Question){block->serial, origin.node, is_other};
+            return ASKS;
+        }
+        counts = same->counts;
+    }
+    return block_stacks_add(&block->stacks, origin.node, is_other, counts) ? SCANNED
+                                                                         : out_of_memory(scanner);
+}
+
+void
+scanner_answer(Scanner *scanner, bool counts)
+{
+    Question question = scanner->question;
+    Block *block = scanner_block(scanner, question.serial);
+    if (!block || block_stacks_find(&block->stacks, question.node, question.is_other)) {
+        return; /* it was forgotten meanwhile */
+    }
+    if (!block_stacks_add(&block->stacks, question.node, question.is_other, counts)) {
+        scanner->broken = scanner->no_memory = true;
+    }
+}
+
+/* Find where an allocation comes from, and let every block that counts it and keeps stacks have an
+ * entry for its stack. */
+static Scanned
+find_origin(Scanner *scanner, const Record *record, Origin *origin)
+{
+    Thread *thread = &scanner->threads[scanner->current];
+    *origin = (Origin){scanner->epoch, (uint32_t)scanner->current, NO_STACK};
+    if (!scanner->n_keeping_stacks || thread->at_work || !allocates(record->allocator)) {
+        return SCANNED;
+    }
+    Scanned found = scanned(scanner, tree_find(&scanner->tree, &thread->stack, &origin->node));
+    for (size_t i = 0; i < scanner->n_blocks && found == SCANNED; i++) {
+        Block *block = &scanner->blocks[i];
+        if (block->state == OPEN && block->stack_use != FIGURES_ONLY && block_counts(block, *origin)) {
+            found = enter_stack(scanner, block, *origin);
+        }
+    }
+    return found;
+}
+
 /* Enter a record into the books. False: no memory. */
 static bool
-account(Scanner *scanner, const Record *record)
+account(Scanner *scanner, const Record *record, Origin origin)
 {
     if (!scanner->n_running) {
         return true;
@@ -298,7 +475,9 @@ account(Scanner *scanner, const Record *record)
     bool maps = record->allocator == ALLOCATOR_MMAP;
     if (maps || record->allocator == ALLOCATOR_MUNMAP) {
         /* A mapping made over another one replaces it. */
-        if (!mappings_remove(&scanner->mappings, record->address, record->size, take_back, scanner)) {
+        if (!mappings_remove(&scanner->mappings, record->address, record->size, take_mapping_back,
+                             scanner))
+        {
             return false;
         }
     } else if (frees(record->allocator)) {
@@ -311,14 +490,18 @@ account(Scanner *scanner, const Record *record)
     if (!allocates(record->allocator)) {
         return true;
     }
-    Origin origin = {record->index, scanner->epoch, (uint32_t)scanner->current};
     int magnitude = bit_length(record->size);
+    StackSums sums = {record->size, 1, maps && record->size == ARENA_SIZE ? ARENA_SIZE : 0};
     bool counted = false;
     bool at_work = scanner->threads[scanner->current].at_work;
     for (size_t i = 0; i < scanner->n_blocks && !at_work; i++) {
         Block *block = &scanner->blocks[i];
-        if (block->state == OPEN && block_counts(block, origin)) {
-            count_in(block, record->size, record->index, magnitude);
+        if (block->state != OPEN || !block_counts(block, origin)) {
+            continue;
+        }
+        BlockStack *stack = block->stack_use == FIGURES_ONLY ? NULL : stack_in(block, origin);
+        if (!stack || stack->counts) {
+            count_in(block, stack, record, sums, magnitude);
             counted = true;
         }
     }
@@ -333,38 +516,39 @@ account(Scanner *scanner, const Record *record)
 
 /* Objects. */
 
-static void
-see_object(void *context, uint64_t tid, uint64_t address, bool created)
+/* False: no memory. */
+static bool
+see_object(Scanner *scanner, const Record *record)
 {
-    Scanner *scanner = context;
     Allocation destroyed;
-    allocations_remove(&scanner->objects, address, &destroyed);
-    if (!created || !scanner->n_open) {
-        return;
+    allocations_remove(&scanner->objects, record->address, &destroyed);
+    if (!record->created || !scanner->n_open || scanner->threads[scanner->current].at_work) {
+        return true;
     }
-    if (!turn_to_thread(scanner, tid)) {
-        scanner->broken = scanner->no_memory = true;
-        return;
-    }
-    Origin origin = {scanner->decoder.next_index, scanner->epoch, (uint32_t)scanner->current};
-    if (!scanner->threads[scanner->current].at_work
-        && !allocations_add(&scanner->objects, address, 0, origin))
-    {
-        scanner->broken = scanner->no_memory = true;
-    }
+    Origin origin = {scanner->epoch, (uint32_t)scanner->current, NO_STACK};
+    return allocations_add(&scanner->objects, record->address, 0, origin);
 }
 
 void
 scanner_track_objects(Scanner *scanner)
 {
-    scanner->decoder.object_seen = see_object;
-    scanner->decoder.object_context = scanner;
+    scanner->tracks_objects = true;
 }
 
 /* Scanning. */
 
-/* False: no memory. */
-static bool
+static Scanned
+begin_block(Scanner *scanner, Block *block, uint64_t start_index)
+{
+    block->has_begun = true;
+    block->thread = (uint32_t)scanner->current;
+    block->start_index = start_index;
+    scanner->n_keeping_stacks += block->stack_use != FIGURES_ONLY;
+    CallStack *stack = &scanner->threads[scanner->current].stack;
+    return scanned(scanner, tree_find(&scanner->tree, stack, &block->start_node));
+}
+
+static Scanned
 begin_mark(Scanner *scanner, Mark mark)
 {
     Thread *thread = &scanner->threads[scanner->current];
@@ -382,24 +566,19 @@ begin_mark(Scanner *scanner, Mark mark)
             leave_block(scanner, block);
         }
         end_running(scanner, mark.serial);
+    } else if (mark.kind == START && block && !block->has_begun && block->state == EXPECTED) {
+        Scanned begun = begin_block(scanner, block, mark.first);
+        if (begun != SCANNED) {
+            return begun;
+        }
     } else if (mark.kind == SUSPEND && is_open && !suspend(scanner, block)) {
-        return false;
+        return out_of_memory(scanner);
     }
     thread->was_at_work = thread->at_work;
     thread->at_work = true;
     thread->in_mark = true;
     thread->mark = mark;
-    return true;
-}
-
-static void
-open_block(Scanner *scanner, const Thread *thread, Block *block)
-{
-    block->state = OPEN;
-    block->epoch = ++scanner->epoch;
-    block->thread = (uint32_t)(thread - scanner->threads);
-    block->start_index = thread->mark.first;
-    scanner->n_open++;
+    return SCANNED;
 }
 
 /* False: no memory. */
@@ -418,48 +597,119 @@ end_mark(Scanner *scanner, Thread *thread)
         return true;
     }
     if (kind == START && block->state == EXPECTED) {
-        open_block(scanner, thread, block);
+        block->state = OPEN;
+        block->epoch = ++scanner->epoch;
+        scanner->n_open++;
     } else if (kind == CONTINUE && block->state == OPEN) {
         go_on(scanner, block);
     }
     return true;
 }
 
+/* Follow what is no allocation. */
 static Scanned
-out_of_memory(Scanner *scanner)
+follow(Scanner *scanner, const Record *record)
 {
-    scanner->no_memory = true;
-    return BROKEN;
-}
-
-Scanned
-scanner_step(Scanner *scanner, Record *record)
-{
-    uint64_t begin = decoder_offset(&scanner->decoder);
-    switch (decoder_next(&scanner->decoder, record)) {
-        case DECODED:
-            break;
-        case END_OF_DATA:
-            return INCOMPLETE;
-        default:
-            return BROKEN;
-    }
-    if (!scanner->n_open) {
-        scanner->idle_bytes += decoder_offset(&scanner->decoder) - begin;
+    if (record->kind == CODE_OBJECT) {
+        CodeObject code = {record->offset, decoder_offset(&scanner->decoder), record->code, record->number};
+        return scanned(scanner, tree_add_code(&scanner->tree, code));
     }
     if (!turn_to_thread(scanner, record->tid)) {
         return out_of_memory(scanner);
     }
     Thread *thread = &scanner->threads[scanner->current];
+    switch (record->kind) {
+        case FRAME_PUSH:
+            if (!stack_push(&thread->stack, record->code, record->number)) {
+                return out_of_memory(scanner);
+            }
+            return SCANNED;
+        case FRAME_POP:
+            return stack_pop(&thread->stack, record->n_frames) ? SCANNED : BROKEN;
+        case THREAD_RECORD:
+            thread->named = record->named;
+            return SCANNED;
+        default: /* an object */
+            if (scanner->tracks_objects && !see_object(scanner, record)) {
+                return out_of_memory(scanner);
+            }
+            return SCANNED;
+    }
+}
+
+/* Decode up to and with the next allocation record, and turn to its thread. */
+static Scanned
+next_allocation(Scanner *scanner, Record *record)
+{
+    uint64_t begin = decoder_offset(&scanner->decoder);
+    for (;;) {
+        switch (decoder_next(&scanner->decoder, record)) {
+            case DECODED:
+                break;
+            case END_OF_DATA:
+                return INCOMPLETE;
+            default:
+                return BROKEN;
+        }
+        if (record->kind == ALLOCATION) {
+            break;
+        }
+        Scanned followed = follow(scanner, record);
+        if (followed != SCANNED) {
+            return followed;
+        }
+    }
+    if (!scanner->n_open) {
+        scanner->idle_bytes += decoder_offset(&scanner->decoder) - begin;
+    }
+    return turn_to_thread(scanner, record->tid) ? SCANNED : out_of_memory(scanner);
+}
+
+/* Begin with the next allocation record: see whether a mark begins there. */
+static Scanned
+begin_step(Scanner *scanner, Record *record)
+{
+    Scanned found = next_allocation(scanner, record);
+    if (found != SCANNED) {
+        return found;
+    }
     Mark mark;
-    if (!thread->in_mark && can_begin_mark(&scanner->spelling, record)
-        && begins_mark(scanner, record, &mark) && !begin_mark(scanner, mark))
+    if (!scanner->threads[scanner->current].in_mark && can_begin_mark(&scanner->spelling, record)
+        && begins_mark(scanner, record, &mark))
     {
+        found = begin_mark(scanner, mark);
+    }
+    if (found == SCANNED && allocates(record->allocator) && !see_stack(scanner, record)) {
         return out_of_memory(scanner);
     }
-    if (!account(scanner, record)) {
+    return found;
+}
+
+Scanned
+scanner_step(Scanner *scanner, Record *record)
+{
+    if (scanner->is_waiting) {
+        *record = scanner->waiting;
+        scanner->is_waiting = false;
+    } else {
+        Scanned begun = begin_step(scanner, record);
+        if (begun != SCANNED) {
+            return begun;
+        }
+    }
+    Origin origin;
+    Scanned found = find_origin(scanner, record, &origin);
+    if (found == ASKS) {
+        scanner->waiting = *record;
+        scanner->is_waiting = true;
+    }
+    if (found != SCANNED) {
+        return found;
+    }
+    if (!account(scanner, record, origin)) {
         return out_of_memory(scanner);
     }
+    Thread *thread = &scanner->threads[scanner->current];
     thread->behind = record->index + 1;
     if (thread->in_mark && record->index == thread->mark.last && !end_mark(scanner, thread)) {
         return out_of_memory(scanner);
@@ -470,7 +720,7 @@ scanner_step(Scanner *scanner, Record *record)
 bool
 scanner_counted(const Scanner *scanner, const Block *block, const Record *record)
 {
-    Origin origin = {record->index, scanner->epoch, (uint32_t)scanner->current};
+    Origin origin = {scanner->epoch, (uint32_t)scanner->current, NO_STACK};
     return block->state == OPEN && allocates(record->allocator)
            && !scanner->threads[scanner->current].at_work && block_counts(block, origin);
 }
@@ -488,28 +738,13 @@ scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
         if ((*block)->state == CLOSED) {
             return SCANNED;
         }
-        Scanned scanned = scanner_step(scanner, &record);
-        if (scanned == INCOMPLETE) {
-            return INCOMPLETE;
+        Scanned step = scanner_step(scanner, &record);
+        if (step == INCOMPLETE || step == ASKS) {
+            return step;
         }
-        scanner->broken |= scanned == BROKEN; /* it can be already: see_object() */
+        scanner->broken = step == BROKEN;
     }
     return BROKEN;
-}
-
-Scanned
-scanner_scan_to(Scanner *scanner, uint64_t index)
-{
-    decoder_resume(&scanner->decoder);
-    Record record;
-    while (!scanner->broken && scanner->decoder.next_index <= index) {
-        Scanned scanned = scanner_step(scanner, &record);
-        if (scanned == INCOMPLETE) {
-            return INCOMPLETE;
-        }
-        scanner->broken |= scanned == BROKEN;
-    }
-    return scanner->broken ? BROKEN : SCANNED;
 }
 
 bool
@@ -528,8 +763,12 @@ scanner_clear(Scanner *scanner)
     allocations_clear(&scanner->objects);
     allocations_clear(&scanner->owed);
     mappings_clear(&scanner->mappings);
+    tree_clear(&scanner->tree);
     for (size_t i = 0; i < scanner->n_blocks; i++) {
-        free(scanner->blocks[i].suspensions);
+        clear_block(&scanner->blocks[i]);
+    }
+    for (size_t i = 0; i < scanner->n_threads; i++) {
+        stack_clear(&scanner->threads[i].stack);
     }
     free(scanner->threads);
     free(scanner->blocks);

@@ -1,15 +1,19 @@
-/* The figures of blocks, read from the capture that memray is still writing.
+/* The figures and the stacks of blocks, read from the capture that memray is still writing.
  *
  * Follows the records of a capture, finds the marks in them (marks.py says what a mark is) and keeps
  * the books of every open block, in one pass: each scan goes on where the last one stopped. The
  * rules are written down in accounting.py, and only there; tests hold the two against each other.
- * Pure C; no Python.
+ *
+ * Which stacks count in a block that filters them, the caller says: once for each stack. Pure C; no
+ * Python.
  */
 #ifndef MEMBUDGET_SCANNER_H
 #define MEMBUDGET_SCANNER_H
 
+#include "block_stacks.h"
 #include "capture_decoder.h"
 #include "live_memory.h"
+#include "stack_tree.h"
 
 enum {
     SIGNATURE_LENGTH = 3,
@@ -37,19 +41,36 @@ typedef struct {
 
 typedef enum { EXPECTED, OPEN, CLOSED } BlockState;
 
+/* What another thread than the block's has allocated without a stack, though it had one before. */
+typedef struct {
+    size_t thread;
+    uint64_t n_bytes;
+} WithoutStack;
+
 /* Epochs in which a block counts nothing. */
 typedef struct {
     uint32_t first;
     uint32_t behind; /* the first one behind them; UINT32_MAX while they last */
 } Suspension;
 
+/* How much of stacks a block is to know. */
+typedef enum {
+    FIGURES_ONLY,
+    KEEPS_STACKS, /* what each stack has alive, and had at the peak */
+    FILTERS_STACKS, /* that too; and it counts only the stacks that the caller says */
+} StackUse;
+
 typedef struct {
     uint64_t serial;
     BlockState state;
+    StackUse stack_use;
     bool thread_only;
+    bool has_begun; /* with the first record of its START mark; it is open after the last one */
+    bool lost_stacks; /* memray has lost some; see lost_stacks.py */
     bool interrupted; /* not everything in it could be counted; see locate() in accounting.py */
     uint32_t epoch;   /* counts what has this epoch or a later one */
     uint32_t thread;  /* the one that opened it */
+    uint32_t start_node; /* the stack of the first record of its START mark */
     uint64_t start_index; /* the first record of its START mark */
     uint64_t end_index;   /* the first record of its END mark */
     uint64_t alive;
@@ -61,6 +82,9 @@ typedef struct {
     uint32_t n_suspended; /* how many suspensions overlap now */
     Suspension *suspensions; /* in their order; they do not overlap */
     size_t n_suspensions;
+    BlockStacks stacks;
+    WithoutStack *without_stack;
+    size_t n_without_stack;
 } Block;
 
 typedef struct {
@@ -69,14 +93,25 @@ typedef struct {
     bool at_work; /* for membudget: what it allocates counts nowhere */
     bool was_at_work; /* before `mark` */
     bool in_mark; /* `mark` has begun, and ends with its last record */
+    bool named;
+    bool had_stack; /* at an allocation */
+    CallStack stack;
     Mark mark;
 } Thread;
 
 typedef enum {
     SCANNED,
     INCOMPLETE,    /* the mark that was looked for is not there */
+    ASKS,          /* scanner_answer() has to say first whether a stack counts */
     BROKEN,        /* the capture is damaged, or no memory is left; nothing can be read any more */
 } Scanned;
+
+/* Whether a block counts a stack. */
+typedef struct {
+    uint64_t serial;
+    uint32_t node;
+    bool is_other; /* of another thread than the block's */
+} Question;
 
 typedef struct {
     Spelling spelling;
@@ -86,6 +121,11 @@ typedef struct {
     Thread *threads;
     size_t n_threads;
     size_t current; /* the thread of the last record */
+    bool is_waiting; /* for the answer to `question` */
+    Question question;
+    Record waiting; /* the record that it is about, which comes next */
+    StackTree tree;
+    size_t n_keeping_stacks; /* how many blocks do that have begun, and not ended */
     Block *blocks;
     size_t n_blocks;
     size_t n_open;
@@ -96,8 +136,10 @@ typedef struct {
     /* What was made since a block runs. What no block counts is there as well, with epoch 0. */
     Allocations allocations;
     Mappings mappings;
-    Allocations owed; /* frees that are late: their number as `size`, and where that was seen */
-    Allocations objects; /* that open blocks count; where scanner_track_objects() was called */
+    /* Frees that are late: the index of the record that showed it as `size`, their number as `node`. */
+    Allocations owed;
+    bool tracks_objects;
+    Allocations objects; /* that open blocks count, where they are tracked */
     unsigned char buffer[DECODER_BUFFER_SIZE];
     unsigned char ahead[DECODER_BUFFER_SIZE];
 } Scanner;
@@ -111,21 +153,22 @@ void scanner_clear(Scanner *);
 void scanner_track_objects(Scanner *);
 
 /* Keep the books of a block whose START mark is still to come. False: no memory. */
-bool scanner_expect(Scanner *, uint64_t serial, bool thread_only);
+bool scanner_expect(Scanner *, uint64_t serial, bool thread_only, StackUse);
 
 void scanner_forget(Scanner *, uint64_t serial);
 
-/* Scan up to the END mark of a block; `block` is its books, until the next call. */
+/* Scan up to the END mark of a block; `block` is its books, until the next call. Call it again after
+ * ASKS. */
 Scanned scanner_close_block(Scanner *, uint64_t serial, const Block **block);
 
-/* Scan one record. */
+/* Answer `question` of a scanner that asks. */
+void scanner_answer(Scanner *, bool counts);
+
+/* Scan up to and with the next allocation record. */
 Scanned scanner_step(Scanner *, Record *);
 
 /* Whether the block counts the record that was scanned last. */
 bool scanner_counted(const Scanner *, const Block *, const Record *);
-
-/* Scan up to and with the record `index`. */
-Scanned scanner_scan_to(Scanner *, uint64_t index);
 
 /* Whether the open block counts what comes from there. */
 bool block_counts(const Block *, Origin);

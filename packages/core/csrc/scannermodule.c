@@ -4,9 +4,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "block_writer.h"
-#include "peak_writer.h"
+#include "line_table.h"
 #include "scanner.h"
 
 typedef struct {
@@ -73,18 +74,23 @@ none_or_no_memory(bool done)
     return Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(expect_doc, "expect(serial, thread_only)\n--\n\n"
-                         "Keep the books of a block whose START mark is still to come.");
+PyDoc_STRVAR(expect_doc, "expect(serial, thread_only, stack_use)\n--\n\n"
+                         "Keep the books of a block whose START mark is still to come.\n\n"
+                         "stack_use: FIGURES_ONLY, KEEPS_STACKS, or FILTERS_STACKS.");
 
 static PyObject *
 expect(PyObject *self, PyObject *args)
 {
     unsigned long long serial;
-    int thread_only;
-    if (!PyArg_ParseTuple(args, "Kp", &serial, &thread_only)) {
+    int thread_only, stack_use;
+    if (!PyArg_ParseTuple(args, "Kpi", &serial, &thread_only, &stack_use)) {
         return NULL;
     }
-    return none_or_no_memory(scanner_expect(scanner_of(self), serial, thread_only));
+    if (stack_use < FIGURES_ONLY || stack_use > FILTERS_STACKS) {
+        return PyErr_Format(PyExc_ValueError, "no use of stacks: %d", stack_use);
+    }
+    return none_or_no_memory(
+            scanner_expect(scanner_of(self), serial, thread_only, (StackUse)stack_use));
 }
 
 PyDoc_STRVAR(forget_doc, "forget(serial)\n--\n\nKeep the books of a block no longer.");
@@ -141,113 +147,221 @@ histogram_of(const Block *block)
     return histogram;
 }
 
+/* Ask Python whether a block counts a stack, and tell the scanner. Returns -1 for an exception.
+ *
+ * What Python code does meanwhile, such as forgetting the block, the scanner can bear: it stands
+ * between two records. */
+static int
+ask(Scanner *scanner, PyObject *counts)
+{
+    Question question = scanner->question;
+    PyObject *answer = PyObject_CallFunction(counts, "KI", (unsigned long long)question.serial,
+                                             (unsigned int)question.node);
+    if (!answer) {
+        return -1;
+    }
+    int is_true = PyObject_IsTrue(answer);
+    Py_DECREF(answer);
+    if (is_true < 0) {
+        return -1;
+    }
+    scanner_answer(scanner, is_true);
+    return 0;
+}
+
 PyDoc_STRVAR(close_block_doc,
-             "close_block(serial)\n--\n\n"
+             "close_block(serial, counts)\n--\n\n"
              "Scan up to the END mark of a block.\n\n"
+             "counts(serial, node) is asked whether a block that filters stacks counts one: once for\n"
+             "each. What it raises comes out of here, and it is asked again the next time.\n\n"
              "Returns (peak_bytes, total_bytes, n_allocations, retained_bytes, size_histogram,\n"
-             "peak_index, start_index, end_index, interrupted), or None when the marks are not all there. Raises ValueError\n"
-             "for a damaged capture.");
+             "peak_index, start_index, end_index, interrupted), or None when the marks are not all there.\n"
+             "Raises ValueError for a damaged capture.");
 
 static PyObject *
-close_block(PyObject *self, PyObject *arg)
+close_block(PyObject *self, PyObject *args)
 {
-    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
-    if (PyErr_Occurred()) {
+    unsigned long long serial;
+    PyObject *counts;
+    if (!PyArg_ParseTuple(args, "KO", &serial, &counts)) {
         return NULL;
     }
     const Block *block;
+    Scanned scanned;
     /* With the GIL: what another thread does meanwhile would only be more to read. The capture is in
      * the page cache, so this does not wait for a disk. */
-    switch (scanner_close_block(scanner_of(self), serial, &block)) {
-        case INCOMPLETE:
-            return Py_NewRef(Py_None);
-        case BROKEN:
-            return broken();
-        default:
-            break;
+    while ((scanned = scanner_close_block(scanner_of(self), serial, &block)) == ASKS) {
+        if (ask(scanner_of(self), counts) < 0) {
+            return NULL;
+        }
     }
-    PyObject *histogram = histogram_of(block);
+    if (scanned != SCANNED) {
+        return scanned == BROKEN ? broken() : Py_NewRef(Py_None);
+    }
+    const Block read = *block; /* making Python objects can run code that forgets it */
+    PyObject *histogram = histogram_of(&read);
     if (!histogram) {
         return NULL;
     }
-    return Py_BuildValue("KKKKNLKKN", (unsigned long long)block->peak, (unsigned long long)block->total,
-                         (unsigned long long)block->n_allocations, (unsigned long long)block->alive,
-                         histogram, block->n_allocations ? (long long)block->peak_index : -1LL,
-                         (unsigned long long)block->start_index, (unsigned long long)block->end_index,
-                         PyBool_FromLong(block->interrupted));
+    return Py_BuildValue("KKKKNLKKN", (unsigned long long)read.peak, (unsigned long long)read.total,
+                         (unsigned long long)read.n_allocations, (unsigned long long)read.alive,
+                         histogram, read.n_allocations ? (long long)read.peak_index : -1LL,
+                         (unsigned long long)read.start_index, (unsigned long long)read.end_index,
+                         PyBool_FromLong(read.interrupted));
 }
 
+static const Block *
+known_block(PyObject *self, unsigned long long serial)
+{
+    const Block *block = scanner_block(scanner_of(self), serial);
+    if (!block) {
+        PyErr_Format(PyExc_KeyError, "no block %llu", serial);
+    }
+    return block;
+}
+
+/* Add a stack to a list of them, unless nothing of it is there. Returns -1 for an exception. */
 static int
-by_index(const void *left, const void *right)
+append_stack(PyObject *list, BlockStack stack, StackSums sums)
 {
-    uint64_t a = ((const Alive *)left)->index;
-    uint64_t b = ((const Alive *)right)->index;
-    return (a > b) - (a < b);
-}
-
-static size_t
-collect_alive(const Scanner *scanner, const Block *block, Alive *alive)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < scanner->allocations.n_places; i++) {
-        const Allocation *allocation = &scanner->allocations.places[i];
-        if (allocation->address && block_counts(block, allocation->origin)) {
-            alive[n++] = (Alive){allocation->origin.index, allocation->size};
-        }
+    if (!stack.counts || !sums.n_allocations) {
+        return 0;
     }
-    for (size_t i = 0; i < scanner->mappings.n_ranges; i++) {
-        const Mapping *mapping = &scanner->mappings.ranges[i];
-        if (block_counts(block, mapping->origin)) {
-            alive[n++] = (Alive){mapping->origin.index, mapping->high - mapping->low};
-        }
-    }
-    return n;
+    PyObject *tuple = Py_BuildValue("IKKNK", (unsigned int)stack.node, (unsigned long long)sums.size,
+                                    (unsigned long long)sums.n_allocations,
+                                    PyBool_FromLong((long)stack.is_other),
+                                    (unsigned long long)sums.arenas);
+    int failed = !tuple || PyList_Append(list, tuple) < 0;
+    Py_XDECREF(tuple);
+    return failed ? -1 : 0;
 }
-
-PyDoc_STRVAR(alive_at_doc,
-             "alive_at(serial, index)\n--\n\n"
-             "Scan up to the record `index`; return what the block allocated and is alive then.\n\n"
-             "As bytes: pairs of unsigned 64-bit integers, the index of the record that allocated and\n"
-             "how many bytes of it are alive, in the order of the records. None when the capture ends\n"
-             "before, or the block is not open there.");
 
 static PyObject *
-alive_at(PyObject *self, PyObject *args)
+stacks_of(PyObject *self, PyObject *arg, bool at_peak)
 {
-    unsigned long long serial, index;
-    if (!PyArg_ParseTuple(args, "KK", &serial, &index)) {
+    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
+    const Block *block = PyErr_Occurred() ? NULL : known_block(self, serial);
+    PyObject *list = block ? PyList_New(0) : NULL;
+    for (uint32_t i = 1; list; i++) {
+        block = known_block(self, serial); /* making Python objects can run code that forgets it */
+        if (!block) {
+            Py_CLEAR(list);
+            break;
+        }
+        if (i >= block->stacks.stacks.n_items) {
+            break;
+        }
+        const BlockStack *stack = block_stack(&block->stacks, i);
+        StackSums sums = at_peak ? *sums_at_peak(stack, &block->stacks) : stack->alive;
+        if (append_stack(list, *stack, sums) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+PyDoc_STRVAR(stacks_at_peak_doc,
+             "stacks_at_peak(serial)\n--\n\n"
+             "Return what was alive at the peak of a block that keeps its stacks, up to where it was\n"
+             "scanned: tuples (node, size_bytes, n_allocations, is_other_thread, arena_bytes).");
+
+static PyObject *
+stacks_at_peak(PyObject *self, PyObject *arg)
+{
+    return stacks_of(self, arg, true);
+}
+
+PyDoc_STRVAR(stacks_at_end_doc, "stacks_at_end(serial)\n--\n\n"
+                                "Return what is alive where the block was scanned to, likewise.");
+
+static PyObject *
+stacks_at_end(PyObject *self, PyObject *arg)
+{
+    return stacks_of(self, arg, false);
+}
+
+PyDoc_STRVAR(begin_of_doc, "begin_of(serial)\n--\n\n"
+                           "Return the node of the stack at which a block began.");
+
+static PyObject *
+begin_of(PyObject *self, PyObject *arg)
+{
+    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
+    const Block *block = PyErr_Occurred() ? NULL : known_block(self, serial);
+    return block ? PyLong_FromUnsignedLong(block->start_node) : NULL;
+}
+
+PyDoc_STRVAR(lost_stacks_doc, "lost_stacks(serial)\n--\n\n"
+                              "Whether memray has lost stacks of a block that keeps them.");
+
+static PyObject *
+lost_stacks(PyObject *self, PyObject *arg)
+{
+    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
+    const Block *block = PyErr_Occurred() ? NULL : known_block(self, serial);
+    return block ? PyBool_FromLong(block->lost_stacks) : NULL;
+}
+
+PyDoc_STRVAR(node_doc, "node(number)\n--\n\n"
+                       "Return (parent, code, instruction) of a node; the parent 0 is none.");
+
+static PyObject *
+node(PyObject *self, PyObject *arg)
+{
+    unsigned long number = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred()) {
         return NULL;
     }
-    Scanner *scanner = scanner_of(self);
-    switch (scanner_scan_to(scanner, index)) {
-        case INCOMPLETE:
-            return Py_NewRef(Py_None);
-        case BROKEN:
-            return broken();
-        default:
-            break;
+    const StackTree *tree = &scanner_of(self)->tree;
+    if (!number || number >= tree->nodes.n_items) {
+        return PyErr_Format(PyExc_KeyError, "no node %lu", number);
     }
-    const Block *block = scanner_block(scanner, serial);
-    if (!block || block->state != OPEN) {
-        return Py_NewRef(Py_None);
+    const StackNode *found = tree_node(tree, (uint32_t)number);
+    return Py_BuildValue("IIi", (unsigned int)found->parent, (unsigned int)found->code,
+                         (int)found->instruction);
+}
+
+static PyObject *
+decoded_text(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+}
+
+PyDoc_STRVAR(frame_doc, "frame(code, instruction)\n--\n\n"
+                        "Return (function, filename, line) of a frame.\n\n"
+                        "Reads it from the capture. Raises ValueError when it is not there any more.");
+
+static PyObject *
+frame(PyObject *self, PyObject *args)
+{
+    unsigned int number;
+    int instruction;
+    if (!PyArg_ParseTuple(args, "Ii", &number, &instruction)) {
+        return NULL;
     }
-    size_t most = scanner->allocations.n_used + scanner->mappings.n_ranges;
-    Alive *alive = malloc((most ? most : 1) * sizeof(Alive));
-    if (!alive) {
-        return PyErr_NoMemory();
+    const Scanner *scanner = scanner_of(self);
+    const CodeObject *code = tree_code(&scanner->tree, number);
+    if (!code) {
+        return PyErr_Format(PyExc_KeyError, "no code object %u", number);
     }
-    size_t n = collect_alive(scanner, block, alive);
-    qsort(alive, n, sizeof(Alive), by_index);
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)alive, (Py_ssize_t)(n * sizeof(Alive)));
-    free(alive);
-    return bytes;
+    CodeText text;
+    PyObject *found = NULL;
+    if (decoder_read_code(scanner->decoder.fd, code->begin, code->end, &text) == DECODED) {
+        int32_t line = line_of(text.lines, text.n_lines, code->first_line, instruction);
+        found = Py_BuildValue("NNi", decoded_text(text.function), decoded_text(text.filename), (int)line);
+    } else {
+        broken();
+    }
+    free(text.bytes);
+    return found;
 }
 
 PyDoc_STRVAR(alive_objects_doc,
              "alive_objects(serial)\n--\n\n"
              "Scan up to the END mark of a block; return the objects that it made and that are alive.\n\n"
-             "For a scanner that has scanned nothing yet, and a capture that has objects. As bytes: the\n"
-             "address of each, an unsigned 64-bit integer. None when the block is not all there.");
+             "For a scanner that has scanned nothing yet and filters no stacks, and a capture that has\n"
+             "objects. As bytes: the address of each, an unsigned 64-bit integer. None when the block is\n"
+             "not all there.");
 
 static PyObject *
 alive_objects(PyObject *self, PyObject *arg)
@@ -259,13 +373,9 @@ alive_objects(PyObject *self, PyObject *arg)
     Scanner *scanner = scanner_of(self);
     scanner_track_objects(scanner);
     const Block *block;
-    switch (scanner_close_block(scanner, serial, &block)) {
-        case INCOMPLETE:
-            return Py_NewRef(Py_None);
-        case BROKEN:
-            return broken();
-        default:
-            break;
+    Scanned scanned = scanner_close_block(scanner, serial, &block);
+    if (scanned != SCANNED) {
+        return scanned == INCOMPLETE ? Py_NewRef(Py_None) : broken();
     }
     const Allocations *objects = &scanner->objects;
     uint64_t *addresses = malloc((objects->n_used + 1) * sizeof(uint64_t));
@@ -325,8 +435,13 @@ idle_bytes(PyObject *self, void *unused)
 static PyMethodDef methods[] = {
         {"expect", expect, METH_VARARGS, expect_doc},
         {"forget", forget, METH_O, forget_doc},
-        {"close_block", close_block, METH_O, close_block_doc},
-        {"alive_at", alive_at, METH_VARARGS, alive_at_doc},
+        {"close_block", close_block, METH_VARARGS, close_block_doc},
+        {"stacks_at_peak", stacks_at_peak, METH_O, stacks_at_peak_doc},
+        {"stacks_at_end", stacks_at_end, METH_O, stacks_at_end_doc},
+        {"begin_of", begin_of, METH_O, begin_of_doc},
+        {"lost_stacks", lost_stacks, METH_O, lost_stacks_doc},
+        {"node", node, METH_O, node_doc},
+        {"frame", frame, METH_VARARGS, frame_doc},
         {"alive_objects", alive_objects, METH_O, alive_objects_doc},
         {"write_block", write_block_of, METH_VARARGS, write_block_doc},
         {NULL, NULL, 0, NULL},
@@ -339,41 +454,9 @@ static PyGetSetDef properties[] = {
 };
 
 PyDoc_STRVAR(scanner_doc, "Scanner(fd, signature, smallest, n_digits, overheads)\n--\n\n"
-                          "Reads the figures of blocks from the capture open as `fd`.\n\n"
+                          "Reads the figures and stacks of blocks from the capture open as `fd`.\n\n"
                           "The other arguments spell marks, see marks.Alphabet. Raises ValueError for a\n"
                           "capture that it cannot read.");
-
-PyDoc_STRVAR(write_peak_doc,
-             "write_peak(capture, peak, start_index, alive)\n--\n\n"
-             "Write the capture of a peak, see csrc/peak_writer.h: from one file descriptor to another,\n"
-             "`alive` as alive_at() returns it. False for a capture that cannot be cut so.");
-
-static PyObject *
-write_peak_of(PyObject *module, PyObject *args)
-{
-    (void)module;
-    int from, to;
-    unsigned long long mark;
-    PyObject *packed;
-    char *alive;
-    Py_ssize_t length;
-    /* No "y#": Python 3.11 and 3.12 refuse it in a build that 3.13 has made. */
-    if (!PyArg_ParseTuple(args, "iiKS", &from, &to, &mark, &packed)
-        || PyBytes_AsStringAndSize(packed, &alive, &length) < 0)
-    {
-        return NULL;
-    }
-    /* bytes are aligned for what they hold here: they begin behind a header of pointers. */
-    const Alive *first = (const Alive *)alive;
-    int error;
-    Written written = write_peak(from, to, mark, first, (size_t)length / sizeof(Alive), &error);
-    return whether_written(written, error);
-}
-
-static PyMethodDef functions[] = {
-        {"write_peak", write_peak_of, METH_VARARGS, write_peak_doc},
-        {NULL, NULL, 0, NULL},
-};
 
 static PyType_Slot slots[] = {
         {Py_tp_doc, (void *)scanner_doc},
@@ -409,6 +492,10 @@ add_constants(PyObject *module)
             {"SUSPEND", SUSPEND},
             {"CONTINUE", CONTINUE},
             {"N_KINDS", N_KINDS},
+            {"FIGURES_ONLY", FIGURES_ONLY},
+            {"KEEPS_STACKS", KEEPS_STACKS},
+            {"FILTERS_STACKS", FILTERS_STACKS},
+            {"ARENA_SIZE", ARENA_SIZE},
             {"ALLOCATOR_FREE", ALLOCATOR_FREE},
             {"ALLOCATOR_PYMALLOC_FREE", ALLOCATOR_PYMALLOC_FREE},
             {"ALLOCATOR_MMAP", ALLOCATOR_MMAP},
@@ -440,8 +527,7 @@ static PyModuleDef_Slot module_slots[] = {
 static PyModuleDef module = {
         PyModuleDef_HEAD_INIT,
         .m_name = "_scanner",
-        .m_doc = "Reads the figures of blocks from the capture that memray is still writing.",
-        .m_methods = functions,
+        .m_doc = "Reads the figures and stacks of blocks from the capture that memray is still writing.",
         .m_slots = module_slots,
 };
 

@@ -10,7 +10,11 @@ import random
 import struct
 from collections.abc import Iterable, Sequence
 
-from membudget.recording.marks import FREE, PYMALLOC_FREE
+from membudget import Allocation, Measurement
+from membudget.recording.marks import FREE, PYMALLOC_FREE, Alphabet
+from membudget.recording.readers.scanner import Scanner
+from membudget.recording.readers.whole_captures import checked
+from membudget.recording.request import BlockRequest
 from programs import FakeRecord, ObjectEvent
 
 TRAILER = b"\x01"
@@ -48,6 +52,32 @@ def header(
             paths,
         ]
     )
+
+
+def line_table(chance: random.Random, n_entries: int) -> bytes:
+    """Return a location table as CPython writes them since 3.11, with entries of every kind."""
+    table = bytearray()
+    for _ in range(n_entries):
+        kind = chance.randrange(16)
+        table.append(0x80 | kind << 3 | chance.randrange(8))
+        if kind in (13, 14):
+            delta = chance.choice([0, 1, -1, 40, -40, 5000])
+            table += _six_bits(delta << 1 if delta >= 0 else (-delta << 1) | 1)
+        if kind == 14:
+            for number in (0, 3, 80):
+                table += _six_bits(number)
+        elif kind < 13:
+            table += bytes(chance.randrange(128) for _ in range(1 + (kind >= 10)))
+    return bytes(table)
+
+
+def _six_bits(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 63:
+        encoded.append(value & 63 | 64)
+        value >>= 6
+    encoded.append(value)
+    return bytes(encoded)
 
 
 class CaptureWriter:
@@ -138,15 +168,31 @@ class CaptureWriter:
             self.written.append(_FRAME_POP | n_frames - 1)
             self._depths[tid] = depth - n_frames
             return
+        code = self._random.randrange(1, 9)  # a few, so that stacks come again
+        if code > self._n_code_objects:
+            table = line_table(self._random, self._random.randrange(20))
+            code = self.write_code("function", "file.py", self._random.randrange(1000), table)
+        self.write_push(tid, code, self._random.choice([-1, 0, 2, 20, 61, 300]))
+
+    def write_code(self, function: str, filename: str, first_line: int, table: bytes) -> int:
+        """Write a code object; return its number."""
         self._n_code_objects += 1
-        name = f"function_{self._n_code_objects}".encode()
-        self.written += b"\x0e" + varint(self._n_code_objects) + name + b"\0file.py\0"
-        line = self._random.randrange(1000)
-        self.written += zigzag(line - self._first_line) + varint(200) + bytes(200)
-        self._first_line = line
+        self.written += b"\x0e" + varint(self._n_code_objects)
+        self.written += f"{function}\0{filename}\0".encode()
+        self.written += zigzag(first_line - self._first_line) + varint(len(table)) + table
+        self._first_line = first_line
+        return self._n_code_objects
+
+    def write_push(self, tid: int, code: int, instruction: int) -> None:
+        self._switch_to(tid)
         self.written.append(_FRAME_PUSH | self._random.randrange(2))
-        self.written += varint(self._n_code_objects) + zigzag(self._random.randrange(-1, 50))
-        self._depths[tid] = depth + 1
+        self.written += varint(code) + zigzag(instruction)
+        self._depths[tid] = self._depths.get(tid, 0) + 1
+
+    def write_pop(self, tid: int) -> None:
+        self._switch_to(tid)
+        self.written.append(_FRAME_POP)
+        self._depths[tid] -= 1
 
     def _write_something_else(self) -> None:
         kind = self._random.choice(["memory", "thread", "maps", "native"])
@@ -173,3 +219,18 @@ def capture_of(
     """Return the whole capture of ``records``; one that tracks objects if there are events."""
     writer = CaptureWriter(native=native, seed=seed, objects=events is not None)
     return bytes(writer.write_all(records, events or ()).written + TRAILER)
+
+
+def scanned_block(
+    fd: int, alphabet: Alphabet, request: BlockRequest
+) -> tuple[Measurement, tuple[Allocation, ...]]:
+    """Return the figures of a block, and its stacks at the peak, as the scanner reads them.
+
+    Raises:
+        ValueError: the scanner cannot read the capture.
+        CaptureError: the block is not there in full.
+    """
+    scanner = Scanner(fd, alphabet)
+    scanner.expect(request)
+    measurement = checked(scanner.close_block(request.serial)).measurement
+    return measurement, scanner.allocations(request, scanner.stacks_at_peak(request.serial))

@@ -17,6 +17,7 @@ from unittest import mock
 import pytest
 from captures import capture_of
 from membudget import Block, measure_memory
+from membudget.measurement import ARENA_BYTES
 from membudget.recording import marks
 from membudget.recording.marks import MARKS_ARE_MADE_IN_C, MOST_OVERHEAD, N_DIGITS, SMALLEST
 from membudget.recording.readers.scanner import scanner_problem
@@ -110,6 +111,7 @@ def test_c_and_python_have_the_same_constants() -> None:
     assert len(marks.Kind) == in_scanner.N_KINDS
     for kind in marks.Kind:
         assert getattr(in_scanner, kind.name) == kind
+    assert in_scanner.ARENA_SIZE == ARENA_BYTES
     for allocator in ("FREE", "PYMALLOC_FREE", "MMAP", "MUNMAP"):
         assert getattr(in_scanner, f"ALLOCATOR_{allocator}") == getattr(marks, allocator)
 
@@ -122,27 +124,42 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
 
     def refused(call: Callable[..., object], *arguments: Any) -> Callable[[], object]:
         def run() -> None:
-            with pytest.raises((TypeError, ValueError, OSError, OverflowError)):
+            with pytest.raises((TypeError, ValueError, OSError, OverflowError, KeyError)):
                 call(*arguments)
 
         return run
 
     def read_all() -> None:
         scanner = new_scanner(capture)
-        scanner.expect(0, False)
+        scanner.expect(0, False, in_scanner.KEEPS_STACKS)
         assert scanner.alive_objects(0) is not None
-        assert scanner.close_block(0) is not None
-        assert scanner.close_block(99) is None
+        assert scanner.close_block(0, None) is not None
+        assert scanner.close_block(99, None) is None
         assert scanner.offset > scanner.idle_bytes >= 0
+        stacks = scanner.stacks_at_peak(0)
+        assert stacks == scanner.stacks_at_end(0)
+        assert scanner.lost_stacks(0) in (True, False)
+        nodes = {scanner.begin_of(0), *(stack[0] for stack in stacks)} - {0}
+        assert nodes
+        for node in nodes:
+            assert len(scanner.frame(*scanner.node(node)[1:])) == 3
         scanner.forget(0)
 
-    def write_all() -> None:
+    def ask_and_forget() -> None:
+        """What is asked may let go of the block, or raise something."""
         scanner = new_scanner(capture)
-        scanner.expect(0, False)
-        alive = scanner.alive_at(0, 14)
-        assert alive
+        scanner.expect(0, False, in_scanner.FILTERS_STACKS)
+        with pytest.raises(ZeroDivisionError):
+            scanner.close_block(0, lambda *_: 1 / 0)
+        asked = []
+        assert scanner.close_block(0, lambda serial, node: asked.append((serial, node)))[2] == 0
+        assert len(asked) == len(set(asked)) > 0
+        scanner = new_scanner(capture)
+        scanner.expect(0, False, in_scanner.FILTERS_STACKS)
+        assert scanner.close_block(0, lambda *_: scanner.forget(0)) is None
+
+    def write_all() -> None:
         os.ftruncate(other, 0)
-        assert in_scanner.write_peak(capture, other, 0, alive) is True
         assert new_scanner(capture).write_block(0, False, 0, other) is True
         assert new_scanner(capture).write_block(7, False, 0, other) is False
 
@@ -160,11 +177,17 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
     yield refused(block.__exit__, None)
     yield refused(Block.__exit__, mock.Mock(), None, None, None)
     yield read_all
+    yield ask_and_forget
     yield write_all
     yield refused(new_scanner, -1)
-    yield refused(in_scanner.write_peak, capture, -1, 0, b"")
     yield refused(lambda: new_scanner(capture).write_block(0, False, 0, -1))
-    yield refused(new_scanner(capture).expect, "0", False)
+    yield refused(new_scanner(capture).expect, "0", False, 0)
+    yield refused(new_scanner(capture).expect, 0, False, 3)
+    yield refused(new_scanner(capture).close_block, 0)
+    for name in ("stacks_at_peak", "stacks_at_end", "begin_of", "lost_stacks", "node"):
+        yield refused(getattr(new_scanner(capture), name), 99)
+        yield refused(getattr(new_scanner(capture), name), -1)
+    yield refused(new_scanner(capture).frame, 99, 0)
 
 
 @needs_marks
@@ -208,8 +231,6 @@ def test_a_failure_says_what_failed() -> None:
         file.flush()
         with pytest.raises(OSError, match="Bad file descriptor"):
             new_scanner(file.fileno()).write_block(0, False, 0, read_only.fileno())
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            extension("_scanner").write_peak(file.fileno(), read_only.fileno(), 0, b"")
         if os.path.exists("/dev/full"):
             with open("/dev/full", "wb", buffering=0) as full:
                 with pytest.raises(OSError, match="No space left"):

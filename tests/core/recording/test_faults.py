@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from captures import scanned_block
 from conftest import in_subprocess, run_python_in
 from membudget import Allocation, CaptureError, Measurement
 from membudget.recording.marks import Alphabet
+from membudget.recording.readers.scanner import scanner_problem
 from membudget.recording.readers.whole_captures import BlockReader
 from membudget.recording.request import BlockRequest
 
@@ -37,15 +40,37 @@ def capture(tmp_path: Path) -> Path:
 ALPHABET = Alphabet((9001, 9500, 8777))
 
 
-def read_block(
-    path: Path, alphabet: Alphabet = ALPHABET
-) -> tuple[Measurement, tuple[Allocation, ...]]:
+def replayed_block(path: Path, alphabet: Alphabet) -> tuple[Measurement, tuple[Allocation, ...]]:
     reader = BlockReader(str(path), alphabet, BlockRequest(1))
     return reader.figures(), reader.at_peak()
 
 
-def test_a_damaged_capture_is_an_error_or_exact(capture: Path) -> None:
+def read_with_scanner(path: Path, alphabet: Alphabet) -> tuple[Measurement, tuple[Allocation, ...]]:
+    if scanner_problem() is not None:
+        pytest.skip("there is no scanner")
+    try:
+        with path.open("rb") as file:
+            return scanned_block(file.fileno(), alphabet, BlockRequest(1))
+    except (ValueError, OSError) as error:
+        raise CaptureError(f"it cannot be read: {error}") from error
+
+
+Read = Callable[[Path, Alphabet], tuple[Measurement, tuple[Allocation, ...]]]
+
+
+@pytest.fixture(params=[replayed_block, read_with_scanner])
+def read(request: pytest.FixtureRequest) -> Read:
+    """Return what reads a block of a capture: each reader."""
+    reader: Read = request.param
+    return reader
+
+
+def test_a_damaged_capture_is_an_error_or_exact(capture: Path, read: Read) -> None:
     """However a capture is truncated or overwritten, there is never a wrong number."""
+
+    def read_block(path: Path) -> tuple[Measurement, tuple[Allocation, ...]]:
+        return read(path, ALPHABET)
+
     whole = capture.read_bytes()
     figures, allocations = read_block(capture)
     # 200 objects, and the list that grows to hold them.
@@ -71,10 +96,10 @@ def test_a_damaged_capture_is_an_error_or_exact(capture: Path) -> None:
         read_block(capture)
 
 
-def test_marks_of_another_process_are_not_ours(capture: Path) -> None:
+def test_marks_of_another_process_are_not_ours(capture: Path, read: Read) -> None:
     other = Alphabet((9002, 9501, 8778))
     with pytest.raises(CaptureError, match="incomplete"):
-        read_block(capture, other)
+        read(capture, other)
 
 
 @in_subprocess
@@ -82,6 +107,7 @@ def test_a_verdict_stands_when_the_reading_process_is_gone() -> None:
     """It ends when an inner block has its figures, and before it has sent the stacks."""
     from typing import Any
 
+    os.environ["MEMBUDGET_READER"] = "replay"
     from membudget import CaptureError, MemoryLimitExceeded, limit_memory, measure_memory
     from membudget.recording.readers.process import ReaderProcess
 
@@ -121,6 +147,7 @@ def _link(path: Path) -> str:
 @in_subprocess
 def test_the_reading_process_keeps_no_copy_of_a_capture() -> None:
     """It lives as long as the program, and a copy is as large as the capture."""
+    os.environ["MEMBUDGET_READER"] = "replay"
     from membudget import MemoryLimitExceeded, limit_memory, measure_memory
 
     with measure_memory():
@@ -422,7 +449,6 @@ def test_profile_functions_stay() -> None:
 @in_subprocess
 def test_the_reading_process_may_die() -> None:
     """Then one block cannot be judged and says so; the next one starts another."""
-    import os
     import signal
     import time
 

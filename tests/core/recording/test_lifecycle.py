@@ -95,18 +95,21 @@ def test_a_large_segment_is_cut_between_blocks() -> None:
 def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None:
     """Reading stacks is what takes long: it is left to the end, and to what will be shown."""
     from membudget import Allocation, Block, Budget, LateStacks, Measurement, Run, Verdict
-    from membudget.recording.readers.whole_captures import BlockReader
+    from membudget.recording.readers.scanner import ScannedStacks, Scanner
+    from membudget.recording.request import BlockRequest
     from workloads import KIB, allocate
 
     n_read = 0
-    at_peak = BlockReader.at_peak
+    allocations = Scanner.allocations
 
-    def counting(self: BlockReader) -> tuple[Allocation, ...]:
+    def counting(
+        self: Scanner, request: BlockRequest, scanned: ScannedStacks
+    ) -> tuple[Allocation, ...]:
         nonlocal n_read
         n_read += 1
-        return at_peak(self)
+        return allocations(self, request, scanned)
 
-    BlockReader.at_peak = counting  # type: ignore[method-assign]
+    Scanner.allocations = counting  # type: ignore[method-assign]
     run = Run(most_allocations=2)
     run.begin()
     for n in (5, 90, 20, 80, 10, 70):

@@ -208,6 +208,7 @@ class Block(MarkedBlock):
             stacks_begin_inside=self._decorates,
             outer_files=self._outer_files,
             stack_filter=self._stack_filter,
+            wants_stacks=self._always_allocations or self.budget.limits_anything,
         )
         if self._keep_capture:
             self._n_outer = self._count_outer_frames()

@@ -14,8 +14,11 @@ import pytest
 from captures import TRAILER, CaptureWriter, capture_of, header
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from membudget import Measurement
+from membudget import Allocation, Measurement
 from membudget.recording.marks import Kind, find_marks
+from membudget.recording.readers.accounting import Account
+from membudget.recording.readers.found_stacks import read_allocations
+from membudget.recording.readers.lost_stacks import lost_stacks
 from membudget.recording.readers.replay import Replay
 from membudget.recording.readers.scanner import Scanner, scanner_problem
 from membudget.recording.request import BlockRequest
@@ -38,6 +41,31 @@ def figures_of(block: Block) -> Measurement:
     sizes = Counter(size.bit_length() for size in block.sizes)
     histogram = tuple(sizes[length] for length in range(max(sizes, default=-1) + 1))
     return Measurement(block.peak, block.total, block.count, block.alive, histogram)
+
+
+def in_order(allocations: tuple[Allocation, ...]) -> list[Allocation]:
+    return sorted(allocations, key=repr)
+
+
+def read_stacks_with(
+    scanner: Scanner, request: BlockRequest
+) -> tuple[list[Allocation], list[Allocation], bool]:
+    """Return what was alive at the peak, and at the end; and whether stacks were lost."""
+    at_peak = scanner.stacks_at_peak(request.serial)
+    at_end = scanner.stacks_at_end(request.serial)
+    found = [in_order(scanner.allocations(request, one)) for one in (at_peak, at_end)]
+    return found[0], found[1], at_peak.lost
+
+
+def replayed_stacks(
+    fd: int, request: BlockRequest, replay: Replay, account: Account
+) -> tuple[list[Allocation], list[Allocation], bool]:
+    path = f"/proc/self/fd/{fd}"
+    at_peak, at_end = (
+        in_order(read_allocations(path, request, account.start_index, replay.alive_at(index)))
+        for index in (account.peak_index, account.end_index - 1)
+    )
+    return at_peak, at_end, lost_stacks(path, request, account)
 
 
 @contextlib.contextmanager
@@ -88,12 +116,10 @@ def test_scanner_replay_and_model_agree(
             assert account.interrupted == block.interrupted
             replay = Replay(f"/proc/self/fd/{fd}", ALPHABET, request_of(serial, block))
             assert replay.account() == account
-            if account.peak_index >= 0:
-                scanner = Scanner(fd, ALPHABET)
-                scanner.expect(request_of(serial, block))
-                alive = sorted(scanner.alive_at(serial, account.peak_index))
-                assert alive == sorted(replay.alive_at(account.peak_index))
-                assert sum(size for _, size in alive) == block.peak
+            stacks = read_stacks_with(scanner, request_of(serial, block))
+            assert stacks == replayed_stacks(fd, request_of(serial, block), replay, account)
+            assert sum(one.size_bytes for one in stacks[0]) == block.peak
+            assert sum(one.size_bytes for one in stacks[1]) == block.alive
 
 
 @settings(max_examples=int(os.environ.get("MEMBUDGET_TEST_EXAMPLES", "200")), deadline=None)
@@ -157,7 +183,9 @@ def test_a_block_whose_marks_are_not_all_there_has_no_figures() -> None:
         with file_of(capture[:length] + bytes(100)) as fd:
             scanner = Scanner(fd, ALPHABET)
             scanner.expect(request_of(0, machine.blocks[0]))
-            account = scanner.close_block(0)
+            account = None
+            with contextlib.suppress(ValueError):  # a record that is cut, and zero bytes
+                account = scanner.close_block(0)
             if account is not None:
                 n_whole += 1
                 assert account.measurement == figures_of(machine.blocks[0])

@@ -1,7 +1,7 @@
 """Reads a block that has ended: its figures, and where its memory came from when that is asked.
 
-The scanner reads figures while the tracker goes on. Everything else stops the tracker; or it
-happens in the reading process, while other blocks are open.
+The scanner reads while the tracker goes on. The replay, where there is no scanner, stops the
+tracker; or it happens in the reading process, while other blocks are open.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Final
 
 from ..errors import MisuseError
 from ..measurement import Allocation, LeakedObjects, Measurement
-from .readers.accounting import Account
 from .readers.process import ReaderProcess, RemoteReader
 from .readers.whole_captures import BlockReader, checked
 from .request import BlockRequest, LateStacks
@@ -40,8 +39,9 @@ class Reading:
         self._segment = segment
         self.request: Final = request
         self._reader_process = reader_process
-        self._account: Account | None = None  # if the scanner has read it
-        self._reader: BlockReader | RemoteReader | None = None
+        self._is_scanned = False
+        self._replay: BlockReader | RemoteReader | None = None
+        self._lost_stacks = False  # of those that the scanner has found
 
     def figures(self) -> Measurement:
         """Return the figures of the block, without any stacks.
@@ -52,9 +52,9 @@ class Reading:
         """
         account = self._segment.scan(self.request)
         if account is None:
-            return self._stack_reader().figures()
-        self._account = checked(account)
-        return self._account.measurement
+            return self._replaying().figures()
+        self._is_scanned = True
+        return checked(account).measurement
 
     def at_peak(self) -> tuple[Allocation, ...]:
         """Return where what was alive at the peak came from, after :meth:`figures`.
@@ -62,21 +62,27 @@ class Reading:
         Raises:
             CaptureError: the capture cannot be read.
         """
-        return self._stack_reader().at_peak()
+        return self._scanned(at_peak=True) if self._is_scanned else self._replaying().at_peak()
 
     def at_end(self) -> tuple[Allocation, ...]:
         """Return where what was alive at the end came from, likewise."""
-        return self._stack_reader().at_end()
+        return self._scanned(at_peak=False) if self._is_scanned else self._replaying().at_end()
+
+    def _scanned(self, *, at_peak: bool) -> tuple[Allocation, ...]:
+        scanned = self._segment.scanned_stacks(self.request, at_peak=at_peak)
+        allocations = self._segment.allocations(self.request, scanned)
+        self._lost_stacks |= scanned.lost and not all(one.stack for one in allocations)
+        return allocations
 
     @property
     def lost_stacks(self) -> bool:
         """Whether memray has lost stacks, as far as stacks were read or filtered."""
-        return self._reader is not None and self._reader.lost_stacks
+        return self._lost_stacks or (self._replay is not None and self._replay.lost_stacks)
 
     def late_stacks(self) -> LateStacks:
         """Return the stacks at the peak to be read later, where that is cheaper than now."""
-        if self._account is not None and self._reader is None:
-            return self._segment.late_stacks(self.request, self._account)
+        if self._is_scanned:
+            return self._segment.late_stacks(self.request)
         return LateStacks(self.request, allocations=self.at_peak(), lost_stacks=self.lost_stacks)
 
     def leaked_objects(self, counts: Callable[[object], bool]) -> tuple[LeakedObjects, ...]:
@@ -111,16 +117,14 @@ class Reading:
 
     def close(self) -> None:
         """Let go of what the reading process keeps of the block."""
-        if isinstance(self._reader, RemoteReader):
-            self._reader.close()
+        if isinstance(self._replay, RemoteReader):
+            self._replay.close()
 
-    def _stack_reader(self) -> BlockReader | RemoteReader:
-        if self._reader is None:
+    def _replaying(self) -> BlockReader | RemoteReader:
+        if self._replay is None:
             if self._reader_process is None:
-                self._reader = self._segment.reader_of(self.request, self._account)
+                self._replay = self._segment.reader_of(self.request)
             else:
                 process = self._reader_process()
-                self._reader = self._segment.remote_reader_of(self.request, process)
-                if self._account is not None:
-                    self._reader.figures()
-        return self._reader
+                self._replay = self._segment.remote_reader_of(self.request, process)
+        return self._replay

@@ -155,11 +155,12 @@ class Recorder:
         stacks_begin_inside: bool = False,
         outer_files: tuple[str, ...] = (),
         stack_filter: CountsStacks | None = None,
+        wants_stacks: bool = True,
     ) -> OpenBlock:
         """Return a new block, which is still to be opened.
 
         Args:
-            thread_only, stacks_begin_inside, outer_files, stack_filter: see
+            thread_only, stacks_begin_inside, outer_files, stack_filter, wants_stacks: see
                 :class:`BlockRequest`.
         """
         request = BlockRequest(
@@ -168,6 +169,7 @@ class Recorder:
             stacks_begin_inside,
             outer_files,
             stack_filter,
+            wants_stacks,
         )
         return OpenBlock(self, request, self._alphabet)
 
@@ -337,10 +339,7 @@ class Recorder:
                 self._begin_work(late.request.serial)
                 try:
                     garbage.begin()
-                    with contextlib.closing(self._reading(late.request)) as reading:
-                        reading.figures()
-                        late.allocations = reading.at_peak()
-                        late.lost_stacks = reading.lost_stacks
+                    self._segment.read_late(late)
                 finally:
                     garbage.end()
                     self._at_work_for = None

@@ -27,6 +27,7 @@ class BlockRequest:
         outer_files: paths of files and directories; their frames are left out where a stack trace
             begins, because they only lead to what is measured.
         stack_filter: says which stacks count; None where all of them do.
+        wants_stacks: whether anybody may ask for its stacks, and not just for its figures.
     """
 
     serial: int
@@ -34,6 +35,7 @@ class BlockRequest:
     stacks_begin_inside: bool = False
     outer_files: tuple[str, ...] = ()
     stack_filter: CountsStacks | None = None
+    wants_stacks: bool = True
 
 
 @dataclass(eq=False, slots=True)

@@ -9,13 +9,13 @@ from typing import Final
 from ..errors import CaptureError
 from ..host.raised import raised_by_us
 from ..host.system import Real
-from ..measurement import LeakedObjects
+from ..measurement import Allocation, LeakedObjects
 from .capture import Capture
 from .marks import Alphabet
 from .readers.accounting import Account
 from .readers.leaked_objects import summarized
 from .readers.process import ReaderProcess, RemoteReader
-from .readers.scanner import Scanner, keep_block, scanner_problem
+from .readers.scanner import ScannedStacks, Scanner, keep_block, scanner_problem
 from .readers.whole_captures import BlockReader
 from .request import BlockRequest, LateStacks, TraceSettings
 
@@ -32,7 +32,7 @@ class Segment:
         self._alphabet = alphabet
         self._capture = Capture(trace)
         self._scanner: Scanner | None = None
-        self._late: list[tuple[LateStacks, Account]] = []
+        self._late: dict[LateStacks, ScannedStacks] = {}
         self._idle_at_rest: int | None = None
         self._kept = False
         self.start_seconds = 0.0
@@ -77,6 +77,34 @@ class Segment:
             self._scanner = None
             return None
 
+    def scanned_stacks(self, request: BlockRequest, *, at_peak: bool) -> ScannedStacks:
+        """Return where what was alive came from, of a block that has been scanned.
+
+        Args:
+            request: the block.
+            at_peak: at its peak, and not at its end.
+        """
+        scanner = self._scanner
+        assert scanner is not None
+        assert request.wants_stacks
+        find = scanner.stacks_at_peak if at_peak else scanner.stacks_at_end
+        return find(request.serial)
+
+    def allocations(self, request: BlockRequest, scanned: ScannedStacks) -> tuple[Allocation, ...]:
+        """Return these stacks as the block sees them, largest first.
+
+        Raises:
+            CaptureError: the capture cannot be read.
+        """
+        assert self._scanner is not None
+        self._capture.check()
+        try:
+            return self._scanner.allocations(request, scanned)
+        except ValueError as error:
+            if not raised_by_us(error):
+                raise
+            raise CaptureError(f"the stacks of this block cannot be read: {error}") from error
+
     @property
     def can_rest(self) -> bool:
         """Whether the next block can be recorded in this segment: it can be read there."""
@@ -88,18 +116,14 @@ class Segment:
         """How much has been scanned."""
         return 0 if self._scanner is None else self._scanner.scanned_bytes
 
-    def reader_of(self, request: BlockRequest, account: Account | None = None) -> BlockReader:
+    def reader_of(self, request: BlockRequest) -> BlockReader:
         """Stop the tracker, and return what reads a block.
-
-        Args:
-            request: the block.
-            account: its account, if it has been scanned.
 
         Raises:
             CaptureError: the capture cannot be read.
         """
         self._capture.stop()
-        return BlockReader(self._capture.path(), self._alphabet, request, account)
+        return BlockReader(self._capture.path(), self._alphabet, request)
 
     def remote_reader_of(self, request: BlockRequest, process: ReaderProcess) -> RemoteReader:
         """Return what reads a block in another process, while the tracker goes on here."""
@@ -128,11 +152,22 @@ class Segment:
         self._idle_at_rest = None
         return gap
 
-    def late_stacks(self, request: BlockRequest, account: Account) -> LateStacks:
-        """Return the stacks at the peak of a scanned block, to be read when the segment ends."""
+    def late_stacks(self, request: BlockRequest) -> LateStacks:
+        """Return the stacks at the peak of a scanned block, whose frames are read later."""
         late = LateStacks(request)
-        self._late.append((late, account))
+        self._late[late] = self.scanned_stacks(request, at_peak=True)
         return late
+
+    def read_late(self, late: LateStacks) -> None:
+        """Read the frames of stacks that were left for later.
+
+        Raises:
+            CaptureError: the capture cannot be read.
+        """
+        scanned = self._late.get(late)
+        if scanned is not None and late.allocations is None:
+            late.allocations = self.allocations(late.request, scanned)
+            late.lost_stacks = scanned.lost and not all(one.stack for one in late.allocations)
 
     def leaked_objects(
         self, request: BlockRequest, counts: Callable[[object], bool]
@@ -182,14 +217,12 @@ class Segment:
         try:
             self._capture.stop()
             stop_seconds = Real.perf_counter() - begin
-            for late, account in self._late:
-                if late.wanted and late.allocations is None:
-                    reader = self.reader_of(late.request, account)
-                    late.allocations = reader.at_peak()
-                    late.lost_stacks = reader.lost_stacks
+            for late in self._late:
+                if late.wanted:
+                    self.read_late(late)
         except CaptureError as error:
             # For a report, which says that they are missing there; it fails no block.
-            for late, _ in self._late:
+            for late in self._late:
                 if late.allocations is None:
                     late.allocations, late.problem = (), str(error)
         self._capture.close()

@@ -1,8 +1,8 @@
-"""The scanner: figures read by C code from a capture that is still being written.
+"""The scanner: C code that reads figures and stacks from a capture that is still being written.
 
-It reads what the figures need and nothing else, so it is much faster than the replay, and it does
-not use memray's reader, so it can run beside an active tracker. One scanner follows one capture;
-each scan goes on where the last one stopped. The C code is in ``csrc``.
+It reads what these need and nothing else, in one pass, so it is much faster than the replay; and it
+does not use memray's reader, so it can run beside an active tracker. One scanner follows one
+capture; each scan goes on where the last one stopped. The C code is in ``csrc``.
 
 It is there when the C extension could be built (``pip install`` does so where there is a compiler)
 and the capture has the version that it knows; :func:`scanner_problem` says what is missing.
@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import functools
 import importlib
-from array import array
-from collections.abc import Iterator
-from itertools import chain
+from dataclasses import dataclass
 from os import environ
 from types import ModuleType
 
 from ...errors import CaptureError, InvalidOptionError
 from ...host.raised import raised_by_us
 from ...host.whole_files import whole_file
-from ...measurement import Measurement
+from ...measurement import Allocation, Frame, Measurement
 from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
 from ..request import BlockRequest
 from .accounting import Account
+from .stack_trimming import FoundStack, StackTraces
 
 try:
     _c_module: ModuleType | str = importlib.import_module("membudget.recording._scanner")
@@ -33,6 +32,22 @@ except ImportError as error:
 
 READER_VARIABLE = "MEMBUDGET_READER"
 """Environment variable: ``replay`` keeps the scanner out, ``auto`` (the default) does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedStacks:
+    """Where memory of a block came from, as numbers of the scanner that has found it.
+
+    Attributes:
+        begin: the stack at which the block began.
+        stacks: of each stack: its number, bytes, how many allocations, whether another thread than
+            the block's made them, and bytes of arenas.
+        lost: whether memray has lost stacks of the block.
+    """
+
+    begin: int
+    stacks: list[tuple[int, int, int, bool, int]]
+    lost: bool
 
 
 class Scanner:
@@ -50,10 +65,13 @@ class Scanner:
         self._scanner = _in_c().Scanner(
             fd, alphabet.signature, SMALLEST, N_DIGITS, (LEAST_OVERHEAD, MOST_OVERHEAD)
         )
+        self._frames: dict[tuple[int, int], Frame] = {}
 
     def expect(self, request: BlockRequest) -> None:
         """Keep the books of a block whose start mark is still to come."""
-        self._scanner.expect(request.serial, request.thread_only)
+        uses = _in_c()
+        stack_use = uses.KEEPS_STACKS if request.wants_stacks else uses.FIGURES_ONLY
+        self._scanner.expect(request.serial, request.thread_only, stack_use)
 
     def forget(self, serial: int) -> None:
         """Keep the books of a block no longer."""
@@ -65,15 +83,52 @@ class Scanner:
         Raises:
             ValueError: the capture is damaged.
         """
-        figures = self._scanner.close_block(serial)
+        figures = self._scanner.close_block(serial, None)
         if figures is None:
             return None
         *sums, peak_index, start_index, end_index, interrupted = figures
         return Account(Measurement(*sums), peak_index, start_index, end_index, interrupted)
 
-    def alive_at(self, serial: int, index: int) -> PackedAlive:
-        """Scan up to record ``index``; see :func:`accounting.alive_at`."""
-        return PackedAlive(self._scanner.alive_at(serial, index) or b"")
+    def stacks_at_peak(self, serial: int) -> ScannedStacks:
+        """Return where what was alive at the peak of a block came from, when it has been closed.
+
+        For a block that wants stacks.
+        """
+        return self._stacks(serial, self._scanner.stacks_at_peak(serial))
+
+    def stacks_at_end(self, serial: int) -> ScannedStacks:
+        """Return where what was alive at the end of a block came from, likewise."""
+        return self._stacks(serial, self._scanner.stacks_at_end(serial))
+
+    def _stacks(self, serial: int, stacks: list[tuple[int, int, int, bool, int]]) -> ScannedStacks:
+        lost = self._scanner.lost_stacks(serial)
+        return ScannedStacks(self._scanner.begin_of(serial), stacks, lost)
+
+    def allocations(self, request: BlockRequest, scanned: ScannedStacks) -> tuple[Allocation, ...]:
+        """Return the stacks of a block as it sees them, largest first.
+
+        Reads names and lines from the capture.
+
+        Raises:
+            ValueError: the capture is damaged.
+        """
+        traces = StackTraces(request, self.frames(scanned.begin))
+        return traces.summed(
+            FoundStack(self.frames(node), n_bytes, count, is_other, arenas)
+            for node, n_bytes, count, is_other, arenas in scanned.stacks
+        )
+
+    def frames(self, node: int) -> list[Frame]:
+        """Return the frames of a stack, innermost first."""
+        frames = []
+        while node:
+            node, code, instruction = self._scanner.node(node)
+            key = (code, instruction)
+            frame = self._frames.get(key)
+            if frame is None:
+                frame = self._frames[key] = Frame(*self._scanner.frame(code, instruction))
+            frames.append(frame)
+        return frames
 
     def alive_objects(self, serial: int) -> frozenset[int] | None:
         """Return the addresses of what a block made and left alive; None when it is not all there.
@@ -116,45 +171,6 @@ class Scanner:
     def idle_bytes(self) -> int:
         """How much of that was written while no block was open."""
         return int(self._scanner.idle_bytes)
-
-
-class PackedAlive:
-    """What :func:`accounting.alive_at` returns, packed: iterate over it for the pairs."""
-
-    def __init__(self, packed: bytes) -> None:
-        self.packed = packed
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        values = iter(memoryview(self.packed).cast("Q"))
-        return zip(values, values, strict=True)
-
-    def of_size(self, n_bytes: int) -> PackedAlive | None:
-        """Return those of exactly so many bytes; None if there are none."""
-        if n_bytes not in memoryview(self.packed).cast("Q")[1::2]:
-            return None
-        pairs = [pair for pair in self if pair[1] == n_bytes]
-        return PackedAlive(array("Q", chain.from_iterable(pairs)).tobytes())
-
-
-def write_peak(capture: int, peak: int, start_index: int, alive: PackedAlive) -> bool:
-    """Write a capture of the allocations that were alive at a peak.
-
-    Its first record is the one of ``start_index``, freed at once; its other allocations are those
-    that were alive, each of as many bytes.
-
-    Args:
-        capture: the file descriptor to read from.
-        peak: the file descriptor to write to.
-        start_index: the first record of the block's start mark.
-        alive: what was alive.
-
-    Returns:
-        False for a capture that cannot be cut so, because it traces more than allocations.
-
-    Raises:
-        OSError: writing failed.
-    """
-    return bool(_in_c().write_peak(capture, peak, start_index, alive.packed))
 
 
 def _in_c() -> ModuleType:

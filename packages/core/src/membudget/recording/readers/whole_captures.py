@@ -1,13 +1,9 @@
-"""Reads blocks of a capture that is written no more, with the better one of two readers.
-
-The scanner reads the figures where it can be used; the replay elsewhere, and where it depends on
-stacks what counts. Stacks come from memray's reader.
-"""
+"""Reads blocks of a capture that is written no more, where the scanner cannot be used."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ...errors import CaptureError, MembudgetError
 from ...host.raised import raised_by_us
@@ -15,12 +11,10 @@ from ...host.system import real_functions
 from ...measurement import Allocation, Measurement
 from ..marks import Alphabet
 from ..request import BlockRequest
-from ..temp_files import open_to_read
 from .accounting import Account
 from .found_stacks import read_allocations
 from .lost_stacks import lost_stacks
 from .replay import Replay
-from .scanner import Scanner, scanner_problem
 
 
 class BlockReader:
@@ -30,21 +24,13 @@ class BlockReader:
         path: the capture.
         alphabet: how its marks are spelled.
         request: the block.
-        account: its account, where it has been read already: by the scanner, without a filter.
     """
 
-    def __init__(
-        self,
-        path: str,
-        alphabet: Alphabet,
-        request: BlockRequest,
-        account: Account | None = None,
-    ) -> None:
+    def __init__(self, path: str, alphabet: Alphabet, request: BlockRequest) -> None:
         self._path = path
-        self._alphabet = alphabet
         self._request = request
-        self._account = account
-        self._replay: Replay | None = None
+        self._replay = Replay(path, alphabet, request)
+        self._account: Account | None = None
         self._some_have_no_stack = False
 
     def figures(self) -> Measurement:
@@ -55,7 +41,7 @@ class BlockReader:
             FilterError: the filter of stacks raised something.
         """
         with _reading():
-            self._account = checked(self._read_account())
+            self._account = checked(self._replay.account())
             return self._account.measurement
 
     def at_peak(self) -> tuple[Allocation, ...]:
@@ -75,50 +61,21 @@ class BlockReader:
     @property
     def lost_stacks(self) -> bool:
         """Whether memray has lost stacks, as far as stacks were read or filtered."""
-        if self._replay is not None and self._replay.lost_stacks:
+        if self._replay.lost_stacks:
             return True
         if self._account is None or not self._some_have_no_stack:
             return False
         with _reading():
             return lost_stacks(self._path, self._request, self._account)
 
-    def _read_account(self) -> Account | None:
-        if scanner_problem() is None and self._request.stack_filter is None:
-            try:
-                with self._scanner() as scanner:
-                    return scanner.close_block(self._request.serial)
-            except ValueError as error:  # a version of memray that the scanner does not know
-                if not raised_by_us(error):
-                    raise
-        self._replay = Replay(self._path, self._alphabet, self._request)
-        return self._replay.account()
-
     def _allocations(self, account: Account, index: int) -> tuple[Allocation, ...]:
         if account.peak_index < 0:
             return ()
         with _reading():
-            alive = self._alive_at(index)
+            alive = self._replay.alive_at(index)
             found = read_allocations(self._path, self._request, account.start_index, alive)
         self._some_have_no_stack |= not all(one.stack for one in found)
         return found
-
-    def _alive_at(self, index: int) -> Iterable[tuple[int, int]]:
-        if self._replay is not None:
-            return self._replay.alive_at(index)
-        with self._scanner() as scanner:
-            return scanner.alive_at(self._request.serial, index)
-
-    @contextlib.contextmanager
-    def _scanner(self) -> Iterator[Scanner]:
-        """Lend a scanner that has read nothing yet.
-
-        Raises:
-            ValueError: the capture is none that the scanner knows.
-        """
-        with open_to_read(self._path) as capture:
-            scanner = Scanner(capture.fileno(), self._alphabet)
-            scanner.expect(self._request)
-            yield scanner
 
 
 @contextlib.contextmanager

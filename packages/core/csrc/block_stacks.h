@@ -1,0 +1,86 @@
+/* What a block counts, stack by stack: how much is alive, and how much was at its peak.
+ *
+ * Exact, without a second pass: peaks are numbered, and before what is alive of a stack changes for
+ * the first time since the last peak, that much was there at the peak. Pure C; no Python. Memory is
+ * linear in the number of stacks of the block.
+ */
+#ifndef MEMBUDGET_BLOCK_STACKS_H
+#define MEMBUDGET_BLOCK_STACKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "interned.h"
+
+typedef struct {
+    uint64_t size;
+    uint64_t n_allocations; /* a mapping that lost its middle is two */
+    uint64_t arenas; /* how much of `size` is in mappings of ARENA_SIZE */
+} StackSums;
+
+typedef struct {
+    uint32_t node;
+    uint32_t is_other; /* of other threads than the block's */
+    bool counts; /* the block's filter lets it */
+    uint64_t peak;
+    StackSums alive;
+    StackSums at_peak; /* at the peak of that number; nothing has changed since a later one */
+} BlockStack;
+
+static inline StackSums
+sums_with(StackSums one, StackSums other)
+{
+    return (StackSums){one.size + other.size, one.n_allocations + other.n_allocations,
+                       one.arenas + other.arenas};
+}
+
+static inline StackSums
+sums_without(StackSums one, StackSums other)
+{
+    return (StackSums){one.size - other.size, one.n_allocations - other.n_allocations,
+                       one.arenas - other.arenas};
+}
+
+#define BLOCK_STACK ((ItemShape){sizeof(BlockStack), 2})
+
+typedef struct {
+    Interned stacks;
+    uint32_t last; /* the one found last; 0 for none */
+    uint64_t n_peaks;
+} BlockStacks;
+
+/* What CPython maps for small objects at a time (ARENA_BITS in its Objects/obmalloc.c). */
+enum { ARENA_SIZE = 1 << 20 };
+
+static inline BlockStack *
+block_stack(const BlockStacks *stacks, uint32_t number)
+{
+    return interned_item(&stacks->stacks, BLOCK_STACK, number);
+}
+
+/* Return a stack, until the next one is added; NULL: it is not there. */
+BlockStack *block_stacks_find(BlockStacks *, uint32_t node, bool is_other);
+
+/* Add one that is not there; NULL: no memory. */
+BlockStack *block_stacks_add(BlockStacks *, uint32_t node, bool is_other, bool counts);
+
+/* Call this before `alive` of a stack changes. */
+static inline void
+before_change(BlockStack *stack, const BlockStacks *stacks)
+{
+    if (stack->peak != stacks->n_peaks) {
+        stack->at_peak = stack->alive;
+        stack->peak = stacks->n_peaks;
+    }
+}
+
+static inline const StackSums *
+sums_at_peak(const BlockStack *stack, const BlockStacks *stacks)
+{
+    return stack->peak == stacks->n_peaks ? &stack->at_peak : &stack->alive;
+}
+
+void block_stacks_clear(BlockStacks *);
+
+#endif

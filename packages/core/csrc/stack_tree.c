@@ -1,0 +1,115 @@
+#include "stack_tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_CODES = 64, LEAST_FRAMES = 32 };
+
+StackStatus
+tree_add_code(StackTree *tree, CodeObject code)
+{
+    if (tree->n_codes && code.code <= tree->codes[tree->n_codes - 1].code) {
+        return STACK_DAMAGED; /* memray counts them */
+    }
+    if (tree->n_codes == tree->codes_capacity) {
+        size_t capacity = tree->codes_capacity ? 2 * tree->codes_capacity : LEAST_CODES;
+        CodeObject *codes = realloc(tree->codes, capacity * sizeof(CodeObject));
+        if (!codes) {
+            return STACK_NO_MEMORY;
+        }
+        tree->codes = codes;
+        tree->codes_capacity = capacity;
+    }
+    tree->codes[tree->n_codes++] = code;
+    return STACK_KNOWN;
+}
+
+const CodeObject *
+tree_code(const StackTree *tree, uint32_t code)
+{
+    size_t low = 0;
+    size_t high = tree->n_codes;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (tree->codes[middle].code < code) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < tree->n_codes && tree->codes[low].code == code ? &tree->codes[low] : NULL;
+}
+
+static StackStatus
+find_node(StackTree *tree, StackNode wanted, uint32_t *found)
+{
+    const uint32_t words[] = {wanted.parent, wanted.code, (uint32_t)wanted.instruction};
+    *found = interned_find(&tree->nodes, STACK_NODE, words);
+    if (*found) {
+        return STACK_KNOWN;
+    }
+    if (!tree_code(tree, wanted.code)) {
+        return STACK_DAMAGED;
+    }
+    *found = interned_add(&tree->nodes, STACK_NODE, words);
+    return *found ? STACK_KNOWN : STACK_NO_MEMORY;
+}
+
+StackStatus
+tree_find(StackTree *tree, CallStack *stack, uint32_t *node)
+{
+    *node = stack->n_known ? stack->frames[stack->n_known - 1].node : NO_STACK;
+    while (stack->n_known < stack->depth) {
+        StackFrame *frame = &stack->frames[stack->n_known];
+        StackNode wanted = {*node, frame->code, frame->instruction};
+        StackStatus status = find_node(tree, wanted, &frame->node);
+        if (status != STACK_KNOWN) {
+            return status;
+        }
+        *node = frame->node;
+        stack->n_known++;
+    }
+    return STACK_KNOWN;
+}
+
+void
+tree_clear(StackTree *tree)
+{
+    interned_clear(&tree->nodes);
+    free(tree->codes);
+    memset(tree, 0, sizeof(*tree));
+}
+
+bool
+stack_push(CallStack *stack, uint32_t code, int32_t instruction)
+{
+    if (stack->depth == stack->capacity) {
+        size_t capacity = stack->capacity ? 2 * stack->capacity : LEAST_FRAMES;
+        StackFrame *frames = realloc(stack->frames, capacity * sizeof(StackFrame));
+        if (!frames) {
+            return false;
+        }
+        stack->frames = frames;
+        stack->capacity = capacity;
+    }
+    stack->frames[stack->depth++] = (StackFrame){code, instruction, NO_STACK};
+    return true;
+}
+
+bool
+stack_pop(CallStack *stack, size_t n_frames)
+{
+    if (n_frames > stack->depth) {
+        return false;
+    }
+    stack->depth -= n_frames;
+    stack->n_known = stack->n_known < stack->depth ? stack->n_known : stack->depth;
+    return true;
+}
+
+void
+stack_clear(CallStack *stack)
+{
+    free(stack->frames);
+    memset(stack, 0, sizeof(*stack));
+}

@@ -1,0 +1,86 @@
+/* The Python stacks of a capture: a tree, in which each node is a frame called by its parent.
+ *
+ * A frame is a code object and the instruction that it is at. The names and line tables of code
+ * objects stay in the capture; here is where they are. Pure C; no Python. Memory is linear in the
+ * number of nodes: 20 to 40 bytes for each.
+ */
+#ifndef MEMBUDGET_STACK_TREE_H
+#define MEMBUDGET_STACK_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "interned.h"
+
+enum { NO_STACK = 0 }; /* the root: where no Python code was running */
+
+typedef struct {
+    uint32_t parent;
+    uint32_t code;
+    int32_t instruction; /* its offset in the code */
+} StackNode;
+
+#define STACK_NODE ((ItemShape){sizeof(StackNode), 3})
+
+/* Where the capture has a code object. */
+typedef struct {
+    uint64_t begin;
+    uint64_t end;
+    uint32_t code;
+    int32_t first_line;
+} CodeObject;
+
+typedef struct {
+    Interned nodes;
+    CodeObject *codes; /* in the order of their numbers */
+    size_t n_codes;
+    size_t codes_capacity;
+} StackTree;
+
+typedef struct {
+    uint32_t code;
+    int32_t instruction;
+    uint32_t node; /* where it is known */
+} StackFrame;
+
+/* The stack of a thread. Frames that are popped before anybody asks for their node never get one. */
+typedef struct {
+    StackFrame *frames; /* outermost first */
+    size_t depth;
+    size_t capacity;
+    size_t n_known; /* so many of the outermost know their node */
+} CallStack;
+
+typedef enum {
+    STACK_KNOWN,
+    STACK_DAMAGED,   /* a code object was never described, or is described twice */
+    STACK_NO_MEMORY,
+} StackStatus;
+
+StackStatus tree_add_code(StackTree *, CodeObject);
+
+/* Return a node that is there. */
+static inline const StackNode *
+tree_node(const StackTree *tree, uint32_t node)
+{
+    return interned_item(&tree->nodes, STACK_NODE, node);
+}
+
+/* Return what is known of a code object; NULL for nothing. */
+const CodeObject *tree_code(const StackTree *, uint32_t code);
+
+/* Find the node of the innermost frame of a stack. */
+StackStatus tree_find(StackTree *, CallStack *, uint32_t *node);
+
+void tree_clear(StackTree *);
+
+/* False: no memory. */
+bool stack_push(CallStack *, uint32_t code, int32_t instruction);
+
+/* False: there are not so many frames. */
+bool stack_pop(CallStack *, size_t n_frames);
+
+void stack_clear(CallStack *);
+
+#endif
