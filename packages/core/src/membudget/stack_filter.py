@@ -88,6 +88,8 @@ class StackFilter:
         self._ignore = [_Pattern(text, directory) for text in scope.ignore]
         self._patterns = dict(zip(patterns_of(scope), self._only + self._ignore, strict=True))
         self._keep = keep
+        # Of each file, whether it is one of ``only``, and whether it is to be ignored.
+        self._files: dict[str, tuple[bool, bool]] = {}
         # Modules may be taken out of sys.modules before the block ends.
         module_names.refresh()
 
@@ -98,11 +100,13 @@ class StackFilter:
         Raises:
             FilterError: a plugin raised something.
         """
-        module_names.refresh()
-        files: dict[str, tuple[bool, bool]] = {}
+        files = self._files
         kept = []
         for stack in stacks:
-            for file in {frame.filename for frame in stack} - files.keys():
+            unknown = {frame.filename for frame in stack} - files.keys()
+            if unknown:
+                module_names.refresh()
+            for file in unknown:
                 files[file] = self._judge(file, module_names.of(file, self._directory))
             found = [files[frame.filename] for frame in stack]
             counts = not self._only or any(is_one_of_only for is_one_of_only, _ in found)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import memray
@@ -14,7 +14,7 @@ import pytest
 from captures import TRAILER, CaptureWriter, capture_of, header
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from membudget import Allocation, Measurement
+from membudget import Allocation, FilterError, Frame, Measurement
 from membudget.recording.marks import Kind, find_marks
 from membudget.recording.readers.accounting import Account
 from membudget.recording.readers.found_stacks import read_allocations
@@ -120,6 +120,77 @@ def test_scanner_replay_and_model_agree(
             assert stacks == replayed_stacks(fd, request_of(serial, block), replay, account)
             assert sum(one.size_bytes for one in stacks[0]) == block.peak
             assert sum(one.size_bytes for one in stacks[1]) == block.alive
+
+
+class SomeStacks:
+    """Lets some stacks count, and takes note of what it was asked."""
+
+    def __init__(self, remainder: int) -> None:
+        self.remainder = remainder
+        self.asked: list[tuple[Frame, ...]] = []
+
+    def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
+        listed = list(stacks)
+        self.asked += listed
+        return [sum(frame.lineno + 1 for frame in one) % 3 != self.remainder for one in listed]
+
+
+@settings(max_examples=int(os.environ.get("MEMBUDGET_TEST_EXAMPLES", "200")), deadline=None)
+@given(operations, st.booleans(), st.integers(0, 1000))
+def test_both_readers_count_the_same_stacks(
+    program: list[Operation], native: bool, seed: int
+) -> None:
+    """In blocks of which most count only some; each of their filters hears of a stack once."""
+    machine = run(program)
+    with file_of(capture_of(machine.records, native=native, seed=seed)) as fd:
+        scanner = Scanner(fd, ALPHABET)
+        requests = [
+            BlockRequest(
+                serial,
+                block.thread_only,
+                stack_filter=None if serial % 4 == 3 else SomeStacks(serial % 4),
+            )
+            for serial, block in enumerate(machine.blocks)
+        ]
+        for request in requests:
+            scanner.expect(request)
+        for request in reversed(requests):
+            account = scanner.close_block(request.serial)
+            asked: list[tuple[Frame, ...]] = []
+            if isinstance(request.stack_filter, SomeStacks):
+                asked, request.stack_filter.asked = request.stack_filter.asked, []
+            replay = Replay(f"/proc/self/fd/{fd}", ALPHABET, request)
+            assert replay.account() == account
+            assert account is not None
+            stacks = read_stacks_with(scanner, request)
+            assert stacks == replayed_stacks(fd, request, replay, account)
+            if isinstance(request.stack_filter, SomeStacks):
+                assert Counter(asked) <= Counter(request.stack_filter.asked)
+                assert replay.lost_stacks == stacks[2]
+
+
+def test_what_a_filter_raises_is_its_own_blocks() -> None:
+    """It is asked when a block inside ends as well, and that one has its figures."""
+
+    class Raises(SomeStacks):
+        def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
+            super().keeps(stacks)
+            raise FilterError("no idea")
+
+    machine = run([("open", 1, -1, 0), *[("open", 1, -1, 0), ("malloc", 1, 9, 0)] * 2])
+    with file_of(capture_of(machine.records, seed=3)) as fd:
+        scanner = Scanner(fd, ALPHABET)
+        raises = Raises(0)
+        scanner.expect(BlockRequest(0, stack_filter=raises))
+        scanner.expect(BlockRequest(1))
+        inner = scanner.close_block(1)
+        assert inner is not None
+        assert inner.measurement == figures_of(machine.blocks[1])
+        assert len(raises.asked) == 1
+        for _ in range(2):
+            with pytest.raises(FilterError, match="no idea"):
+                scanner.close_block(0)
+        assert len(raises.asked) == 1
 
 
 @settings(max_examples=int(os.environ.get("MEMBUDGET_TEST_EXAMPLES", "200")), deadline=None)

@@ -41,7 +41,7 @@ class Reading:
         self._reader_process = reader_process
         self._is_scanned = False
         self._replay: BlockReader | RemoteReader | None = None
-        self._lost_stacks = False  # of those that the scanner has found
+        self._lost_stacks = False  # where the scanner reads
 
     def figures(self) -> Measurement:
         """Return the figures of the block, without any stacks.
@@ -54,6 +54,8 @@ class Reading:
         if account is None:
             return self._replaying().figures()
         self._is_scanned = True
+        if self.request.stack_filter is not None:
+            self._lost_stacks = self._segment.lost_stacks(self.request)
         return checked(account).measurement
 
     def at_peak(self) -> tuple[Allocation, ...]:

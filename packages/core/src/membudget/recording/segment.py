@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from os import getpid
 from typing import Final
 
@@ -63,7 +64,7 @@ class Segment:
 
     def scan(self, request: BlockRequest) -> Account | None:
         """Read the figures of a block while the tracker runs; None where that cannot be done."""
-        if self._scanner is None or request.stack_filter is not None:
+        if self._scanner is None:
             return None
         try:
             self._capture.check()
@@ -77,6 +78,11 @@ class Segment:
             self._scanner = None
             return None
 
+    def lost_stacks(self, request: BlockRequest) -> bool:
+        """Whether memray has lost stacks of a block that has been scanned."""
+        assert self._scanner is not None
+        return self._scanner.lost_stacks(request.serial)
+
     def scanned_stacks(self, request: BlockRequest, *, at_peak: bool) -> ScannedStacks:
         """Return where what was alive came from, of a block that has been scanned.
 
@@ -86,7 +92,6 @@ class Segment:
         """
         scanner = self._scanner
         assert scanner is not None
-        assert request.wants_stacks
         find = scanner.stacks_at_peak if at_peak else scanner.stacks_at_end
         return find(request.serial)
 
@@ -185,7 +190,7 @@ class Segment:
         survivors = self._capture.take_survivors()
         try:
             scanner = Scanner(self._capture.fd, self._alphabet)
-            scanner.expect(request)
+            scanner.expect(replace(request, stack_filter=None, wants_stacks=False))
             addresses = scanner.alive_objects(request.serial)
             account = scanner.close_block(request.serial)
         except ValueError as error:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from os import environ
 from types import ModuleType
 
-from ...errors import CaptureError, InvalidOptionError
+from ...errors import CaptureError, FilterError, InvalidOptionError
 from ...host.raised import raised_by_us
 from ...host.whole_files import whole_file
 from ...measurement import Allocation, Frame, Measurement
 from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
-from ..request import BlockRequest
+from ..request import BlockRequest, CountsStacks
 from .accounting import Account
 from .stack_trimming import FoundStack, StackTraces
 
@@ -50,6 +50,25 @@ class ScannedStacks:
     lost: bool
 
 
+class _Filter:
+    """What says which stacks a block counts.
+
+    Attributes:
+        request: the block.
+        stack_filter: its filter.
+        traces: takes from stacks what leads to the block; None until it is needed.
+        failure: what the filter has raised; it is not asked again then.
+    """
+
+    __slots__ = ("failure", "request", "stack_filter", "traces")
+
+    def __init__(self, request: BlockRequest, stack_filter: CountsStacks) -> None:
+        self.request = request
+        self.stack_filter = stack_filter
+        self.traces: StackTraces | None = None
+        self.failure: FilterError | None = None
+
+
 class Scanner:
     """Follows one capture.
 
@@ -66,28 +85,58 @@ class Scanner:
             fd, alphabet.signature, SMALLEST, N_DIGITS, (LEAST_OVERHEAD, MOST_OVERHEAD)
         )
         self._frames: dict[tuple[int, int], Frame] = {}
+        self._filters: dict[int, _Filter] = {}  # by the serials of their blocks
 
     def expect(self, request: BlockRequest) -> None:
         """Keep the books of a block whose start mark is still to come."""
         uses = _in_c()
         stack_use = uses.KEEPS_STACKS if request.wants_stacks else uses.FIGURES_ONLY
+        if request.stack_filter is not None:
+            stack_use = uses.FILTERS_STACKS
+            self._filters[request.serial] = _Filter(request, request.stack_filter)
         self._scanner.expect(request.serial, request.thread_only, stack_use)
 
     def forget(self, serial: int) -> None:
         """Keep the books of a block no longer."""
         self._scanner.forget(serial)
+        self._filters.pop(serial, None)
 
     def close_block(self, serial: int) -> Account | None:
         """Scan up to the end of a block; None when its marks are not all there.
 
+        The filters of all blocks that are open are asked about stacks that they have not seen.
+
         Raises:
             ValueError: the capture is damaged.
+            FilterError: the filter of this block raised something.
         """
-        figures = self._scanner.close_block(serial, None)
+        figures = self._scanner.close_block(serial, self._counts)
+        failure = self._filters[serial].failure if serial in self._filters else None
+        if failure is not None:
+            raise failure
         if figures is None:
             return None
         *sums, peak_index, start_index, end_index, interrupted = figures
         return Account(Measurement(*sums), peak_index, start_index, end_index, interrupted)
+
+    def _counts(self, serial: int, node: int) -> bool:
+        """Say whether a block counts a stack that is new to it."""
+        block = self._filters[serial]
+        if block.failure is not None:
+            return False
+        try:
+            if block.traces is None:
+                begin = self.frames(self._scanner.begin_of(serial))
+                block.traces = StackTraces(block.request, begin)
+            (counts,) = block.stack_filter.keeps([block.traces.inside(self.frames(node))])
+        except FilterError as error:  # for who reads that block; this may be another one's end
+            block.failure = error
+            return False
+        return counts
+
+    def lost_stacks(self, serial: int) -> bool:
+        """Whether memray has lost stacks of a block that wants stacks, or filters them."""
+        return bool(self._scanner.lost_stacks(serial))
 
     def stacks_at_peak(self, serial: int) -> ScannedStacks:
         """Return where what was alive at the peak of a block came from, when it has been closed.
@@ -101,8 +150,7 @@ class Scanner:
         return self._stacks(serial, self._scanner.stacks_at_end(serial))
 
     def _stacks(self, serial: int, stacks: list[tuple[int, int, int, bool, int]]) -> ScannedStacks:
-        lost = self._scanner.lost_stacks(serial)
-        return ScannedStacks(self._scanner.begin_of(serial), stacks, lost)
+        return ScannedStacks(self._scanner.begin_of(serial), stacks, self.lost_stacks(serial))
 
     def allocations(self, request: BlockRequest, scanned: ScannedStacks) -> tuple[Allocation, ...]:
         """Return the stacks of a block as it sees them, largest first.
