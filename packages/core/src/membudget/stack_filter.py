@@ -26,7 +26,6 @@ from .host.module_names import (
     resolved,
     working_directory,
 )
-from .host.system import real_functions
 from .measurement import Frame, Stack
 from .user_filters import ask_filter
 
@@ -93,9 +92,8 @@ class StackFilter:
         # Modules may be taken out of sys.modules before the block ends.
         module_names.refresh()
 
-    @real_functions()
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
-        """Say of each stack whether it counts.
+        """Say of each stack whether it counts; to be called within ``real_functions()``.
 
         Raises:
             FilterError: a plugin raised something.
@@ -103,10 +101,8 @@ class StackFilter:
         files = self._files
         kept = []
         for stack in stacks:
-            unknown = {frame.filename for frame in stack} - files.keys()
-            if unknown:
-                module_names.refresh()
-            for file in unknown:
+            for file in {frame.filename for frame in stack} - files.keys():
+                module_names.refresh_for(file)
                 files[file] = self._judge(file, module_names.of(file, self._directory))
             found = [files[frame.filename] for frame in stack]
             counts = not self._only or any(is_one_of_only for is_one_of_only, _ in found)

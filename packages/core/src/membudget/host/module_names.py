@@ -65,13 +65,20 @@ class ModuleNames:
         # No lock, which a fork could leave taken: each step is one operation on a dict.
         self._seen: dict[str, weakref.ref[ModuleType]] = {}
         self._names: dict[str, dict[str, None]] = {}
+        self._loaded: frozenset[str] = frozenset()
 
     def refresh(self) -> None:
         """Take note of the modules that are loaded now."""
+        self._loaded = frozenset(sys.modules)
         for name, module in list(sys.modules.items()):
             seen = self._seen.get(name)
             if (seen is None or seen() is not module) and isinstance(module, ModuleType):
                 self._take(name, module)
+
+    def refresh_for(self, file: str) -> None:
+        """Take note of the modules that are loaded now, if that can matter for a file."""
+        if file not in self._names or sys.modules.keys() != self._loaded:
+            self.refresh()
 
     def _take(self, name: str, module: ModuleType) -> None:
         namespace = module.__dict__

@@ -13,7 +13,7 @@ class CountsStacks(Protocol):
     """Says which stacks count; see :class:`membudget.stack_filter.StackFilter`."""
 
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
-        """Say of each stack whether it counts."""
+        """Say of each stack whether it counts; to be called within ``real_functions()``."""
 
 
 @dataclass(frozen=True, slots=True)

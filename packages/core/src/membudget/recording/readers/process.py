@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from ...errors import CaptureError
 from ...host.raised import raised_by_us, suppressed
-from ...host.system import Real, search_path
+from ...host.system import Real, real_functions, search_path
 from ...host.whole_files import write_all
 from ...measurement import Allocation, Frame, Measurement
 from ...measurement_json import (
@@ -94,7 +94,8 @@ class ReaderProcess:
             answer = self._send(question)
             while "stacks" in answer:
                 assert stack_filter is not None
-                kept = stack_filter.keeps(map(stack_from_json, answer["stacks"]))
+                with real_functions():
+                    kept = stack_filter.keeps(map(stack_from_json, answer["stacks"]))
                 answer = self._send({"kept": kept})
             self._busy = False
         except BaseException as error:
