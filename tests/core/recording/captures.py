@@ -233,4 +233,4 @@ def scanned_block(
     scanner = Scanner(fd, alphabet)
     scanner.expect(request)
     measurement = checked(scanner.close_block(request.serial)).measurement
-    return measurement, scanner.allocations(request, scanner.stacks_at_peak(request.serial))
+    return measurement, scanner.stacks_at_peak(request).allocations()

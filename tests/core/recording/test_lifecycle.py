@@ -95,21 +95,18 @@ def test_a_large_segment_is_cut_between_blocks() -> None:
 def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None:
     """Reading stacks is what takes long: it is left to the end, and to what will be shown."""
     from membudget import Allocation, Block, Budget, LateStacks, Measurement, Run, Verdict
-    from membudget.recording.readers.scanner import ScannedStacks, Scanner
-    from membudget.recording.request import BlockRequest
+    from membudget.recording.readers.scanner import ScannedStacks
     from workloads import KIB, allocate
 
     n_read = 0
-    allocations = Scanner.allocations
+    allocations = ScannedStacks.allocations
 
-    def counting(
-        self: Scanner, request: BlockRequest, scanned: ScannedStacks
-    ) -> tuple[Allocation, ...]:
+    def counting(self: ScannedStacks) -> tuple[Allocation, ...]:
         nonlocal n_read
         n_read += 1
-        return allocations(self, request, scanned)
+        return allocations(self)
 
-    Scanner.allocations = counting  # type: ignore[method-assign]
+    ScannedStacks.allocations = counting  # type: ignore[method-assign]
     run = Run(most_allocations=2)
     run.begin()
     for n in (5, 90, 20, 80, 10, 70):

@@ -49,9 +49,10 @@ def lines_of(codes: list[Code], places: list[tuple[int, int]]) -> tuple[list[Fra
         file.write(writer.written + TRAILER)
         file.flush()
         scanner = Scanner(file.fileno(), ALPHABET)
-        scanner.expect(BlockRequest(0))
+        request = BlockRequest(0)
+        scanner.expect(request)
         assert scanner.close_block(0) is not None
-        stacks = {size: node for node, size, *_ in scanner.stacks_at_peak(0).stacks}
+        stacks = {size: node for node, size, *_ in scanner.stacks_at_peak(request).stacks}
         scanned = [scanner.frames(stacks[n])[0] for n in range(1, len(places) + 1)]
         with memray.FileReader(file.name) as reader:
             traces = {

@@ -51,9 +51,9 @@ def read_stacks_with(
     scanner: Scanner, request: BlockRequest
 ) -> tuple[list[Allocation], list[Allocation], bool]:
     """Return what was alive at the peak, and at the end; and whether stacks were lost."""
-    at_peak = scanner.stacks_at_peak(request.serial)
-    at_end = scanner.stacks_at_end(request.serial)
-    found = [in_order(scanner.allocations(request, one)) for one in (at_peak, at_end)]
+    at_peak = scanner.stacks_at_peak(request)
+    at_end = scanner.stacks_at_end(request)
+    found = [in_order(one.allocations()) for one in (at_peak, at_end)]
     return found[0], found[1], at_peak.lost
 
 

@@ -72,8 +72,8 @@ class Reading:
 
     def _scanned(self, *, at_peak: bool) -> tuple[Allocation, ...]:
         scanned = self._segment.scanned_stacks(self.request, at_peak=at_peak)
-        allocations = self._segment.allocations(self.request, scanned)
-        self._lost_stacks |= scanned.lost and not all(one.stack for one in allocations)
+        allocations = self._segment.allocations(scanned)
+        self._lost_stacks |= scanned.lost_some(allocations)
         return allocations
 
     @property

@@ -92,19 +92,17 @@ class Segment:
         """
         scanner = self._scanner
         assert scanner is not None
-        find = scanner.stacks_at_peak if at_peak else scanner.stacks_at_end
-        return find(request.serial)
+        return scanner.stacks_at_peak(request) if at_peak else scanner.stacks_at_end(request)
 
-    def allocations(self, request: BlockRequest, scanned: ScannedStacks) -> tuple[Allocation, ...]:
-        """Return these stacks as the block sees them, largest first.
+    def allocations(self, scanned: ScannedStacks) -> tuple[Allocation, ...]:
+        """Return stacks as their block sees them, largest first.
 
         Raises:
             CaptureError: the capture cannot be read.
         """
-        assert self._scanner is not None
         self._capture.check()
         try:
-            return self._scanner.allocations(request, scanned)
+            return scanned.allocations()
         except ValueError as error:
             if not raised_by_us(error):
                 raise
@@ -171,8 +169,8 @@ class Segment:
         """
         scanned = self._late.get(late)
         if scanned is not None and late.allocations is None:
-            late.allocations = self.allocations(late.request, scanned)
-            late.lost_stacks = scanned.lost and not all(one.stack for one in late.allocations)
+            late.allocations = self.allocations(scanned)
+            late.lost_stacks = scanned.lost_some(late.allocations)
 
     def leaked_objects(
         self, request: BlockRequest, counts: Callable[[object], bool]

@@ -38,18 +38,38 @@ READER_VARIABLE = "MEMBUDGET_READER"
 
 @dataclass(frozen=True, slots=True)
 class ScannedStacks:
-    """Where memory of a block came from, as numbers of the scanner that has found it.
+    """Where memory of a block came from; frames are read when :meth:`allocations` is called.
 
     Attributes:
-        begin: the stack at which the block began.
+        scanner: what has found it.
+        request: the block.
+        begin: the scanner's number of the stack at which the block began.
         stacks: of each stack: its number, bytes, how many allocations, whether another thread than
             the block's made them, and bytes of arenas.
         lost: whether memray has lost stacks of the block.
     """
 
+    scanner: Scanner
+    request: BlockRequest
     begin: int
     stacks: list[tuple[int, int, int, bool, int]]
     lost: bool
+
+    def allocations(self) -> tuple[Allocation, ...]:
+        """Return them as the block sees them, largest first.
+
+        Raises:
+            ValueError: the capture is damaged.
+        """
+        frames = self.scanner.frames
+        return StackTraces(self.request, frames(self.begin)).summed(
+            FoundStack(frames(node), n_bytes, count, is_other, arenas)
+            for node, n_bytes, count, is_other, arenas in self.stacks
+        )
+
+    def lost_some(self, allocations: tuple[Allocation, ...]) -> bool:
+        """Whether memray has lost the stack of one of these."""
+        return self.lost and not all(one.stack for one in allocations)
 
 
 class _Filter:
@@ -141,33 +161,22 @@ class Scanner:
         """Whether memray has lost stacks of a block that wants stacks, or filters them."""
         return bool(self._scanner.lost_stacks(serial))
 
-    def stacks_at_peak(self, serial: int) -> ScannedStacks:
+    def stacks_at_peak(self, request: BlockRequest) -> ScannedStacks:
         """Return where what was alive at the peak of a block came from, when it has been closed.
 
-        For a block that wants stacks.
+        For a block that wants stacks, or filters them.
         """
-        return self._stacks(serial, self._scanner.stacks_at_peak(serial))
+        return self._scanned(request, self._scanner.stacks_at_peak(request.serial))
 
-    def stacks_at_end(self, serial: int) -> ScannedStacks:
+    def stacks_at_end(self, request: BlockRequest) -> ScannedStacks:
         """Return where what was alive at the end of a block came from, likewise."""
-        return self._stacks(serial, self._scanner.stacks_at_end(serial))
+        return self._scanned(request, self._scanner.stacks_at_end(request.serial))
 
-    def _stacks(self, serial: int, stacks: list[tuple[int, int, int, bool, int]]) -> ScannedStacks:
-        return ScannedStacks(self._scanner.begin_of(serial), stacks, self.lost_stacks(serial))
-
-    def allocations(self, request: BlockRequest, scanned: ScannedStacks) -> tuple[Allocation, ...]:
-        """Return the stacks of a block as it sees them, largest first.
-
-        Reads names and lines from the capture.
-
-        Raises:
-            ValueError: the capture is damaged.
-        """
-        traces = StackTraces(request, self.frames(scanned.begin))
-        return traces.summed(
-            FoundStack(self.frames(node), n_bytes, count, is_other, arenas)
-            for node, n_bytes, count, is_other, arenas in scanned.stacks
-        )
+    def _scanned(
+        self, request: BlockRequest, stacks: list[tuple[int, int, int, bool, int]]
+    ) -> ScannedStacks:
+        begin = self._scanner.begin_of(request.serial)
+        return ScannedStacks(self, request, begin, stacks, self.lost_stacks(request.serial))
 
     def frames(self, node: int) -> list[Frame]:
         """Return the frames of a stack, innermost first."""
