@@ -63,6 +63,30 @@ def test_one_recording_serves_the_blocks_of_a_run() -> None:
 
 @needs_scanner
 @in_subprocess
+def test_a_result_whose_segment_ends_with_its_block_has_its_allocations() -> None:
+    """A large test ends its segment, before anybody can say whether it is shown."""
+    from membudget import Block, Budget, LateStacks, Measurement, Run, Verdict
+    from membudget.recording import recorder
+    from workloads import allocate
+
+    recorder.SEGMENT_BYTES = 1000  # type: ignore[misc]
+    run = Run(most_allocations=5)
+    run.begin()
+
+    def keep(m: Measurement, v: Verdict, late: LateStacks | None) -> None:
+        assert recorder.get_recorder()._segment is None
+        run.add("large", m, v, late)
+
+    with Block(Budget(), always_allocations=True, on_measured=keep):
+        for _ in range(1000):
+            allocate(1000)
+    (result,) = run.end()
+    (allocation,) = result.measurement.allocations
+    assert (allocation.size_bytes, allocation.n_allocations) == (1000, 1)
+
+
+@needs_scanner
+@in_subprocess
 def test_a_large_segment_is_cut_between_blocks() -> None:
     """So that captures stay small; figures do not change, and nothing open is cut."""
     from membudget import Run, measure_memory

@@ -3,8 +3,7 @@
 The tracker starts with the first block that opens. With the last one that closes it stops, or goes
 on for the next one while a run lasts (see :mod:`restart_policy`). What is recorded in between is a
 segment; a segment ends only where no block is open, and then when it has become large, when the
-next block asks for other settings, when the process forks, or when a block exceeded its budget and
-its stacks are needed at once.
+next block asks for other settings, or when the process forks.
 
 A block is read by :class:`Reading`.
 
@@ -331,7 +330,6 @@ class Recorder:
 
     def read_late(self, late: LateStacks) -> tuple[Allocation, ...]:
         """Return stacks that were left for later; read them now if that has not happened."""
-        late.wanted = True
         self.settle()
         with self._lock:
             if late.allocations is None and self._segment is not None:  # a block is open

@@ -40,18 +40,18 @@ class BlockRequest:
 
 @dataclass(eq=False, slots=True)
 class LateStacks:
-    """The allocations at the peak of a block, which are read when its segment ends, if wanted.
+    """The allocations at the peak of a block, which are read when its segment ends.
 
     Attributes:
         request: the block.
-        wanted: whether to read them; whoever shows the block says so.
+        wanted: whether to read them: until somebody knows that nobody shows the block.
         allocations: None until they are read.
         problem: why they could not be read; empty where they could.
         lost_stacks: whether memray has lost the stacks of some of them.
     """
 
     request: BlockRequest
-    wanted: bool = False
+    wanted: bool = True
     allocations: tuple[Allocation, ...] | None = None
     problem: str = ""
     lost_stacks: bool = False

@@ -73,7 +73,6 @@ class Run:
         result = Result(name, measurement, verdict, tuple(phases.items()))
         self.add_result(result)
         if late is not None:
-            late.wanted = True
             self._late[name] = late
             # Some more than will be shown: a test that runs again replaces its result.
             if self._most and len(self._late) > 2 * self._most:
