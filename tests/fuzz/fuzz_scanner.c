@@ -132,7 +132,7 @@ count_objects(const Scanner *scanner, const Block *block)
     uint64_t n = 0;
     for (size_t i = 0; i < scanner->objects.n_places; i++) {
         const Allocation *object = &scanner->objects.places[i];
-        n += object->address && block_counts(block, object->origin);
+        n += object->address && block_counts(block, &object->origin);
     }
     return n;
 }

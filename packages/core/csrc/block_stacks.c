@@ -3,14 +3,8 @@
 #include <string.h>
 
 BlockStack *
-block_stacks_find(BlockStacks *stacks, uint32_t node, bool is_other)
+block_stacks_look_up(BlockStacks *stacks, uint32_t node, bool is_other)
 {
-    if (stacks->last) {
-        BlockStack *last = block_stack(stacks, stacks->last);
-        if (last->node == node && last->is_other == is_other) {
-            return last;
-        }
-    }
     const uint32_t words[] = {node, is_other};
     uint32_t found = interned_find(&stacks->stacks, BLOCK_STACK, words);
     if (!found) {

@@ -59,8 +59,21 @@ block_stack(const BlockStacks *stacks, uint32_t number)
     return interned_item(&stacks->stacks, BLOCK_STACK, number);
 }
 
+/* As block_stacks_find(), for one that was not found last. */
+BlockStack *block_stacks_look_up(BlockStacks *, uint32_t node, bool is_other);
+
 /* Return a stack, until the next one is added; NULL: it is not there. */
-BlockStack *block_stacks_find(BlockStacks *, uint32_t node, bool is_other);
+static inline BlockStack *
+block_stacks_find(BlockStacks *stacks, uint32_t node, bool is_other)
+{
+    if (stacks->last) {
+        BlockStack *last = block_stack(stacks, stacks->last);
+        if (last->node == node && last->is_other == is_other) {
+            return last;
+        }
+    }
+    return block_stacks_look_up(stacks, node, is_other);
+}
 
 /* Add one that is not there; NULL: no memory. */
 BlockStack *block_stacks_add(BlockStacks *, uint32_t node, bool is_other, bool counts);

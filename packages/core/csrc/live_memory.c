@@ -44,7 +44,7 @@ grow(Allocations *table)
 }
 
 bool
-allocations_add(Allocations *table, uint64_t address, uint64_t size, Origin origin)
+allocations_add(Allocations *table, uint64_t address, uint64_t size, const Origin *origin)
 {
     if (!address) {
         return true; /* nothing is ever allocated there; only damaged captures say so */
@@ -52,7 +52,7 @@ allocations_add(Allocations *table, uint64_t address, uint64_t size, Origin orig
     if (2 * (table->n_used + 1) > table->n_places && !grow(table)) {
         return false;
     }
-    table->places[place_of(table, address)] = (Allocation){address, size, origin};
+    table->places[place_of(table, address)] = (Allocation){address, size, *origin};
     table->n_used++;
     return true;
 }

@@ -43,7 +43,7 @@ typedef struct {
 } Mappings;
 
 /* Add an allocation at an address that is not in the table. False: no memory. */
-bool allocations_add(Allocations *, uint64_t address, uint64_t size, Origin);
+bool allocations_add(Allocations *, uint64_t address, uint64_t size, const Origin *);
 
 /* Take an allocation out of the table; false when it is not there. */
 bool allocations_remove(Allocations *, uint64_t address, Allocation *removed);

@@ -202,10 +202,10 @@ was_suspended(const Block *block, uint32_t epoch)
 }
 
 bool
-block_counts(const Block *block, Origin origin)
+block_counts(const Block *block, const Origin *origin)
 {
-    return origin.epoch >= block->epoch && (!block->thread_only || origin.thread == block->thread)
-           && (!block->n_suspensions || !was_suspended(block, origin.epoch));
+    return origin->epoch >= block->epoch && (!block->thread_only || origin->thread == block->thread)
+           && (!block->n_suspensions || !was_suspended(block, origin->epoch));
 }
 
 /* False: no memory. */
@@ -234,14 +234,14 @@ go_on(Scanner *scanner, Block *block)
 }
 
 static BlockStack *
-stack_in(Block *block, Origin origin)
+stack_in(Block *block, const Origin *origin)
 {
-    return block_stacks_find(&block->stacks, origin.node, origin.thread != block->thread);
+    return block_stacks_find(&block->stacks, origin->node, origin->thread != block->thread);
 }
 
 /* Take what was alive as `before` out of the books of the blocks that counted it, except for `left`. */
 static void
-take_back(Scanner *scanner, Origin origin, StackSums before, StackSums left)
+take_back(Scanner *scanner, const Origin *origin, StackSums before, StackSums left)
 {
     for (size_t i = 0; i < scanner->n_blocks; i++) {
         Block *block = &scanner->blocks[i];
@@ -274,7 +274,7 @@ take_mapping_back(void *context, const Mapping *mapping, const Mapping *left, si
     for (size_t i = 0; i < n_left; i++) {
         sums_left = sums_with(sums_left, sums_of_mapping(&left[i]));
     }
-    take_back(context, mapping->origin, sums_of_mapping(mapping), sums_left);
+    take_back(context, &mapping->origin, sums_of_mapping(mapping), sums_left);
 }
 
 static void
@@ -313,7 +313,7 @@ free_address(Scanner *scanner, uint64_t address)
     if (!allocations_remove(&scanner->allocations, address, &freed)) {
         return false;
     }
-    take_back(scanner, freed.origin, (StackSums){freed.size, 1, 0}, (StackSums){0, 0, 0});
+    take_back(scanner, &freed.origin, (StackSums){freed.size, 1, 0}, (StackSums){0, 0, 0});
     return true;
 }
 
@@ -324,7 +324,7 @@ owe_a_free(Scanner *scanner, const Record *record)
     Allocation owed = {.address = record->address};
     allocations_remove(&scanner->owed, record->address, &owed);
     owed.origin.node++;
-    return allocations_add(&scanner->owed, record->address, record->index, owed.origin);
+    return allocations_add(&scanner->owed, record->address, record->index, &owed.origin);
 }
 
 /* Whether a free is one that is owed: the first record of its thread since. */
@@ -412,23 +412,23 @@ see_stack(Scanner *scanner, const Record *record)
 
 /* Let a block have an entry for the stack of an allocation; see scanner_step(). */
 static Scanned
-enter_stack(Scanner *scanner, Block *block, Origin origin)
+enter_stack(Scanner *scanner, Block *block, const Origin *origin)
 {
-    bool is_other = origin.thread != block->thread;
-    if (block_stacks_find(&block->stacks, origin.node, is_other)) {
+    bool is_other = origin->thread != block->thread;
+    if (block_stacks_find(&block->stacks, origin->node, is_other)) {
         return SCANNED;
     }
     bool counts = true;
     if (block->stack_use == FILTERS_STACKS) {
         /* Of which thread it is makes no difference. */
-        const BlockStack *same = block_stacks_find(&block->stacks, origin.node, !is_other);
+        const BlockStack *same = block_stacks_find(&block->stacks, origin->node, !is_other);
         if (!same) {
-            scanner->question = (Question){block->serial, origin.node, is_other};
+            scanner->question = (Question){block->serial, origin->node, is_other};
             return ASKS;
         }
         counts = same->counts;
     }
-    return block_stacks_add(&block->stacks, origin.node, is_other, counts) ? SCANNED
+    return block_stacks_add(&block->stacks, origin->node, is_other, counts) ? SCANNED
                                                                          : out_of_memory(scanner);
 }
 
@@ -458,8 +458,8 @@ find_origin(Scanner *scanner, const Record *record, Origin *origin)
     Scanned found = scanned(scanner, tree_find(&scanner->tree, &thread->stack, &origin->node));
     for (size_t i = 0; i < scanner->n_blocks && found == SCANNED; i++) {
         Block *block = &scanner->blocks[i];
-        if (block->state == OPEN && block->stack_use != FIGURES_ONLY && block_counts(block, *origin)) {
-            found = enter_stack(scanner, block, *origin);
+        if (block->state == OPEN && block->stack_use != FIGURES_ONLY && block_counts(block, origin)) {
+            found = enter_stack(scanner, block, origin);
         }
     }
     return found;
@@ -467,7 +467,7 @@ find_origin(Scanner *scanner, const Record *record, Origin *origin)
 
 /* Enter a record into the books. False: no memory. */
 static bool
-account(Scanner *scanner, const Record *record, Origin origin)
+account(Scanner *scanner, const Record *record, Origin *origin)
 {
     if (!scanner->n_running) {
         return true;
@@ -491,7 +491,9 @@ account(Scanner *scanner, const Record *record, Origin origin)
         return true;
     }
     int magnitude = bit_length(record->size);
-    StackSums sums = {record->size, 1, maps && record->size == ARENA_SIZE ? ARENA_SIZE : 0};
+    /* A mapping without a byte is nowhere. */
+    StackSums sums = {record->size, !maps || record->size, 0};
+    sums.arenas = maps && record->size == ARENA_SIZE ? ARENA_SIZE : 0;
     bool counted = false;
     bool at_work = scanner->threads[scanner->current].at_work;
     for (size_t i = 0; i < scanner->n_blocks && !at_work; i++) {
@@ -506,10 +508,10 @@ account(Scanner *scanner, const Record *record, Origin origin)
         }
     }
     if (maps) {
-        return !counted || mappings_add(&scanner->mappings, record->address, record->size, origin);
+        return !counted || mappings_add(&scanner->mappings, record->address, record->size, *origin);
     }
     if (!counted) {
-        origin.epoch = 0;
+        origin->epoch = 0;
     }
     return allocations_add(&scanner->allocations, record->address, record->size, origin);
 }
@@ -526,7 +528,7 @@ see_object(Scanner *scanner, const Record *record)
         return true;
     }
     Origin origin = {scanner->epoch, (uint32_t)scanner->current, NO_STACK};
-    return allocations_add(&scanner->objects, record->address, 0, origin);
+    return allocations_add(&scanner->objects, record->address, 0, &origin);
 }
 
 void
@@ -706,7 +708,7 @@ scanner_step(Scanner *scanner, Record *record)
     if (found != SCANNED) {
         return found;
     }
-    if (!account(scanner, record, origin)) {
+    if (!account(scanner, record, &origin)) {
         return out_of_memory(scanner);
     }
     Thread *thread = &scanner->threads[scanner->current];
@@ -722,7 +724,7 @@ scanner_counted(const Scanner *scanner, const Block *block, const Record *record
 {
     Origin origin = {scanner->epoch, (uint32_t)scanner->current, NO_STACK};
     return block->state == OPEN && allocates(record->allocator)
-           && !scanner->threads[scanner->current].at_work && block_counts(block, origin);
+           && !scanner->threads[scanner->current].at_work && block_counts(block, &origin);
 }
 
 Scanned

@@ -171,7 +171,7 @@ Scanned scanner_step(Scanner *, Record *);
 bool scanner_counted(const Scanner *, const Block *, const Record *);
 
 /* Whether the open block counts what comes from there. */
-bool block_counts(const Block *, Origin);
+bool block_counts(const Block *, const Origin *);
 
 Block *scanner_block(Scanner *, uint64_t serial);
 

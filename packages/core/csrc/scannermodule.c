@@ -384,7 +384,7 @@ alive_objects(PyObject *self, PyObject *arg)
     }
     size_t n = 0;
     for (size_t i = 0; i < objects->n_places; i++) {
-        if (objects->places[i].address && block_counts(block, objects->places[i].origin)) {
+        if (objects->places[i].address && block_counts(block, &objects->places[i].origin)) {
             addresses[n++] = objects->places[i].address;
         }
     }

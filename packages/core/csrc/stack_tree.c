@@ -56,7 +56,7 @@ find_node(StackTree *tree, StackNode wanted, uint32_t *found)
 }
 
 StackStatus
-tree_find(StackTree *tree, CallStack *stack, uint32_t *node)
+tree_look_up(StackTree *tree, CallStack *stack, uint32_t *node)
 {
     *node = stack->n_known ? stack->frames[stack->n_known - 1].node : NO_STACK;
     while (stack->n_known < stack->depth) {
@@ -81,29 +81,15 @@ tree_clear(StackTree *tree)
 }
 
 bool
-stack_push(CallStack *stack, uint32_t code, int32_t instruction)
+stack_grow(CallStack *stack)
 {
-    if (stack->depth == stack->capacity) {
-        size_t capacity = stack->capacity ? 2 * stack->capacity : LEAST_FRAMES;
-        StackFrame *frames = realloc(stack->frames, capacity * sizeof(StackFrame));
-        if (!frames) {
-            return false;
-        }
-        stack->frames = frames;
-        stack->capacity = capacity;
-    }
-    stack->frames[stack->depth++] = (StackFrame){code, instruction, NO_STACK};
-    return true;
-}
-
-bool
-stack_pop(CallStack *stack, size_t n_frames)
-{
-    if (n_frames > stack->depth) {
+    size_t capacity = stack->capacity ? 2 * stack->capacity : LEAST_FRAMES;
+    StackFrame *frames = realloc(stack->frames, capacity * sizeof(StackFrame));
+    if (!frames) {
         return false;
     }
-    stack->depth -= n_frames;
-    stack->n_known = stack->n_known < stack->depth ? stack->n_known : stack->depth;
+    stack->frames = frames;
+    stack->capacity = capacity;
     return true;
 }
 

@@ -44,12 +44,15 @@ typedef struct {
     uint32_t node; /* where it is known */
 } StackFrame;
 
-/* The stack of a thread. Frames that are popped before anybody asks for their node never get one. */
+/* The stack of a thread.
+ *
+ * Frames that are popped before anybody asks for their node never get one. Those that are popped keep
+ * theirs until another one takes their place: a loop pushes the same frame again and again. */
 typedef struct {
-    StackFrame *frames; /* outermost first */
+    StackFrame *frames; /* outermost first; behind `depth`, those that were popped */
     size_t depth;
     size_t capacity;
-    size_t n_known; /* so many of the outermost know their node */
+    size_t n_known; /* so many of the outermost know their node, popped ones as well */
 } CallStack;
 
 typedef enum {
@@ -70,16 +73,49 @@ tree_node(const StackTree *tree, uint32_t node)
 /* Return what is known of a code object; NULL for nothing. */
 const CodeObject *tree_code(const StackTree *, uint32_t code);
 
+/* As tree_find(), for a stack of which not all frames know their node. */
+StackStatus tree_look_up(StackTree *, CallStack *, uint32_t *node);
+
 /* Find the node of the innermost frame of a stack. */
-StackStatus tree_find(StackTree *, CallStack *, uint32_t *node);
+static inline StackStatus
+tree_find(StackTree *tree, CallStack *stack, uint32_t *node)
+{
+    if (stack->depth > stack->n_known) {
+        return tree_look_up(tree, stack, node);
+    }
+    *node = stack->depth ? stack->frames[stack->depth - 1].node : NO_STACK;
+    return STACK_KNOWN;
+}
 
 void tree_clear(StackTree *);
 
+/* Make room for more frames. False: no memory. */
+bool stack_grow(CallStack *);
+
 /* False: no memory. */
-bool stack_push(CallStack *, uint32_t code, int32_t instruction);
+static inline bool
+stack_push(CallStack *stack, uint32_t code, int32_t instruction)
+{
+    if (stack->depth == stack->capacity && !stack_grow(stack)) {
+        return false;
+    }
+    StackFrame *frame = &stack->frames[stack->depth];
+    if (stack->depth >= stack->n_known || frame->code != code || frame->instruction != instruction) {
+        *frame = (StackFrame){code, instruction, NO_STACK};
+        stack->n_known = stack->n_known < stack->depth ? stack->n_known : stack->depth;
+    }
+    stack->depth++;
+    return true;
+}
 
 /* False: there are not so many frames. */
-bool stack_pop(CallStack *, size_t n_frames);
+static inline bool
+stack_pop(CallStack *stack, size_t n_frames)
+{
+    bool enough = n_frames <= stack->depth;
+    stack->depth -= enough ? n_frames : 0;
+    return enough;
+}
 
 void stack_clear(CallStack *);
 
