@@ -1,6 +1,7 @@
 /* What is alive: allocations by address, and memory mappings as ranges of addresses.
  *
- * Each remembers where it comes from, so that every block can tell whether it counts it. Pure C; no Python. Memory is linear in what is alive.
+ * Each remembers where it comes from, so that every block can tell whether it counts it. Pure C; no
+ * Python. Memory is linear in what is alive.
  */
 #ifndef MEMBUDGET_LIVE_MEMORY_H
 #define MEMBUDGET_LIVE_MEMORY_H
