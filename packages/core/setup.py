@@ -49,6 +49,7 @@ setup(
                 "capture_copy.h",
                 "capture_decoder.h",
                 "capture_format.h",
+                "growth.h",
                 "interned.h",
                 "line_table.h",
                 "live_memory.h",

@@ -22,16 +22,7 @@ interrupted(ssize_t n)
 bool
 copy_read(Copy *copy, void *bytes, size_t n, uint64_t offset, size_t *n_read)
 {
-    *n_read = 0;
-    while (*n_read < n) {
-        ssize_t here = pread(copy->from, (char *)bytes + *n_read, n - *n_read, (off_t)(offset + *n_read));
-        if (here > 0) {
-            *n_read += (size_t)here;
-        } else if (!interrupted(here)) {
-            return here == 0 || fail(copy, READ_FAILED, errno);
-        }
-    }
-    return true;
+    return read_at(copy->from, bytes, n, offset, n_read) || fail(copy, READ_FAILED, errno);
 }
 
 bool

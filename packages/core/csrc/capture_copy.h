@@ -10,9 +10,7 @@
 
 enum {
     COPY_BUFFER_SIZE = 1 << 16,
-    /* Allocation records whose pointer follows, as the difference to the last one. */
-    MALLOC_NOT_RECENT = ALLOCATION | NOT_RECENT << 3 | ALLOCATOR_MALLOC,
-    REALLOC_NOT_RECENT = ALLOCATION | NOT_RECENT << 3 | ALLOCATOR_REALLOC,
+    /* The token of a free whose pointer follows, as the difference to the last one. */
     FREE_NOT_RECENT = ALLOCATION | NOT_RECENT << 3 | ALLOCATOR_FREE,
 };
 

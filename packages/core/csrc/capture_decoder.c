@@ -450,19 +450,16 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
     return DECODED;
 }
 
-/* Read the part of a file from `begin` on; false when it is not all there. */
-static bool
-read_part(int fd, unsigned char *bytes, uint64_t n, uint64_t begin)
+bool
+read_at(int fd, void *bytes, size_t n, uint64_t offset, size_t *n_read)
 {
-    while (n) {
-        ssize_t here = pread(fd, bytes, n, (off_t)begin);
-        if (here <= 0 && !(here < 0 && errno == EINTR)) {
-            return false;
-        }
+    *n_read = 0;
+    while (*n_read < n) {
+        ssize_t here = pread(fd, (char *)bytes + *n_read, n - *n_read, (off_t)(offset + *n_read));
         if (here > 0) {
-            bytes += here;
-            begin += (uint64_t)here;
-            n -= (uint64_t)here;
+            *n_read += (size_t)here;
+        } else if (!(here < 0 && errno == EINTR)) {
+            return here == 0;
         }
     }
     return true;
@@ -471,9 +468,10 @@ read_part(int fd, unsigned char *bytes, uint64_t n, uint64_t begin)
 Decoded
 decoder_read_code(int fd, uint64_t begin, uint64_t end, CodeText *text)
 {
-    uint64_t n = end - begin;
+    size_t n = (size_t)(end - begin);
+    size_t n_read;
     text->bytes = malloc(n);
-    if (!text->bytes || !read_part(fd, text->bytes, n, begin)) {
+    if (!text->bytes || !read_at(fd, text->bytes, n, begin, &n_read) || n_read < n) {
         return DAMAGED;
     }
     Decoder decoder = {.fd = -1, .buffer = text->bytes, .length = n};

@@ -92,6 +92,10 @@ decoder_offset(const Decoder *decoder)
     return decoder->offset + decoder->position;
 }
 
+/* Read up to `n` bytes of a file from `offset` on; `n_read` is less where the file ends. False: errno
+ * says why not. */
+bool read_at(int fd, void *bytes, size_t n, uint64_t offset, size_t *n_read);
+
 /* What a code object record says; its parts point into `bytes`. */
 typedef struct {
     unsigned char *bytes;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "growth.h"
+
 enum { LEAST_PLACES = 1 << 10, LEAST_RANGES = 64, PAGE_BITS = 12, ALIGNMENT_BITS = 4 };
 
 static size_t
@@ -122,13 +124,12 @@ splice(Mappings *mappings, size_t at, size_t n_old, const Mapping *new, size_t n
 {
     size_t n_ranges = mappings->n_ranges - n_old + n_new;
     if (n_ranges > mappings->capacity) {
-        size_t capacity = mappings->capacity ? 2 * mappings->capacity : LEAST_RANGES;
-        Mapping *ranges = realloc(mappings->ranges, capacity * sizeof(Mapping));
+        Mapping *ranges
+                = doubled(mappings->ranges, &mappings->capacity, LEAST_RANGES, sizeof(Mapping));
         if (!ranges) {
             return false;
         }
         mappings->ranges = ranges;
-        mappings->capacity = capacity;
     }
     if (mappings->ranges) {
         Mapping *place = mappings->ranges + at;

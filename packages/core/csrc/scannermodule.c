@@ -210,12 +210,17 @@ close_block(PyObject *self, PyObject *args)
                          PyBool_FromLong(read.interrupted));
 }
 
+/* The block with a serial; NULL for an exception. */
 static const Block *
-known_block(PyObject *self, unsigned long long serial)
+known_block(PyObject *self, PyObject *serial)
 {
-    const Block *block = scanner_block(scanner_of(self), serial);
+    unsigned long long number = PyLong_AsUnsignedLongLong(serial);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    const Block *block = scanner_block(scanner_of(self), number);
     if (!block) {
-        PyErr_Format(PyExc_KeyError, "no block %llu", serial);
+        PyErr_Format(PyExc_KeyError, "no block %llu", number);
     }
     return block;
 }
@@ -237,13 +242,12 @@ append_stack(PyObject *list, BlockStack stack, StackSums sums)
 }
 
 static PyObject *
-stacks_of(PyObject *self, PyObject *arg, bool at_peak)
+stacks_of(PyObject *self, PyObject *serial, bool at_peak)
 {
-    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
-    const Block *block = PyErr_Occurred() ? NULL : known_block(self, serial);
-    PyObject *list = block ? PyList_New(0) : NULL;
+    PyObject *list = PyList_New(0);
     for (uint32_t i = 1; list; i++) {
-        block = known_block(self, serial); /* making Python objects can run code that forgets it */
+        /* Each time: making Python objects can run code that forgets it. */
+        const Block *block = known_block(self, serial);
         if (!block) {
             Py_CLEAR(list);
             break;
@@ -284,10 +288,9 @@ PyDoc_STRVAR(begin_of_doc, "begin_of(serial)\n--\n\n"
                            "Return the node of the stack at which a block began.");
 
 static PyObject *
-begin_of(PyObject *self, PyObject *arg)
+begin_of(PyObject *self, PyObject *serial)
 {
-    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
-    const Block *block = PyErr_Occurred() ? NULL : known_block(self, serial);
+    const Block *block = known_block(self, serial);
     return block ? PyLong_FromUnsignedLong(block->start_node) : NULL;
 }
 
@@ -295,10 +298,9 @@ PyDoc_STRVAR(lost_stacks_doc, "lost_stacks(serial)\n--\n\n"
                               "Whether memray has lost stacks of a block that keeps them.");
 
 static PyObject *
-lost_stacks(PyObject *self, PyObject *arg)
+lost_stacks(PyObject *self, PyObject *serial)
 {
-    unsigned long long serial = PyLong_AsUnsignedLongLong(arg);
-    const Block *block = PyErr_Occurred() ? NULL : known_block(self, serial);
+    const Block *block = known_block(self, serial);
     return block ? PyBool_FromLong(block->lost_stacks) : NULL;
 }
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "growth.h"
+
 enum { LEAST_CODES = 64, LEAST_FRAMES = 32 };
 
 StackStatus
@@ -12,13 +14,12 @@ tree_add_code(StackTree *tree, CodeObject code)
         return STACK_DAMAGED; /* memray counts them */
     }
     if (tree->n_codes == tree->codes_capacity) {
-        size_t capacity = tree->codes_capacity ? 2 * tree->codes_capacity : LEAST_CODES;
-        CodeObject *codes = realloc(tree->codes, capacity * sizeof(CodeObject));
+        CodeObject *codes
+                = doubled(tree->codes, &tree->codes_capacity, LEAST_CODES, sizeof(CodeObject));
         if (!codes) {
             return STACK_NO_MEMORY;
         }
         tree->codes = codes;
-        tree->codes_capacity = capacity;
     }
     tree->codes[tree->n_codes++] = code;
     return STACK_KNOWN;
@@ -83,13 +84,12 @@ tree_clear(StackTree *tree)
 bool
 stack_grow(CallStack *stack)
 {
-    size_t capacity = stack->capacity ? 2 * stack->capacity : LEAST_FRAMES;
-    StackFrame *frames = realloc(stack->frames, capacity * sizeof(StackFrame));
+    StackFrame *frames
+            = doubled(stack->frames, &stack->capacity, LEAST_FRAMES, sizeof(StackFrame));
     if (!frames) {
         return false;
     }
     stack->frames = frames;
-    stack->capacity = capacity;
     return true;
 }
 

@@ -67,7 +67,6 @@ class Record(Protocol):
 # memray.AllocatorType, which cannot be imported here without importing memray.
 PYMALLOC_FREE: Final = 1
 FREE: Final = 5
-REALLOC: Final = 7
 MMAP: Final = 14
 MUNMAP: Final = 15
 NO_ALLOCATION: Final = (FREE, PYMALLOC_FREE, MUNMAP)
