@@ -21,11 +21,13 @@ TRAILER = b"\x01"
 _FRAME_POP, _OBJECT, _FRAME_PUSH, _ALLOCATION = 16, 32, 64, 128
 
 
-def varint(value: int) -> bytes:
+def varint(value: int, *, n_bits: int = 7) -> bytes:
+    """Return a number, so many bits in each byte, and the next one in all but the last."""
+    more = 1 << n_bits
     encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
+    while value >= more:
+        encoded.append(value & more - 1 | more)
+        value >>= n_bits
     encoded.append(value)
     return bytes(encoded)
 
@@ -62,22 +64,13 @@ def line_table(chance: random.Random, n_entries: int) -> bytes:
         table.append(0x80 | kind << 3 | chance.randrange(8))
         if kind in (13, 14):
             delta = chance.choice([0, 1, -1, 40, -40, 5000])
-            table += _six_bits(delta << 1 if delta >= 0 else (-delta << 1) | 1)
+            table += varint(delta << 1 if delta >= 0 else (-delta << 1) | 1, n_bits=6)
         if kind == 14:
             for number in (0, 3, 80):
-                table += _six_bits(number)
+                table += varint(number, n_bits=6)
         elif kind < 13:
             table += bytes(chance.randrange(128) for _ in range(1 + (kind >= 10)))
     return bytes(table)
-
-
-def _six_bits(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 63:
-        encoded.append(value & 63 | 64)
-        value >>= 6
-    encoded.append(value)
-    return bytes(encoded)
 
 
 class CaptureWriter:

@@ -254,3 +254,8 @@ class Marks:
     budget: Budget | None = None
     waiver: str | None = None
     measured: bool = True
+
+    @property
+    def limits_do_not_hold(self) -> bool:
+        """Whether limits are waived, or nothing is measured for them."""
+        return self.waiver is not None or not self.measured

@@ -58,7 +58,7 @@ def resolve(
     config: Mapping[str, object],
     command_line: Mapping[str, object],
     config_name: str,
-    table: Mapping[str, object] = MappingProxyType({}),
+    table: Mapping[str, object] = _NOTHING,
     table_name: str = "",
     front_end: FrontEnd = "pytest",
 ) -> Settings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from json import dumps, loads
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -316,21 +316,20 @@ class ReportingPlugin:
         terminalreporter.write_line("")
         terminalreporter.write_sep("=", report_text.TITLE)
         terminal = terminalreporter.config.get_terminal_writer()
-        for line in report_text.report_lines(
+        lines = report_text.report_lines(
             self._results,
             most_allocations=self._settings.most_allocations,
             symbols=report_text.can_show_symbols(sys.stdout),
             failed=self._failed,
             waivers=self._waivers,
             width=terminal.fullwidth if sys.stdout.isatty() else 0,
-        ):
-            terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        )
+        write_lines(terminalreporter, lines)
         if self._settings.memray_margins:
-            for line in report_text.margin_lines(self._results):
-                terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+            write_lines(terminalreporter, report_text.margin_lines(self._results))
         counts_objects = self._settings.trace_python_allocators
-        for line in report_text.what_figures_mean(self._results, counts_objects=counts_objects):
-            terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+        lines = report_text.what_figures_mean(self._results, counts_objects=counts_objects)
+        write_lines(terminalreporter, lines)
         for text in report_text.summary_lines(
             len(self._results),
             self._settings.most_allocations,
@@ -340,6 +339,14 @@ class ReportingPlugin:
             patterns=report_text.pattern_lines(self._results),
         ):
             terminalreporter.write_line(text)
+
+
+def write_lines(
+    terminalreporter: pytest.TerminalReporter, lines: Iterable[report_text.Line]
+) -> None:
+    """Write lines of a report, in colour where pytest uses colours."""
+    for line in lines:
+        terminalreporter.write_line(line.text, **_MARKUP[line.tells])
 
 
 def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:

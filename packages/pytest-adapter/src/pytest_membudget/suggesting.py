@@ -10,11 +10,11 @@ import pytest
 from membudget import Run, Settings, SuggestedLimits, report_suggestions, written_test
 
 from .budgets import BadMarkerError, marked
+from .reports import write_lines
 from .warming_up import is_silenced
 
 _WORKER_TESTS = "membudget_written_tests"
 _BROKEN_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-_MARKUP: dict[str, dict[str, bool]] = {"over": {"red": True}, "near": {"yellow": True}}
 
 
 class SuggestingPlugin:
@@ -68,8 +68,7 @@ class SuggestingPlugin:
     def _see(self, item: pytest.Function) -> None:
         waived = False
         with contextlib.suppress(BadMarkerError):
-            marks = marked(item)
-            waived = marks.waiver is not None or not marks.measured
+            waived = marked(item).limits_do_not_hold
         where = written_test(
             item.obj, item.originalname, module=str(item.path), cls=item.cls, waived=waived
         )
@@ -115,8 +114,7 @@ class SuggestingPlugin:
         if lines:
             terminalreporter.write_line("")
             terminalreporter.write_sep("=", report_suggestions.TITLE)
-        for line in lines:
-            terminalreporter.write_line(line.text, **_MARKUP.get(line.tells, {}))
+        write_lines(terminalreporter, lines)
 
 
 def _leaves_files_out(config: pytest.Config) -> bool:

@@ -22,6 +22,7 @@ from membudget import (
     own_allocators_seen,
     report_failure,
     report_json,
+    report_suggestions,
     report_text,
     why_not_measured,
 )
@@ -215,7 +216,8 @@ class MemoryRun:
         if not self.settings.hide_memray_summary:
             lines += self._report_lines(stream, n_tests)
         if why_not_measured() is None:
-            lines += self._suggesting.report(self.results)
+            suggested = list(self._suggesting.report(self.results))
+            lines += [_heading(report_suggestions.TITLE), *suggested] if suggested else []
         if lines:
             stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
@@ -233,7 +235,7 @@ class MemoryRun:
                 raise InvalidOptionError(problem) from error
 
     def _report_lines(self, stream: Any, n_tests: int) -> Iterator[str]:
-        yield f"\n{f' {report_text.TITLE} ':=^{_WIDTH}}"
+        yield _heading(report_text.TITLE)
         why = why_not_measured()
         if why is not None:
             yield f"Nothing was measured: {why}"
@@ -282,3 +284,7 @@ class MemoryRun:
         if n_not_run > 0:
             reasons["not run"] = n_not_run
         return reasons
+
+
+def _heading(title: str) -> str:
+    return f"\n{f' {title} ':=^{_WIDTH}}"

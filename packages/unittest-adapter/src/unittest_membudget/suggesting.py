@@ -8,11 +8,9 @@ import sys
 import unittest
 from collections.abc import Iterable, Iterator
 
-from membudget import Result, Settings, SuggestedLimits, report_suggestions, written_test
+from membudget import Result, Settings, SuggestedLimits, written_test
 
 from .marks import valid_marks_of
-
-_WIDTH = 70
 
 
 class Suggesting:
@@ -80,7 +78,6 @@ class Suggesting:
         """Write limits, as far as that is asked for, and yield the lines of the report."""
         if self._limits is None:
             return
-        yield f"\n{f' {report_suggestions.TITLE} ':=^{_WIDTH}}"
         if self._elsewhere:
             yield (
                 "No limits are suggested or written: the tests ran in other processes. Run them in "
@@ -97,13 +94,12 @@ def _see(limits: SuggestedLimits, name: str, cls: type, method: str) -> None:
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if file is None or cls.__module__ in ("unittest.case", "doctest"):
         return  # made of a function or of a text
-    marks = valid_marks_of(cls, method)
     where = written_test(
         getattr(cls, method, None),
         method,
         module=file,
         cls=cls,
         framework="unittest",
-        waived=marks.waiver is not None or not marks.measured,
+        waived=valid_marks_of(cls, method).limits_do_not_hold,
     )
     limits.found(name, where)

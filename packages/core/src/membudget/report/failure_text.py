@@ -173,8 +173,17 @@ def limits_of(budget: Budget) -> Iterator[str]:
 
 
 def _exact(figure: Figure, value: int) -> str:
-    unit = "allocation" if figure == "n_allocations" else "byte"
-    return f"{value:,} {unit}{'' if value == 1 else 's'}"
+    return counted(value, "allocation" if figure == "n_allocations" else "byte")
+
+
+def counted(n: int, what: str) -> str:
+    """Return a number and what it counts.
+
+    Example:
+        >>> counted(1, "byte"), counted(1300, "byte")
+        ('1 byte', '1,300 bytes')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _details(

@@ -9,6 +9,7 @@ from ..results.suggest import KIND_NAMES, Need, Suggestion
 from ..source.fix import FixPlan
 from ..source.text import lines_of
 from ..source.writing import Written, diff
+from .failure_text import counted
 from .printable import printable
 from .run_text import Line, named
 
@@ -33,7 +34,7 @@ def table_lines(suggestions: Iterable[Suggestion]) -> Iterator[Line]:
             yield Line(text, "over" if over else "")
     n_fit = len(suggestions) - len(needed)
     if n_fit:
-        yield Line(f"{_counted(n_fit, 'limit')} {'fits' if n_fit == 1 else 'fit'} as written")
+        yield Line(f"{counted(n_fit, 'limit')} {'fits' if n_fit == 1 else 'fit'} as written")
     if not suggestions:
         yield Line("No test was measured, so no limit can be suggested")
 
@@ -57,14 +58,14 @@ def fix_lines(plan: FixPlan, written: Written) -> Iterator[Line]:
         yield Line(f"Not changed: {named(tests)}: {printable(reason)}", "near")
     for reason in dict.fromkeys(one.reason for one in written.not_written):
         n_limits = sum(len(one.file.changes) for one in written.not_written if one.reason == reason)
-        yield Line(f"Not written: {_counted(n_limits, 'limit')}: {printable(reason)}", "near")
+        yield Line(f"Not written: {counted(n_limits, 'limit')}: {printable(reason)}", "near")
     changes = [change for file in written.written for change in file.changes]
     if changes:
         n_new = sum(not change.old for change in changes)
         some = "all" if n_new == len(changes) else n_new
         new = f", {some} of them new" if n_new else ""
-        files = _counted(len(written.written), "file")
-        yield Line(f"Wrote {_counted(len(changes), 'limit')} into {files}{new}")
+        files = counted(len(written.written), "file")
+        yield Line(f"Wrote {counted(len(changes), 'limit')} into {files}{new}")
     elif not plan.changes:
         yield Line("Nothing was written: no limit could or had to be changed")
 
@@ -76,7 +77,3 @@ def _by_reason(plan: FixPlan) -> Iterator[tuple[str, list[str]]]:
             tests.setdefault(one.reason, []).append(printable(one.test))
     for reason, of_reason in tests.items():
         yield reason, list(dict.fromkeys(of_reason))
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

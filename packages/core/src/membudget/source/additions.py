@@ -10,7 +10,7 @@ from typing import Final
 
 from .definitions import Found, Framework
 from .names import Binding, Names, bindings_in
-from .text import Edit, Function, SourceText, UnchangeableError
+from .text import Edit, Function, SourceText, UnchangeableError, first_line
 
 _OBJECTS_OF_CLASSES: Final = ("staticmethod", "classmethod", "property", "cached_property")
 
@@ -182,18 +182,13 @@ def _goes_before(code: str, other: ast.Import | ast.ImportFrom) -> bool:
 def _begins_its_line(body: list[ast.stmt], index: int) -> bool:
     statement = body[index]
     ended = body[index - 1].end_lineno if index else 0
-    return statement.col_offset == 0 and ended is not None and ended < _first_line(statement)
-
-
-def _first_line(statement: ast.stmt) -> int:
-    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
-    return min([statement.lineno, *(one.lineno for one in decorators)])
+    return statement.col_offset == 0 and ended is not None and ended < first_line(statement)
 
 
 def _before(
     source: SourceText, body: list[ast.stmt], index: int, code: str, *, blank: bool
 ) -> Insertion:
-    lineno = _first_line(body[index])
+    lineno = first_line(body[index])
     end = source.line_end(lineno)
     at = source.line_start(lineno)
     n_blank = 0 if not blank else 2 if hasattr(body[index], "decorator_list") else 1

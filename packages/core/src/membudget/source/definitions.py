@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Literal, TypeAlias
 
 from ..host.origins import full_path
-from .text import Function
+from .text import Defined, first_line
 
 Framework: TypeAlias = Literal["pytest", "unittest"]
 
@@ -144,9 +144,6 @@ def _own(thing: object, *names: str) -> object:
     return None
 
 
-Defined: TypeAlias = Function | ast.ClassDef
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """A definition in a tree.
@@ -178,7 +175,7 @@ class Definitions:
 
 def _lines_of(node: Defined) -> range:
     """Return the lines of a definition that can be called its first: from its decorators on."""
-    return range(min([node.lineno, *(one.lineno for one in node.decorator_list)]), node.lineno + 1)
+    return range(first_line(node), node.lineno + 1)
 
 
 def _defined(tree: ast.Module) -> Iterator[tuple[str, Found]]:

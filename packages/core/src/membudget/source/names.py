@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
-Scope: TypeAlias = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+from .text import Defined, Function, Holder
+
 _SCOPES = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
@@ -29,7 +29,7 @@ class Binding:
     imported: str = ""
 
 
-def bindings_in(scope: Scope) -> Iterator[Binding]:
+def bindings_in(scope: Holder) -> Iterator[Binding]:
     """Yield what gets a value in a scope, but for scopes inside it; and arguments of a function."""
     for statement in scope.body:
         left: list[ast.AST] = [statement]
@@ -39,7 +39,7 @@ def bindings_in(scope: Scope) -> Iterator[Binding]:
                 yield Binding(name, statement, imported)
             if not isinstance(node, _SCOPES):
                 left += ast.iter_child_nodes(node)
-    if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+    if isinstance(scope, Function):
         arguments = (node for node in ast.walk(scope.args) if isinstance(node, ast.arg))
         yield from (Binding(one.arg, scope) for one in arguments)
 
@@ -53,7 +53,7 @@ def _bound_by(node: ast.AST) -> Iterator[tuple[str, str]]:
         base = "." * node.level + (node.module or "")
         for alias in node.names:
             yield alias.asname or alias.name, f"{base}.{alias.name}"
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    elif isinstance(node, Defined):
         yield node.name, ""
     elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
         yield node.id, ""
@@ -77,15 +77,14 @@ class Names:
     def __init__(self, tree: ast.Module) -> None:
         self.of_module = tuple(bindings_in(tree))
         self._imported: dict[str, str] = {}
-        # Imports in functions as well: a test can import what its decorators are made of.
+        self._assigned: dict[str, list[ast.expr]] = {}
         for node in ast.walk(tree):
+            # Imports in functions as well: a test can import what its decorators are made of.
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._imported.update(_bound_by(node))
-        self._assigned: dict[str, list[ast.expr]] = {}
-        for statement in ast.walk(tree):
-            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-                for target in targets_of(statement):
-                    self._assigned.setdefault(target, []).append(statement.value)
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                for target in targets_of(node):
+                    self._assigned.setdefault(target, []).append(node.value)
 
     def dotted(self, expression: ast.expr, *, follow: bool = True) -> str:
         """Return what an expression stands for, such as ``"pytest.mark.limit_memory"``.

@@ -10,8 +10,8 @@ from ..results.suggest import LimitNow, figure_text
 from .definitions import Definition, Definitions, Found, WrittenTest
 from .files import ChangeableFiles, FileOnDisk
 from .names import Names
-from .text import Function, SourceText, UnchangeableError
-from .written_limits import Holder, Written, WrittenLimit, written_at
+from .text import Function, Holder, SourceText, UnchangeableError
+from .written_limits import Written, WrittenLimit, written_at
 
 
 class SourceFile:

@@ -15,6 +15,9 @@ from typing import Final, TypeAlias
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+Defined: TypeAlias = Function | ast.ClassDef
+Holder: TypeAlias = Defined | ast.Module
+"""What has a body with statements, and can have limits written at it."""
 
 
 class UnchangeableError(Exception):
@@ -123,6 +126,12 @@ def parsed(data: bytes) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(data)
+
+
+def first_line(node: ast.stmt) -> int:
+    """Return the line at which a statement begins, with its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(one.lineno for one in decorators)])
 
 
 def same_tree(one: ast.AST, other: ast.AST) -> bool:

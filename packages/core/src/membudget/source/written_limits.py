@@ -10,8 +10,9 @@ from typing import Final, TypeAlias
 from ..errors import InvalidSizeError
 from ..results.suggest import LimitKind
 from ..sizes import parse_size
-from .definitions import Defined, Framework
+from .definitions import Framework
 from .names import Names, targets_of
+from .text import Defined, Holder
 
 ARGUMENTS: Final[dict[str, dict[str, LimitKind]]] = {
     "limit_memory": {
@@ -28,8 +29,6 @@ _WAIVERS: Final = ("no_memory_limit", "no_memray")
 _WITHOUT_NUMBER: Final = (_OBJECTS, *_WAIVERS)
 _ATTRIBUTE: Final = "memory_limit"
 _MARKS: Final = "pytestmark"
-
-Holder: TypeAlias = Defined | ast.Module
 
 
 @dataclass(frozen=True, slots=True)
