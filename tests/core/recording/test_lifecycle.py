@@ -63,6 +63,72 @@ def test_one_recording_serves_the_blocks_of_a_run() -> None:
 
 @needs_scanner
 @in_subprocess
+def test_stacks_and_filters_need_no_reader_of_memrays() -> None:
+    """A block that needs stacks leaves the recording running; a filter is asked once for each."""
+    import linecache
+
+    import memray
+    from membudget import (
+        MemoryLimitExceeded,
+        Run,
+        Stack,
+        hookimpl,
+        limit_leaks,
+        limit_memory,
+        measure_memory,
+        plugin_manager,
+    )
+    from membudget.recording.recorder import get_recorder
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a capture was opened with memray's reader")
+
+    memray.FileReader = refuse  # type: ignore[assignment, misc]
+    asked: list[Stack] = []
+
+    class Suite:
+        @hookimpl
+        def membudget_keep_allocation(self, stack: Stack) -> None:
+            asked.append(stack)
+
+    kept = []
+
+    def exceed(block: limit_memory | limit_leaks) -> MemoryLimitExceeded:
+        try:
+            with block:
+                for _ in range(1000):
+                    kept.append(bytearray(2000))
+        except MemoryLimitExceeded as error:
+            return error
+        raise AssertionError("within")
+
+    def at_peak(block: limit_memory) -> str:
+        return exceed(block).measurement.allocations[0].stack[0].function
+
+    run = Run(5)
+    run.begin()
+    with measure_memory():  # the recording starts
+        pass
+    segment = get_recorder()._segment
+    with measure_memory():
+        assert at_peak(limit_memory("1 MB")) == "exceed"
+        assert at_peak(limit_memory("1 MB", only=__file__)) == "exceed"
+        assert at_peak(limit_memory("1 MB", ignore="elsewhere.py")) == "exceed"
+    plugin_manager().register(Suite())
+    exceed(limit_memory("1 MB"))
+    innermost = [stack.frames[0] for stack in asked if stack.frames]
+    lines = [linecache.getline(frame.filename, frame.lineno) for frame in innermost]
+    # One stack makes the bytes, and one at most lets the list grow.
+    assert 1 <= sum("bytearray(2000)" in line for line in lines) <= 2
+    assert get_recorder()._segment is segment
+    assert (
+        exceed(limit_leaks("1 MB")).verdict.leaks[0].stack[0].function == "exceed"
+    )  # traced otherwise
+    run.end()
+
+
+@needs_scanner
+@in_subprocess
 def test_a_result_whose_segment_ends_with_its_block_has_its_allocations() -> None:
     """A large test ends its segment, before anybody can say whether it is shown."""
     from membudget import Block, Budget, LateStacks, Measurement, Run, Verdict

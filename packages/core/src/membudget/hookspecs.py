@@ -47,8 +47,7 @@ def membudget_keep_allocation(stack: Stack) -> bool | None:
     """Say whether what a stack allocates counts: called for each stack of every block, once.
 
     For suites in which something allocates that is not theirs: a tracing agent, a plugin that
-    captures output, a cache. Where this is implemented, blocks are read record by record, which
-    takes longer; see docs/guide.md.
+    captures output, a cache. See docs/guide.md.
 
     Args:
         stack: where something was allocated: the innermost frame first, the block's own last.
