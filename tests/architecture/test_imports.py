@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import membudget
+import membudget.runs
 import pytest
 from conftest import REPOSITORY
 
@@ -36,7 +37,7 @@ recording.readers
 recording.segment recording.reading recording.recorder recording
 
 budget verdict limit_words
-option_values availability settings settings_sources
+option_values availability settings settings_sources rules
 
 stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
 
@@ -49,7 +50,9 @@ results.json_data results
 
 unseen unused_limits block budget_arguments limits
 
-runs.kept_captures runs.run runs.phases runs.suggested_limits runs
+runs.kept_captures runs.notes runs.run runs.phases runs.report runs.suggested_limits
+runs.worker_results runs
+
 cli.doctor cli
 membudget __main__
 """
@@ -114,10 +117,24 @@ def test_the_core_knows_no_test_framework(file: Path) -> None:
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_adapters_use_only_what_is_public(adapter: str) -> None:
-    """Adapters import names that ``membudget.__all__`` lists, and not one another."""
+    """Adapters import names of the two public faces, and not one another."""
     for file in ADAPTERS[adapter].rglob("*.py"):
         for name in imports_of(file):
             root, _, rest = name.partition(".")
             assert root not in ({"memray"} | set(ADAPTERS)) - {adapter}, f"{file} imports {name}"
             if root == "membudget":
-                assert rest in membudget.__all__, f"{file} imports {name}"
+                is_for_adapters = rest.startswith("runs.")
+                listed = membudget.runs.__all__ if is_for_adapters else membudget.__all__
+                assert rest.removeprefix("runs.") in listed, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_adapters_are_thin(adapter: str) -> None:
+    """How limits combine and what a report says is decided in one place, the core."""
+    decisions = re.compile(
+        r"KeptCaptures|with_scope|with_default|summary_lines|margin_lines|results_to_text"
+        r"|enforcement_is_on|platform_is_supported|write_results|Nothing was measured"
+    )
+    for file in ADAPTERS[adapter].rglob("*.py"):
+        found = decisions.findall(file.read_text())
+        assert not found, f"{file} decides by itself: {found}"

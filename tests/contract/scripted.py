@@ -14,7 +14,9 @@ from typing import Any
 
 import membudget
 import workloads
-from membudget import Block, MemoryLimitExceeded, NotRaisedWarning, report_json
+from membudget import MemoryLimitExceeded, NotRaisedWarning
+from membudget.results import json_data as report_json
+from membudget.runs import Block
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import in_subprocess
-from membudget import InvalidOptionError, enforcement_is_on, measuring_is_on, why_not_measured
+from membudget import InvalidOptionError, why_not_measured
+from membudget.runs import measuring_is_on
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,6 @@ def test_membudget_turns_measuring_off(text: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MEMBUDGET", text)
     assert why_not_measured() == f"MEMBUDGET={text} is in the environment"
     assert not measuring_is_on()
-    assert not enforcement_is_on()
     # It is read once.
     monkeypatch.delenv("MEMBUDGET")
     assert not measuring_is_on()
@@ -38,7 +38,7 @@ def test_membudget_leaves_measuring_on(text: str, monkeypatch: pytest.MonkeyPatc
 def test_a_typo_in_membudget_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """MEMBUDGET=of must not measure on in silence, nor stop."""
     monkeypatch.setenv("MEMBUDGET", "of")
-    for ask in (why_not_measured, measuring_is_on, enforcement_is_on, measuring_is_on):
+    for ask in (why_not_measured, measuring_is_on, why_not_measured):
         with pytest.raises(InvalidOptionError, match="MEMBUDGET: 'of' is not on or off"):
             ask()
 

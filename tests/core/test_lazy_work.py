@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from conftest import RunPython, in_subprocess
-from membudget import Block, Budget, limit_leaks, limit_memory, measure_memory
+from membudget import Budget, limit_leaks, limit_memory, measure_memory
+from membudget.runs import Block
 
 
 def rows(n: int = 3) -> Iterator[int]:
@@ -65,7 +66,8 @@ def test_what_shows_in_the_result_is_refused_there() -> None:
     import csv
     import itertools
 
-    from membudget import Block, MisuseError, memory_budget
+    from membudget import MisuseError
+    from membudget.runs import Block, memory_budget
 
     def through(function: Callable[..., Any]) -> Callable[..., Any]:
         return functools.wraps(function)(lambda *args: function(*args))

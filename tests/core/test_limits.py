@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import in_subprocess, run_python_in
-from membudget import Block, InvalidLimitError, MisuseError, limit_memory, measure_memory
+from membudget import InvalidLimitError, MisuseError, limit_memory, measure_memory
+from membudget.runs import Block
 
 
 @in_subprocess

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import RunPython, in_subprocess
-from membudget import delivering_verdicts
+from membudget.runs import delivering_verdicts
 
 
 def test_leaving_with_status_0_is_no_success(run_python: RunPython) -> None:

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from membudget import OPTIONS, InvalidOptionError, Option
+from membudget import InvalidOptionError
+from membudget.runs import Option
+from membudget.settings import OPTIONS
 
 BY_NAME = {option.name: option for option in OPTIONS}
 

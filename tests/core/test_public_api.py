@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import pickle
 
-import membudget
+import membudget.runs
 import pytest
 import pytest_membudget
 import unittest_membudget
 from conftest import in_subprocess
-from membudget import (
-    Budget,
-    LeakLimit,
-    Limit,
-    MembudgetError,
-    MemoryLimitExceeded,
-    ObjectLimit,
-    judge,
-)
+from membudget import Budget, LeakLimit, Limit, MembudgetError, MemoryLimitExceeded, ObjectLimit
 from membudget.testing import make_measurement
+from membudget.verdict import judge
 
 
-@pytest.mark.parametrize("module", [membudget, unittest_membudget, pytest_membudget])
+@pytest.mark.parametrize(
+    "module", [membudget, membudget.runs, unittest_membudget, pytest_membudget]
+)
 def test_all_lists_what_is_public(module: object) -> None:
     """Nothing public is missing from ``__all__``, and nothing in it is missing."""
     listed = getattr(module, "__all__", [])

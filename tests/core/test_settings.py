@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from membudget import OPTIONS, Settings, add_options, find_settings, options_of
-from membudget.settings import DEFAULTS, FrontEnd, Origin
+from membudget.runs import Settings, add_options, find_settings, options_of
+from membudget.settings import DEFAULTS, OPTIONS, FrontEnd, Origin
 
 
 def test_each_field_is_an_option() -> None:

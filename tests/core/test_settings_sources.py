@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from membudget import InvalidOptionError, find_settings, resolve
+from membudget import InvalidOptionError
+from membudget.runs import find_settings
+from membudget.settings_sources import resolve
 
 
 @pytest.fixture

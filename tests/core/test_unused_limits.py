@@ -29,7 +29,8 @@ next(running)
 
 USED = """
 import contextlib, os, unittest
-from membudget import limit_memory, measure_memory, memory_budget, Block
+from membudget import limit_memory, measure_memory
+from membudget.runs import Block, memory_budget
 CONSTANT = limit_memory("1 MB")
 def use():
     with limit_memory("1 MB"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from membudget import Budget, Excess, Limit, Verdict, judge
+from membudget import Budget, Excess, Limit, Verdict
 from membudget.testing import make_measurement
+from membudget.verdict import judge
 
 
 @pytest.mark.parametrize(("peak", "within"), [(0, True), (99, True), (100, True), (101, False)])

@@ -55,8 +55,8 @@ def test_a_capture_that_was_not_kept_points_at_the_block(
     run_python: RunPython, tmp_path: Path
 ) -> None:
     (tmp_path / "program.py").write_text(
-        "from membudget import Block, Budget\n\n"
+        "from membudget import Budget\nfrom membudget.runs import Block\n\n"
         "with Block(Budget(), keep_capture='/nonexistent/capture.bin'):\n    pass\n"
     )
     done = run_python("-W", "default", "program.py")
-    assert "program.py:3: NotKeptWarning: /nonexistent/capture.bin was not kept" in done.stderr
+    assert "program.py:4: NotKeptWarning: /nonexistent/capture.bin was not kept" in done.stderr

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import pytest
 from conftest import RunPython
-from membudget import (
-    Allocation,
-    Budget,
-    LeakLimit,
-    Limit,
-    Measurement,
-    Result,
-    judge,
-    report_failure,
-    report_json,
-)
+from membudget import Allocation, Budget, LeakLimit, Limit, Measurement, Result
+from membudget.report import failure_text as report_failure
+from membudget.results import json_data as report_json
+from membudget.verdict import judge
 
 PROGRAM = """
 import asyncio, contextlib, threading

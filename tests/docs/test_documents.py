@@ -13,6 +13,8 @@ import membudget
 import pytest
 import unittest_membudget
 from conftest import REPOSITORY, run_python_in
+from membudget.results.json_data import results_to_text
+from membudget.settings import OPTIONS, Option
 from membudget.testing import make_measurement, make_result
 
 README = (REPOSITORY / "README.md").read_text()
@@ -76,7 +78,7 @@ def test_examples_in_docstrings(name: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def row_of(option: membudget.Option) -> str:
+def row_of(option: Option) -> str:
     """Return the row of an option in the guide, which may have a link at its end."""
     value = f"={option.metavar}" if option.metavar else ""
     flag = option.flag + (f"[{value}]" if option.bare else value)
@@ -92,13 +94,13 @@ def test_the_guide_has_the_table_of_options() -> None:
     guide = (REPOSITORY / "docs/guide.md").read_text()
     rows = [line for line in guide.splitlines() if line.startswith("| `--")]
     without_links = [re.sub(r"( \(\[[^]]+\]\([^)]+\)\))? \|$", "", row) for row in rows]
-    assert without_links == [row_of(option) for option in membudget.OPTIONS]
+    assert without_links == [row_of(option) for option in OPTIONS]
 
 
 def test_every_key_of_the_json_is_described() -> None:
     text = (REPOSITORY / "docs/json.md").read_text()
     result = make_result("test", make_measurement(100), 50)
-    data = json.loads(membudget.report_json.results_to_text([result]))
+    data = json.loads(results_to_text([result]))
 
     def keys(value: object) -> set[str]:
         if isinstance(value, dict):

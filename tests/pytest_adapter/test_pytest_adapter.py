@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from conftest import run_python_in
-from membudget import OPTIONS
 from membudget.recording.readers.scanner import scanner_problem
+from membudget.settings import OPTIONS
 from running import WORKLOADS, Pytest
 
 TESTS = """

@@ -25,7 +25,8 @@ sys.modules["membudget.recording._scanner"] = None
 sys.modules["membudget.recording._marks"] = None
 from membudget.__main__ import main
 status = main(["doctor"])
-from membudget import Block, Budget, TraceSettings, limit_memory, measure_memory
+from membudget import Budget, limit_memory, measure_memory
+from membudget.runs import Block, TraceSettings
 with measure_memory() as outer:
     with measure_memory() as memory:
         data = bytearray(100_000)

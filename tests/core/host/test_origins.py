@@ -18,11 +18,11 @@ from membudget import (
     ObjectLimit,
     Result,
     Verdict,
-    memory_budget,
-    report_failure,
-    report_json,
-    resolve,
 )
+from membudget.report import failure_text as report_failure
+from membudget.results import json_data as report_json
+from membudget.runs import memory_budget
+from membudget.settings_sources import resolve
 
 
 def test_blocks_and_decorators_say_their_line(run_python: RunPython, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_limits_are_equal_wherever_they_are_written() -> None:
     here, there = memory_budget("1 MB", origin="a.py:1"), memory_budget("1 MB", origin="b.py:2")
     assert here == there
     assert hash(here) == hash(there)
-    merged = here.within(memory_budget("2 MB", total="9 MB", origin="b.py:2"))
+    merged = here.combined_with(memory_budget("2 MB", total="9 MB", origin="b.py:2"))
     assert [limit.origin for limit in merged.limits] == ["a.py:1", "b.py:2"]
     budget = Budget(
         (Limit("peak_bytes", 1, "a.py:1"),),

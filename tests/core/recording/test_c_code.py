@@ -16,11 +16,12 @@ from unittest import mock
 
 import pytest
 from captures import capture_of
-from membudget import Block, measure_memory
+from membudget import measure_memory
 from membudget.measurement import ARENA_BYTES
 from membudget.recording import marks
 from membudget.recording.marks import MARKS_ARE_MADE_IN_C, MOST_OVERHEAD, N_DIGITS, SMALLEST
 from membudget.recording.readers.scanner import scanner_problem
+from membudget.runs import Block
 from programs import ALPHABET, Machine
 
 needs_marks = pytest.mark.skipif(not MARKS_ARE_MADE_IN_C, reason="marks are made in Python")

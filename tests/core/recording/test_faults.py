@@ -196,11 +196,12 @@ def test_an_overwritten_capture_is_an_error() -> None:
     """With what is no record; and the next block is recorded in another capture."""
     import os
 
-    from membudget import CaptureError, Run, limit_memory
+    from membudget import CaptureError, limit_memory
     from membudget.recording.recorder import get_recorder
+    from membudget.runs import Run, Settings
     from workloads import allocate
 
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     for garbage in (bytes(4000), b"\xff" * 4000):
         for nested in (False, True):
             try:
@@ -230,10 +231,11 @@ def test_an_overwritten_capture_is_an_error() -> None:
 CLOSES_FILES = """
 import os
 
-from membudget import CaptureError, Run, limit_memory
+from membudget import CaptureError, limit_memory
+from membudget.runs import Run, Settings
 from workloads import KIB, allocate
 
-run = Run(most_allocations=5)
+run = Run(Settings(most_allocations=5), "unittest")
 for _ in range(2):
     for nested in (False, True):
         try:
@@ -324,7 +326,8 @@ INTERRUPTED = """
 import os, signal, sys, tempfile, threading, time
 # What a shell starts in the background ignores it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from membudget import Run, limit_memory, measure_memory
+from membudget import limit_memory, measure_memory
+from membudget.runs import Run, Settings
 from workloads import allocate
 tempfile.gettempdir()  # makes and removes a file of its own, when first asked
 with measure_memory(), measure_memory():  # imports what is needed
@@ -335,7 +338,7 @@ def work():
         with limit_memory("1 GB"):
             with measure_memory():
                 allocate(10)
-run = Run(most_allocations=5)
+run = Run(Settings(most_allocations=5), "unittest")
 interrupted = 0
 for delay in range(60):
     timer = threading.Timer(0.0007 * delay, os.kill, (os.getpid(), signal.SIGINT))

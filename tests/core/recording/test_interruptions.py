@@ -18,7 +18,8 @@ needs_marks_in_c = pytest.mark.skipif(
 EVERY_OPCODE = """
 import dis, functools, gc, os, sys, warnings
 import membudget
-from membudget import MembudgetError, MemoryLimitExceeded, Run, limit_memory, measure_memory
+from membudget import MembudgetError, MemoryLimitExceeded, limit_memory, measure_memory
+from membudget.runs import Run, Settings
 from membudget.recording.recorder import get_recorder
 
 # Of a limit whose making was interrupted: it was never used.
@@ -146,7 +147,7 @@ def check(interrupter, came):
         kept = bytearray(100_000)
     assert 100_000 <= after.peak_bytes < 110_000, (where, after.measurement)
 
-run = Run(5)
+run = Run(Settings(most_allocations=5), "unittest")
 if IN_A_RUN:
     run.begin()
 for _ in range(2):
@@ -266,9 +267,10 @@ def test_a_thread_that_leaves_its_block_after_all_others() -> None:
     import threading
     from typing import Any
 
-    from membudget import Block, Budget, Run, measure_memory
+    from membudget import Budget, measure_memory
+    from membudget.runs import Block, Run, Settings
 
-    run = Run(5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     ended, go_on, allocate, done = (threading.Event() for _ in range(4))
     kept: list[bytearray] = []
@@ -303,9 +305,10 @@ def test_a_thread_that_leaves_its_block_after_all_others() -> None:
 @in_subprocess
 def test_blocks_in_the_work_of_a_framework() -> None:
     """They measure what happens in them, interrupt nothing, and the rest is still left out."""
-    from membudget import Run, measure_memory
+    from membudget import measure_memory
+    from membudget.runs import Run, Settings
 
-    run = Run(5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     with measure_memory() as outer:
         with run.left_out():
@@ -325,9 +328,10 @@ def test_blocks_in_the_work_of_a_framework() -> None:
 @in_subprocess
 def test_a_block_that_ends_in_the_work_of_a_framework() -> None:
     """As one that a hook of a test suite ends: its figures are whole."""
-    from membudget import Run, measure_memory
+    from membudget import measure_memory
+    from membudget.runs import Run, Settings
 
-    run = Run(5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     block = measure_memory()
     with measure_memory() as outer:

@@ -35,11 +35,12 @@ def test_a_gap_that_costs_more_than_a_restart_stops_the_recording() -> None:
 def test_one_recording_serves_the_blocks_of_a_run() -> None:
     """And ends with it; without a run, each block ends its own."""
     import memray
-    from membudget import Run, measure_memory
+    from membudget import measure_memory
     from membudget.recording.recorder import get_recorder
+    from membudget.runs import Run, Settings
     from workloads import allocate
 
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     with measure_memory():
         pass
@@ -70,7 +71,6 @@ def test_stacks_and_filters_need_no_reader_of_memrays() -> None:
     import memray
     from membudget import (
         MemoryLimitExceeded,
-        Run,
         Stack,
         hookimpl,
         limit_leaks,
@@ -79,6 +79,7 @@ def test_stacks_and_filters_need_no_reader_of_memrays() -> None:
         plugin_manager,
     )
     from membudget.recording.recorder import get_recorder
+    from membudget.runs import Run, Settings
 
     def refuse(*_: object) -> None:
         raise AssertionError("a capture was opened with memray's reader")
@@ -105,7 +106,7 @@ def test_stacks_and_filters_need_no_reader_of_memrays() -> None:
     def at_peak(block: limit_memory) -> str:
         return exceed(block).measurement.allocations[0].stack[0].function
 
-    run = Run(5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     with measure_memory():  # the recording starts
         pass
@@ -131,12 +132,13 @@ def test_stacks_and_filters_need_no_reader_of_memrays() -> None:
 @in_subprocess
 def test_a_result_whose_segment_ends_with_its_block_has_its_allocations() -> None:
     """A large test ends its segment, before anybody can say whether it is shown."""
-    from membudget import Block, Budget, LateStacks, Measurement, Run, Verdict
+    from membudget import Budget, Measurement, Verdict
     from membudget.recording import recorder
+    from membudget.runs import Block, LateStacks, Run, Settings
     from workloads import allocate
 
     recorder.SEGMENT_BYTES = 1000  # type: ignore[misc]
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
 
     def keep(m: Measurement, v: Verdict, late: LateStacks | None) -> None:
@@ -155,12 +157,13 @@ def test_a_result_whose_segment_ends_with_its_block_has_its_allocations() -> Non
 @in_subprocess
 def test_a_large_segment_is_cut_between_blocks() -> None:
     """So that captures stay small; figures do not change, and nothing open is cut."""
-    from membudget import Run, measure_memory
+    from membudget import measure_memory
     from membudget.recording import recorder
+    from membudget.runs import Run, Settings
     from workloads import allocate
 
     recorder.SEGMENT_BYTES = 20_000  # type: ignore[misc]
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     segments = set()
     kept = []
@@ -184,8 +187,9 @@ def test_a_large_segment_is_cut_between_blocks() -> None:
 @in_subprocess
 def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None:
     """Reading stacks is what takes long: it is left to the end, and to what will be shown."""
-    from membudget import Allocation, Block, Budget, LateStacks, Measurement, Run, Verdict
+    from membudget import Allocation, Budget, Measurement, Verdict
     from membudget.recording.readers.scanner import ScannedStacks
+    from membudget.runs import Block, LateStacks, Run, Settings
     from workloads import KIB, allocate
 
     n_read = 0
@@ -197,7 +201,7 @@ def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None
         return allocations(self)
 
     ScannedStacks.allocations = counting  # type: ignore[method-assign]
-    run = Run(most_allocations=2)
+    run = Run(Settings(most_allocations=2), "unittest")
     run.begin()
     for n in (5, 90, 20, 80, 10, 70):
 
@@ -223,10 +227,11 @@ def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None
 @in_subprocess
 def test_a_result_that_is_replaced_by_a_smaller_one_makes_room() -> None:
     """As when a test runs again: what a report shows then has its allocations."""
-    from membudget import Block, Budget, LateStacks, Measurement, Run, Verdict
+    from membudget import Budget, Measurement, Verdict
+    from membudget.runs import Block, LateStacks, Run, Settings
     from workloads import KIB, allocate
 
-    run = Run(most_allocations=1)
+    run = Run(Settings(most_allocations=1), "unittest")
     run.begin()
     for name, n in (("flaky", 90), ("other", 80), ("flaky", 10)):
 
@@ -242,19 +247,12 @@ def test_a_result_that_is_replaced_by_a_smaller_one_makes_room() -> None:
 @in_subprocess
 def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
     """As when a test of a pytest plugin runs pytest in its own process."""
-    from membudget import (
-        Block,
-        Budget,
-        LateStacks,
-        Measurement,
-        Run,
-        Verdict,
-        measure_memory,
-    )
+    from membudget import Budget, Measurement, Verdict, measure_memory
+    from membudget.runs import Block, LateStacks, Run, Settings
     from workloads import KIB, allocate
 
     with measure_memory() as outer:
-        run = Run(most_allocations=0)
+        run = Run(Settings(most_allocations=0), "unittest")
         run.begin()
 
         def keep(m: Measurement, v: Verdict, late: LateStacks | None) -> None:
@@ -271,10 +269,11 @@ def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
 @in_subprocess
 def test_blocks_with_other_settings() -> None:
     """A top-level block gets what it asks for; inside an open block, only what is there already."""
-    from membudget import Block, Budget, MisuseError, Run, TraceSettings, measure_memory
+    from membudget import Budget, MisuseError, measure_memory
+    from membudget.runs import Block, Run, Settings, TraceSettings
 
     objects = TraceSettings(trace_python_allocators=True)
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     for trace in (None, objects, TraceSettings(native_traces=True), TraceSettings(), objects):
         with Block(Budget(), trace=trace) as memory:
@@ -301,7 +300,8 @@ def test_blocks_with_other_settings() -> None:
 @needs_scanner
 @in_subprocess
 def test_an_empty_block_measures_nothing_in_every_mode() -> None:
-    from membudget import Block, Budget, Run, TraceSettings, measure_memory
+    from membudget import Budget, measure_memory
+    from membudget.runs import Block, Run, Settings, TraceSettings
 
     # Small functions: before it calls __exit__, Python 3.12 makes an int of the place in the
     # function, which is a new object for places beyond 256.
@@ -318,7 +318,7 @@ def test_an_empty_block_measures_nothing_in_every_mode() -> None:
     modes = [
         TraceSettings(native, objects) for native in (False, True) for objects in (False, True)
     ]
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     for _ in range(2):  # without a run, and in one
         for trace in modes:
             for block in (empty, empty, nested, nested):
@@ -387,11 +387,12 @@ def test_a_thread_that_outlives_a_block() -> None:
     """What it does later belongs to later blocks; what it frees later was retained."""
     import threading
 
-    from membudget import Run, measure_memory
+    from membudget import measure_memory
+    from membudget.runs import Run, Settings
     from memray._test import MemoryAllocator
     from workloads import KIB
 
-    Run(most_allocations=1).begin()
+    Run(Settings(most_allocations=1), "unittest").begin()
     first, second, done = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -421,10 +422,11 @@ def test_blocks_of_a_run_may_come_from_different_threads() -> None:
     """The stacks of each are its own."""
     import threading
 
-    from membudget import Block, Budget, Run
+    from membudget import Budget
+    from membudget.runs import Block, Run, Settings
     from workloads import KIB, allocate
 
-    run = Run(most_allocations=0)
+    run = Run(Settings(most_allocations=0), "unittest")
     run.begin()
 
     def block(name: str) -> None:
@@ -448,10 +450,11 @@ def test_a_fork_between_the_blocks_of_a_run() -> None:
     """Python has no thread to warn of, the child starts clean, and the parent's run goes on."""
     import os
 
-    from membudget import Run, measure_memory
+    from membudget import measure_memory
+    from membudget.runs import Run, Settings
     from workloads import KIB, allocate
 
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     for _ in range(3):
         with measure_memory():
@@ -516,7 +519,9 @@ def test_children_of_multiprocessing_measure_for_themselves(tmp_path: Path, meth
 def test_an_exit_between_the_blocks_of_a_run_leaves_no_file(tmp_path: Path, end: str) -> None:
     (tmp_path / "tmp").mkdir()
     program = (
-        "import os, sys\nfrom membudget import Run, measure_memory\nRun(1).begin()\n"
+        "import os, sys\nfrom membudget import measure_memory\n"
+        "from membudget.runs import Run, Settings\n"
+        "Run(Settings(most_allocations=1), 'unittest').begin()\n"
         f"with measure_memory(): pass\nwith measure_memory(): pass\n{end}"
     )
     done = run_python_in(tmp_path, "-c", program, environment={"TMPDIR": str(tmp_path / "tmp")})
@@ -531,14 +536,15 @@ def test_profile_functions_are_back_between_the_blocks_of_a_run() -> None:
     import sys
     from types import FrameType
 
-    from membudget import Run, measure_memory
+    from membudget import measure_memory
+    from membudget.runs import Run, Settings
 
     calls: list[str] = []
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
         calls.append(event)
 
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     for function in (None, profile, None, profile):
         sys.setprofile(function)
@@ -558,11 +564,12 @@ def test_cprofile_goes_on_after_a_block() -> None:
     """Before Python 3.12 it is no function that could be put back as one."""
     import cProfile
 
-    from membudget import Run, limit_memory, measure_memory
+    from membudget import limit_memory, measure_memory
+    from membudget.runs import Run, Settings
 
     def seen() -> None: ...
 
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     for _ in range(2):  # without a run, and in one
         with cProfile.Profile() as profiler:
             for _ in range(3):

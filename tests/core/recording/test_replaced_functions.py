@@ -14,7 +14,6 @@ from pathlib import Path
 
 import membudget
 from membudget import (
-    Block,
     Budget,
     Limit,
     MemoryLimitExceeded,
@@ -23,6 +22,7 @@ from membudget import (
     limit_memory,
     measure_memory,
 )
+from membudget.runs import Block, Run, Settings
 from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 from membudget.recording.readers.scanner import scanner_problem
 from replaced import all_replaced, failing, functions_named_in
@@ -138,7 +138,7 @@ def generator():
 
 
 def in_a_run():
-    run = membudget.Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     for number in range(3):
         def keep(*measured, name=str(number)):

@@ -174,7 +174,8 @@ def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
 @pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
 @in_subprocess
 def test_a_capture_is_not_kept_through_a_link() -> None:
-    from membudget import Block, Budget
+    from membudget import Budget
+    from membudget.runs import Block
 
     precious = Path("precious")
     precious.write_text("precious")

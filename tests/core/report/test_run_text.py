@@ -6,18 +6,7 @@ import io
 from dataclasses import replace
 from typing import Any
 
-from membudget import (
-    Allocation,
-    Budget,
-    Frame,
-    Limit,
-    Measurement,
-    Result,
-    Scope,
-    Unseen,
-    Verdict,
-    judge,
-)
+from membudget import Allocation, Budget, Frame, Limit, Measurement, Result, Scope, Unseen, Verdict
 from membudget.report.failure_text import exceeded_line, exceeded_message, exceeded_section
 from membudget.report.run_text import (
     can_show_symbols,
@@ -28,6 +17,7 @@ from membudget.report.run_text import (
     what_figures_mean,
 )
 from membudget.testing import make_measurement, make_result
+from membudget.verdict import judge
 
 MIB = 1024 * 1024
 

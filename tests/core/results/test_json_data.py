@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from membudget import Budget, Limit, MembudgetError, Result, Scope, judge
+from membudget import Budget, Limit, MembudgetError, Result, Scope
 from membudget.results.json_data import result_from_json, result_to_json
 from membudget.testing import make_measurement
+from membudget.verdict import judge
 
 
 def test_a_result_comes_back_as_it_was() -> None:

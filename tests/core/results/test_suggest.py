@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from membudget import memory_budget, parse_size
+from membudget import parse_size
 from membudget.results.suggest import (
     LimitKind,
     LimitNow,
@@ -18,6 +18,7 @@ from membudget.results.suggest import (
     suggest,
     suggested_maximum,
 )
+from membudget.runs import memory_budget
 
 MB = 1 << 20
 KINDS: list[LimitKind] = ["peak_bytes", "total_bytes", "n_allocations", "retained_bytes", "leaks"]

@@ -8,7 +8,8 @@ from conftest import in_subprocess
 @in_subprocess
 def test_what_lies_between_phases_does_not_count() -> None:
     """Memory from the setup is alive in the call; what the runner does in between is nobody's."""
-    from membudget import Block, Measurement, PhasedBlock, memory_budget
+    from membudget import Measurement
+    from membudget.runs import Block, PhasedBlock, memory_budget
     from memray._test import MemoryAllocator
     from workloads import KIB, allocate, make_headroom
 
@@ -45,15 +46,9 @@ def test_the_verdict_comes_after_the_last_phase() -> None:
     """In that phase; as a note where something else is raised; nowhere, when it is not reached."""
     import warnings
 
-    from membudget import (
-        Block,
-        MemoryLimitExceeded,
-        MisuseError,
-        NotRaisedWarning,
-        PhasedBlock,
-        memory_budget,
-    )
+    from membudget import MemoryLimitExceeded, MisuseError, NotRaisedWarning
     from membudget.recording.recorder import get_recorder
+    from membudget.runs import Block, PhasedBlock, memory_budget
     from workloads import KIB, allocate, make_headroom
 
     make_headroom()

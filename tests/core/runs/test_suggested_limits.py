@@ -16,14 +16,12 @@ from membudget import (
     MembudgetError,
     Result,
     Scope,
-    Settings,
-    SuggestedLimits,
     Unseen,
-    WrittenTest,
-    judge,
 )
 from membudget.results.suggest import LimitNow, observed_in
+from membudget.runs import Settings, SuggestedLimits, WrittenTest
 from membudget.source.definitions import Definition
+from membudget.verdict import judge
 
 MB = 1 << 20
 SOURCE = "import pytest\n\n\n@pytest.mark.limit_memory('5 MB')\ndef test_it(): ...\n"

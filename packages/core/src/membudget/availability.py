@@ -37,7 +37,7 @@ def why_not_measured() -> str | None:
         >>> why_not_measured() is None
         True
     """
-    if not enforcement_is_on():
+    if not _enforcement_is_on():
         return f"{ENFORCEMENT_VARIABLE}={os.environ[ENFORCEMENT_VARIABLE]} is in the environment"
     return None if platform_is_supported() else _NO_MEMRAY
 
@@ -63,7 +63,7 @@ def _warn_once() -> None:
     )
 
 
-def enforcement_is_on() -> bool:
+def _enforcement_is_on() -> bool:
     """Whether ``MEMBUDGET`` leaves measuring on, wherever this runs.
 
     Raises:

@@ -506,9 +506,9 @@ class Block(MarkedBlock):
         Two blocks would have to trace the same.
         """
         inner, bare = budget_of(func) if self._adapters_may_take_over else (None, func)
-        if inner is None or bare is func or self.budget.without(inner) != self.budget:
+        if inner is None or bare is func or self.budget.minus(inner) != self.budget:
             return None
-        combined = _Combined(inner.within(self.budget))
+        combined = _Combined(inner.combined_with(self.budget))
         combined._place = self._place
         return cast(F, combined(bare))
 

@@ -130,7 +130,7 @@ class Scope:
     include: tuple[Phase, ...] = ()
     stable: bool | None = None
 
-    def filled_from(self, outer: Scope) -> Scope:
+    def combined_with(self, outer: Scope) -> Scope:
         """Return this scope, with what nobody says in it taken from ``outer``."""
         stable = outer.stable if self.stable is None else self.stable
         return replace(self, include=self.include or outer.include, stable=stable)
@@ -181,7 +181,7 @@ class Budget:
         """Return the limit on ``figure``, or None."""
         return next((limit for limit in self.limits if limit.figure == figure), None)
 
-    def within(self, outer: Budget) -> Budget:
+    def combined_with(self, outer: Budget) -> Budget:
         """Return this budget, with the limits of ``outer`` on figures that it says nothing about.
 
         Raises:
@@ -190,12 +190,12 @@ class Budget:
         Example:
             >>> closest = Budget((Limit("peak_bytes", 10),))
             >>> outer = Budget((Limit("peak_bytes", 99), Limit("total_bytes", 50)))
-            >>> [limit.maximum for limit in closest.within(outer).limits]
+            >>> [limit.maximum for limit in closest.combined_with(outer).limits]
             [10, 50]
         """
         if not self.limits_anything:
             return outer
-        added = outer.without(self)
+        added = outer.minus(self)
         if not added.limits_anything:
             return self
         differences = self.scope.differences(outer.scope)
@@ -206,10 +206,10 @@ class Budget:
             )
         limits = (*self.limits, *added.limits)
         scope = self.scope if self.limits_memory else outer.scope
-        scope = scope.filled_from(self.scope).filled_from(outer.scope)
+        scope = scope.combined_with(self.scope).combined_with(outer.scope)
         return Budget(limits, scope, self.leaks or added.leaks, self.objects or added.objects)
 
-    def without(self, other: Budget) -> Budget:
+    def minus(self, other: Budget) -> Budget:
         """Return this budget without limits on what ``other`` limits."""
         figures = {limit.figure for limit in other.limits}
         kept = tuple(limit for limit in self.limits if limit.figure not in figures)
@@ -220,42 +220,22 @@ class Budget:
             objects=self.objects if other.objects is None else None,
         )
 
-    def or_default(self, default: Budget) -> Budget:
+    def with_default(self, default: Budget) -> Budget:
         """Return this budget within a default.
 
         Raises:
             InvalidLimitError: the default would hold, and not all counts that counts for it.
         """
         narrower = Scope(self.scope.current_thread_only, self.scope.only, self.scope.ignore)
-        added = default.without(self)
+        added = default.minus(self)
         if self.limits_memory and added.limits_anything and narrower != Scope():
             raise InvalidLimitError(
                 f"the default limit holds as well, for all memory, and this one leaves some out "
                 f"({', '.join(narrower.differences(Scope()))}): limit the peak as well, or waive "
                 f"the default (no_memory_limit)"
             )
-        return self.within(replace(default, scope=self.scope))
+        return self.combined_with(replace(default, scope=self.scope))
 
-    def in_scope(self, outer: Scope) -> Budget:
+    def with_scope(self, outer: Scope) -> Budget:
         """Return this budget, with what its scope leaves open taken from ``outer``."""
-        return replace(self, scope=self.scope.filled_from(outer))
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What is written at a test, its class or its module about its memory.
-
-    Attributes:
-        budget: that of the closest limit; None where there is none.
-        waiver: the reason for which limits from further out do not count; None where they do.
-        measured: whether the test may be measured at all.
-    """
-
-    budget: Budget | None = None
-    waiver: str | None = None
-    measured: bool = True
-
-    @property
-    def limits_do_not_hold(self) -> bool:
-        """Whether limits are waived, or nothing is measured for them."""
-        return self.waiver is not None or not self.measured
+        return replace(self, scope=self.scope.combined_with(outer))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pluggy
 
-from .budget import Budget, Marks
+from .budget import Budget
 from .measurement import Stack
+from .rules import TestRules
 
 hookspec = pluggy.HookspecMarker("membudget")
 hookimpl = pluggy.HookimplMarker("membudget")
@@ -30,7 +31,7 @@ def membudget_limit_class(cls: type, budget: Budget) -> type | None:
 
 
 @hookspec(firstresult=True)
-def membudget_marks_of(cls: type, method: str) -> Marks | None:
+def membudget_rules_of(cls: type, method: str) -> TestRules | None:
     """Say what is written at a test: called by front ends that run tests of other frameworks.
 
     Args:

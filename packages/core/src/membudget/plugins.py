@@ -7,10 +7,10 @@ import functools
 import pluggy
 
 from . import hookspecs
-from .budget import Marks
 from .host.forks import not_forking
 from .host.system import real_functions
 from .measurement import Stack
+from .rules import TestRules
 
 
 @functools.cache
@@ -33,10 +33,10 @@ def plugin_manager() -> pluggy.PluginManager:
     return manager
 
 
-def marks_of(cls: type, method: str) -> Marks:
+def rules_of(cls: type, method: str) -> TestRules:
     """Return what installed packages know to be written at a test of a class."""
-    marks: Marks | None = plugin_manager().hook.membudget_marks_of(cls=cls, method=method)
-    return marks or Marks()
+    marks: TestRules | None = plugin_manager().hook.membudget_rules_of(cls=cls, method=method)
+    return marks or TestRules()
 
 
 def keeps_allocation(stack: Stack) -> bool:

@@ -318,6 +318,11 @@ _BY_NAME: Final = {option.name: option for option in OPTIONS}
 DEFAULTS: Final = Settings()
 
 
+def option_named(name: str) -> Option:
+    """Return the option of that name."""
+    return _BY_NAME[name]
+
+
 def options_of(front_end: FrontEnd) -> tuple[Option, ...]:
     """Return the options that a front end has, in the order of the table."""
     return tuple(option for option in OPTIONS if option.only_for in (None, front_end))

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from .errors import InvalidOptionError
 from .host.origins import shown_path
-from .settings import OPTIONS, FrontEnd, Option, Origin, Settings, options_of
+from .settings import OPTIONS, FrontEnd, Option, Origin, Settings, option_named, options_of
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _COMMAND_LINE: Final = "the command line"
@@ -120,7 +120,7 @@ def from_environment(name: str) -> Any:
     Raises:
         InvalidOptionError: the value does not fit the option.
     """
-    option = next(option for option in OPTIONS if option.name == name)
+    option = option_named(name)
     value = os.environ.get(option.variable)
     return option.parse(value, source=option.variable) if value else option.default
 

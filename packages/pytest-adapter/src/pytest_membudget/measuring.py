@@ -6,56 +6,50 @@ import asyncio
 import contextlib
 import dataclasses
 import inspect
-import os
 import unittest
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import _pytest
 import pluggy
 import pytest
-from membudget import (
+from membudget import Measurement, MisuseError, Result, Verdict, plugin_manager
+from membudget.runs import (
     Block,
     Budget,
     LateStacks,
-    Marks,
-    Measurement,
-    MisuseError,
     PhasedBlock,
-    Result,
     Run,
-    Settings,
-    Verdict,
-    plugin_manager,
+    TestRules,
+    budget_of,
+    directories_of,
+    has_nothing_to_measure,
     warm_up_block,
 )
 
-from .budgets import WAIVER, BadMarkerError, budget_for, marked
+import pytest_membudget
+
 from .kept_by_pytest import moved_out
+from .markers import WAIVER, BadMarkerError, rules_of_item
 from .open_calls import OpenCall
 from .reports import (
     Details,
     insist_on_verdict,
     refuse_unmeasured,
     set_properties,
-    tell_marks,
     tell_result,
+    tell_rules,
     was_told,
 )
-from .warming_up import silence, warm_up
+from .warm_up import silence, warm_up
 
 _RESULT_KEY = pytest.StashKey[Result]()
 _PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 _WORKER_UNREPORTED = "membudget_unreported"
 # The packages whose ways to run a test are measured, see tests/pytest_adapter.
 _KNOWN_TO_MEASURE = ("_pytest", "anyio", "pytest_asyncio", "pytest_rerunfailures", "xdist", "")
-# What leads to a test: the frames of pytest, pluggy, unittest, asyncio and this package.
-_OUTER_FILES = tuple(
-    f"{Path(str(file)).parent}{os.sep}"
-    for file in (_pytest.__file__, pluggy.__file__, unittest.__file__, asyncio.__file__, __file__)
-)
+_OUTER_FILES = directories_of(_pytest, pluggy, unittest, asyncio, pytest_membudget)
 
 
 @contextlib.contextmanager
@@ -76,33 +70,21 @@ def _function_replaced(item: Any, function: Callable[..., object]) -> Iterator[N
             attributes[item.name] = before[item.name]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Plan:
     """How a test is measured.
 
     Attributes:
         function: what is called and measured; None for the whole call of the item.
-        marks: what is written at the test.
+        rules: what is declared at the test.
         budget: what holds.
-        measures_all: whether tests without a limit are measured.
-        is_generator_method: whether it is a generator of a TestCase, which nobody will run.
+        measures: whether the test is measured.
     """
 
     function: Callable[..., object] | None
-    marks: Marks
+    rules: TestRules
     budget: Budget
-    measures_all: bool
-    is_generator_method: bool
-
-    @property
-    def keeps_out(self) -> bool:
-        return not self.marks.measured
-
-    @property
-    def measures(self) -> bool:
-        if self.is_generator_method and not self.budget.limits_anything:
-            return False
-        return self.marks.measured and (self.budget.limits_anything or self.measures_all)
+    measures: bool
 
 
 class MeasuringPlugin:
@@ -110,14 +92,13 @@ class MeasuringPlugin:
 
     Args:
         config: pytest's.
-        settings: what the recording traces, and what holds for all tests.
-        run: takes what is measured.
+        run: takes what is measured; its settings hold for all tests.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
-        self._settings = settings
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._settings = run.settings
         self._run = run
-        self._details = Details.of(config, settings)
+        self._details = Details.of(config, run.settings)
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         self._hooks: list[ModuleType] = []
         self._warming_up = False
@@ -128,7 +109,7 @@ class MeasuringPlugin:
         self._failed_setup: BaseException | None = None
         # Of the test at hand, where more counts than its call.
         self._phased: PhasedBlock | None = None
-        self._phased_marks = Marks()
+        self._phased_rules = TestRules()
         # What was measured as over its limit and is in no report yet, by test.
         self._to_report: dict[str, Result] = {}
         self._unreported: list[str] = []  # at the end of the run
@@ -189,12 +170,12 @@ class MeasuringPlugin:
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         __tracebackhide__ = True
         plan = self._plan(item)
-        if plan.keeps_out:
+        if not plan.rules.measured:
             self._run.stop_recording()
         self._abandon_phases()  # of an earlier run of this test
         if self._warming_up or not plan.measures or plan.budget.scope.phases == ("call",):
             return (yield)
-        self._phased, self._phased_marks = PhasedBlock(self._block(item, plan)), plan.marks
+        self._phased, self._phased_rules = PhasedBlock(self._block(item, plan)), plan.rules
         if _is_test_case(item):  # its setUp and tearDown are in pytest's call
             return (yield)
         with self._phased.phase("setup", counts=False):
@@ -245,7 +226,7 @@ class MeasuringPlugin:
         if not plan.measures:
             return (yield)
         phased = self._phased
-        if phased is not None and plan.marks != self._phased_marks:
+        if phased is not None and plan.rules != self._phased_rules:
             raise MisuseError(
                 "a marker about memory was added to this test in its setup, which was measured "
                 "already (include): write it at the test"
@@ -303,16 +284,20 @@ class MeasuringPlugin:
             )
 
     def _plan(self, item: pytest.Item) -> _Plan:
-        """Say how a test is measured, as far as its markers say so by now."""
-        function, marks, budget = budget_for(item, self._settings)
+        """Return how a test is measured, by the markers that it has so far."""
+        rules, budget = rules_of_item(item, self._settings)
+        function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
+        if function is not None:
+            function = budget_of(function)[1]
         if item.config.getoption("trace", False):
             function = None  # the debugger opens in what is called: let that be the test's own
-        is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        is_generator_method = is_generator and _is_test_case(item)
-        return _Plan(function, marks, budget, self._settings.memray, is_generator_method)
+        measures = budget.limits_anything or (
+            self._settings.memray and not (_is_test_case(item) and has_nothing_to_measure(function))
+        )
+        return _Plan(function, rules, budget, rules.measured and measures)
 
     def _block(self, item: pytest.Item, plan: _Plan) -> Block:
-        """Make the block of a test; of one that only warms up, a block that nobody hears of."""
+        """Make the block of a test; of one that only warms up, a block that is not reported."""
         if self._warming_up:
             return warm_up_block(self._settings.trace)
 
@@ -369,8 +354,8 @@ class MeasuringPlugin:
             plan = self._plan(item)
         except BadMarkerError:  # of a fixture; the test has failed because of it
             return
-        tell_marks(
-            report, plan.marks, is_phased=self._phased is not None, never_ran=self._never_ran
+        tell_rules(
+            report, plan.rules, is_phased=self._phased is not None, never_ran=self._never_ran
         )
         # In the call of a test, its subtests are reported.
         if report.passed and not self._in_call and not self._is_enforced(plan, result):
@@ -379,7 +364,7 @@ class MeasuringPlugin:
     def _check_enforced(self, item: pytest.Item, plan: _Plan) -> None:
         """Fail a test that passed, and whose limits were compared with nothing."""
         __tracebackhide__ = True
-        if marked(item) != plan.marks:
+        if rules_of_item(item, self._settings).rules != plan.rules:
             raise MisuseError(
                 "a marker about memory was added to this test while it ran, when its limits were "
                 "known already: add it in a fixture, or write 'with limit_memory(...)'"

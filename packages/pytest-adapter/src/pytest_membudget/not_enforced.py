@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from membudget import Settings
+from membudget.runs import Settings
 
-from .budgets import has_limit_marker
+from .markers import has_limit_marker
 
 _LIMITED_ATTRIBUTE = "membudget_not_enforced"
 

@@ -6,26 +6,21 @@ import contextlib
 import importlib.util
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Literal
 
 import pytest
-from membudget import (
-    InvalidOptionError,
-    NotEnforcedWarning,
+from membudget import InvalidOptionError, why_not_measured
+from membudget.runs import (
     Option,
-    Run,
     Settings,
     add_options,
-    enforcement_is_on,
     find_settings,
-    measuring_is_on,
     options_of,
     own_allocators_seen,
 )
 
-from .budgets import MARKERS, MarkerCheck
+from .markers import MARKERS, MarkerCheck
 from .not_enforced import IdleSettingsPlugin, NotEnforcedPlugin
 from .verdicts import VerdictsPlugin
 
@@ -103,41 +98,41 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         settings = _settings(config, vars(config.option))
-        is_on = enforcement_is_on()
+        is_off = why_not_measured() is not None
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
     _check_verbosity(config)
     register = config.pluginmanager.register
     register(VerdictsPlugin(), "membudget-verdicts")
-    notice = settings.idle_notice("pytest")
-    if notice and is_on and not settings.hide_memray_summary:
+    notice = "" if settings.memray else settings.idle_notice("pytest")  # else the report has it
+    if notice and not (is_off or settings.hide_memray_summary):
         register(IdleSettingsPlugin(notice), "membudget-idle-settings")
-    if not _enforces(settings):
-        if is_on:
-            register(NotEnforcedPlugin(settings), "membudget-not-enforced")
-        return
-    with warnings.catch_warnings():
-        # The report says so, and no filter of the user's makes an internal error of it.
-        warnings.simplefilter("ignore", NotEnforcedWarning)
-        measures = measuring_is_on()
-    from .measuring import MeasuringPlugin
-    from .reports import NotMeasuringPlugin, ReportingPlugin, kept_captures
+    if _enforces(settings):
+        _register_enforcing(config, settings, is_off=is_off)
+    elif not is_off:
+        register(NotEnforcedPlugin(settings), "membudget-not-enforced")
 
+
+def _register_enforcing(config: pytest.Config, settings: Settings, *, is_off: bool) -> None:
+    from .measuring import MeasuringPlugin
+    from .reports import NotMeasuringPlugin, ReportingPlugin, run_of
+
+    register = config.pluginmanager.register
     register(MarkerCheck(config, settings), "membudget-markers")
-    if not measures:
-        register(NotMeasuringPlugin(config, settings), "membudget-measuring")
-        return
-    _see_own_allocators(config, settings)
     try:
-        run = Run(settings.most_allocations, kept_captures(config, settings))
+        run = run_of(config, settings)
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
-    register(MeasuringPlugin(config, settings, run), "membudget-measuring")
-    register(ReportingPlugin(config, settings, run), "membudget-reporting")
+    if is_off:
+        register(NotMeasuringPlugin(config, run), "membudget-measuring")
+        return
+    _see_own_allocators(config, settings)
+    register(MeasuringPlugin(config, run), "membudget-measuring")
+    register(ReportingPlugin(config, run), "membudget-reporting")
     if settings.suggests_limits:
         from .suggesting import SuggestingPlugin
 
-        register(SuggestingPlugin(config, settings, run), "membudget-suggesting")
+        register(SuggestingPlugin(config, run), "membudget-suggesting")
 
 
 def _file_name(config: pytest.Config) -> str:

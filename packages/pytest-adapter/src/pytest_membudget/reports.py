@@ -6,31 +6,38 @@ names that are not UTF-8, and no subclasses of int and str.
 
 from __future__ import annotations
 
-import collections
 import sys
 from collections.abc import Generator, Iterable
 from json import dumps, loads
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from membudget import (
-    KeptCaptures,
-    Marks,
+    InvalidOptionError,
     Measurement,
     MembudgetError,
     MemoryLimitExceeded,
     Result,
+    Verdict,
+)
+from membudget.runs import (
+    N_ALLOCATIONS,
+    TITLE,
+    Line,
     Run,
     Settings,
-    Verdict,
-    report_failure,
-    report_json,
-    report_text,
-    why_not_measured,
+    TestRules,
+    Unmeasured,
+    exceeded_line,
+    exceeded_section,
+    not_measured_text,
+    report_lines,
+    result_from_json,
+    result_to_json,
+    write_json,
 )
 
-from .warming_up import is_silenced
+from .warm_up import is_silenced
 
 SECTION = "memray-max-memory"
 LEAK_SECTION = "memray-leaked-memory"
@@ -56,7 +63,7 @@ _MARKUP: dict[str, dict[str, bool]] = {
 
 
 class Details(NamedTuple):
-    """How much a failure says; see ``report_failure.exceeded_section``."""
+    """How much a failure says; see ``exceeded_section``."""
 
     n_frames: int
     n_allocations: int | None
@@ -65,18 +72,18 @@ class Details(NamedTuple):
     def of(cls, config: pytest.Config, settings: Settings) -> Details:
         """Return what ``--stacks`` says, and ``-q``, ``-v`` or ``verbosity_memray``."""
         verbosity = config.get_verbosity("memray")
-        most = None if verbosity > 1 else 0 if verbosity < 0 else report_failure.N_ALLOCATIONS
+        most = None if verbosity > 1 else 0 if verbosity < 0 else N_ALLOCATIONS
         return cls(settings.stacks, most)
 
 
-def tell_marks(
-    report: pytest.TestReport, marks: Marks, *, is_phased: bool, never_ran: bool
+def tell_rules(
+    report: pytest.TestReport, rules: TestRules, *, is_phased: bool, never_ran: bool
 ) -> None:
-    """Put into the report of a call what is written at its test, and how it was measured."""
+    """Put into the report of a call the rules of its test, and how it was measured."""
     setattr(report, _TOLD_ATTRIBUTE, True)
-    if marks.waiver is not None and marks.budget is None:
-        setattr(report, _WAIVER_ATTRIBUTE, dumps(marks.waiver))
-    if not marks.measured:
+    if rules.is_waived:
+        setattr(report, _WAIVER_ATTRIBUTE, dumps(rules.waiver))
+    if not rules.measured:
         setattr(report, _KEPT_OUT_ATTRIBUTE, True)
     if is_phased:
         setattr(report, _PHASED_ATTRIBUTE, True)
@@ -85,7 +92,7 @@ def tell_marks(
 
 
 def was_told(report: pytest.TestReport) -> bool:
-    """Whether the report of a call has what :func:`tell_marks` puts into it."""
+    """Whether the report of a call has what :func:`tell_rules` puts into it."""
     return hasattr(report, _TOLD_ATTRIBUTE)
 
 
@@ -102,7 +109,7 @@ def tell_result(
         setattr(report, _NOT_MEASURABLE_ATTRIBUTE, True)
     if result is None:
         return
-    setattr(report, _RESULT_ATTRIBUTE, dumps(report_json.result_to_json(result)))
+    setattr(report, _RESULT_ATTRIBUTE, dumps(result_to_json(result)))
     if not (result.verdict.within or failed_before):
         setattr(report, _OVER_ATTRIBUTE, True)
     if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
@@ -127,7 +134,7 @@ def insist_on_verdict(report: pytest.TestReport, details: Details) -> None:
         return
     ended = report.outcome
     report.outcome = "failed"
-    result = report_json.result_from_json(loads(getattr(report, _RESULT_ATTRIBUTE)))
+    result = result_from_json(loads(getattr(report, _RESULT_ATTRIBUTE)))
     _say_exceeded(report, result.measurement, result.verdict, details)
     report.longrepr = f"{report.longrepr}. It {_ENDS[ended]}"
     setattr(report, _EXCEEDED_ATTRIBUTE, True)
@@ -149,8 +156,8 @@ def refuse_unmeasured(report: pytest.TestReport, problem: str) -> None:
 def _say_exceeded(
     report: pytest.TestReport, measurement: Measurement, verdict: Verdict, details: Details
 ) -> None:
-    report.longrepr = report_failure.exceeded_line("Test", verdict)
-    section = report_failure.exceeded_section(
+    report.longrepr = exceeded_line("Test", verdict)
+    section = exceeded_section(
         "Test",
         measurement,
         verdict,
@@ -176,44 +183,30 @@ def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict
     item.user_properties[:] = [*others, *figures.items(), *limits.items()]
 
 
-def kept_captures(config: pytest.Config, settings: Settings) -> KeptCaptures | None:
-    """Return where to keep captures; a worker of pytest-xdist has the prefix of its run."""
-    if not (settings.memray and settings.memray_bin_path):
-        return None
+def run_of(config: pytest.Config, settings: Settings) -> Run:
+    """Return the run; that of a worker of pytest-xdist names captures as the other ones do."""
     workerinput: dict[str, Any] = getattr(config, "workerinput", {})
-    prefix = workerinput.get(_WORKER_PREFIX, settings.memray_bin_prefix)
-    return KeptCaptures(settings.memray_bin_path, prefix)
-
-
-def _write_json(path: Path | None, results: list[Result]) -> str:
-    """Write a JSON file, if there is a path for one; return what went wrong."""
-    if path is not None:
-        try:
-            report_json.write_results(str(path), results)
-        except OSError as error:
-            return f"--memray-json: cannot write to {str(path)!r}: {error}"
-    return ""
+    return Run(settings, "pytest", capture_prefix=workerinput.get(_WORKER_PREFIX, ""))
 
 
 class NotMeasuringPlugin:
     """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._json = None if hasattr(config, "workeroutput") else settings.memray_json
-        self._text = f"Nothing was measured: {why_not_measured()}"
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._is_worker = hasattr(config, "workeroutput")
+        self._run = run
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not session.config.pluginmanager.hasplugin("terminalreporter"):
-            sys.stderr.write(f"{self._text}\n")
-        # Nobody shall take the results of an earlier run for those of this one.
-        problem = _write_json(self._json, [])
-        if problem:
-            raise pytest.UsageError(problem)
+            sys.stderr.write(f"{not_measured_text()}\n")
+        # Results of an earlier run must not look like those of this one.
+        if not self._is_worker:
+            _write_json(self._run)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("")
-        terminalreporter.write_sep("=", report_text.TITLE)
-        terminalreporter.write_line(self._text)
+        terminalreporter.write_sep("=", TITLE)
+        terminalreporter.write_line(not_measured_text())
 
 
 class ReportingPlugin:
@@ -225,14 +218,10 @@ class ReportingPlugin:
         run: has what is measured in this process.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
-        self._settings = settings
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._settings = run.settings
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
         self._run = run
-        self._results: list[Result] = []
-        self._waivers: dict[str, str] = {}
-        self._failed: set[str] = set()
-        self._unmeasured: dict[str, str] = {}
         self._wait_for_pytest_memray: set[str] = set()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -250,27 +239,31 @@ class ReportingPlugin:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        self._results = self._run.end()
+        results = self._run.end()
         problem = None
         if self._workeroutput is not None:
             # What was read only now travels to the reporting process on its own.
             self._workeroutput[_WORKER_RESULTS] = [
-                dumps(report_json.result_to_json(result))
-                for result in self._results
+                dumps(result_to_json(result))
+                for result in results
                 if result.measurement.allocations
             ]
         else:
-            problem = _write_json(self._settings.memray_json, self._results)
+            try:
+                _write_json(self._run)
+            except pytest.UsageError as error:
+                problem = error
         finished = yield
-        if problem:
-            # Not before: the failures of the run are printed meanwhile, and no error may hide them.
-            raise pytest.UsageError(problem)
+        if problem is not None:
+            # Not before: pytest prints the failures of the run meanwhile, and no error may hide
+            # them.
+            raise problem
         return finished
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
-            self._run.add_result(report_json.result_from_json(loads(data)))
+            self._run.add_result(result_from_json(loads(data)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -286,22 +279,22 @@ class ReportingPlugin:
         if is_silenced(report):
             return
         self._see_skip(report)
-        name = report.nodeid
+        name, notes = report.nodeid, self._run.notes
         if hasattr(report, _WAIVER_ATTRIBUTE):
-            self._waivers[name] = loads(getattr(report, _WAIVER_ATTRIBUTE))
+            notes.waivers[name] = loads(getattr(report, _WAIVER_ATTRIBUTE))
         data: str | None = getattr(report, _RESULT_ATTRIBUTE, None)
         if report.when == "call":
-            self._failed.discard(name)
+            notes.failed.discard(name)
             if report.failed and not hasattr(report, _EXCEEDED_ATTRIBUTE):
-                self._failed.add(name)
+                notes.failed.add(name)
         reason = _why_not_measured(report, data is not None)
-        if reason:
-            self._unmeasured[name] = reason
+        if reason is not None:
+            notes.unmeasured[name] = reason
         elif data is not None:
-            self._unmeasured.pop(name, None)
+            notes.unmeasured.pop(name, None)
         # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
         if data is not None and (hasattr(report, "node") or name not in self._run):
-            self._run.add_result(report_json.result_from_json(loads(data)))
+            self._run.add_result(result_from_json(loads(data)))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._wait_for_pytest_memray:
@@ -314,57 +307,43 @@ class ReportingPlugin:
         if self._settings.hide_memray_summary or not self._settings.memray:
             return
         terminalreporter.write_line("")
-        terminalreporter.write_sep("=", report_text.TITLE)
-        terminal = terminalreporter.config.get_terminal_writer()
-        lines = report_text.report_lines(
-            self._results,
-            most_allocations=self._settings.most_allocations,
-            symbols=report_text.can_show_symbols(sys.stdout),
-            failed=self._failed,
-            waivers=self._waivers,
-            width=terminal.fullwidth if sys.stdout.isatty() else 0,
-        )
+        terminalreporter.write_sep("=", TITLE)
+        width = terminalreporter.config.get_terminal_writer().fullwidth
+        is_terminal = sys.stdout.isatty()
+        lines = report_lines(self._run, sys.stdout, width=width if is_terminal else 0)
         write_lines(terminalreporter, lines)
-        if self._settings.memray_margins:
-            write_lines(terminalreporter, report_text.margin_lines(self._results))
-        counts_objects = self._settings.trace_python_allocators
-        lines = report_text.what_figures_mean(self._results, counts_objects=counts_objects)
-        write_lines(terminalreporter, lines)
-        for text in report_text.summary_lines(
-            len(self._results),
-            self._settings.most_allocations,
-            waivers=self._waivers,
-            unmeasured=collections.Counter(self._unmeasured.values()),
-            captures=self._run.captures.pattern if self._run.captures is not None else "",
-            patterns=report_text.pattern_lines(self._results),
-        ):
-            terminalreporter.write_line(text)
 
 
-def write_lines(
-    terminalreporter: pytest.TerminalReporter, lines: Iterable[report_text.Line]
-) -> None:
+def write_lines(terminalreporter: pytest.TerminalReporter, lines: Iterable[Line]) -> None:
     """Write lines of a report, in colour where pytest uses colours."""
     for line in lines:
         terminalreporter.write_line(line.text, **_MARKUP[line.tells])
 
 
-def _why_not_measured(report: pytest.TestReport, measured: bool) -> str:
-    """Say why a report has no measurement; empty where it has one, or another report will tell."""
+def _write_json(run: Run) -> None:
+    try:
+        write_json(run)
+    except InvalidOptionError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _why_not_measured(report: pytest.TestReport, measured: bool) -> Unmeasured | None:
+    """Return why a report has no measurement; None if it has one, or if another report tells."""
     if measured or report.when == "teardown":
-        return ""
+        return None
     if hasattr(report, _KEPT_OUT_ATTRIBUTE):
-        return "no_memray"
+        return Unmeasured.KEPT_OUT
     if hasattr(report, _NOT_MEASURABLE_ATTRIBUTE):
-        return "could not be measured"
-    if report.when in ("setup", "call"):
-        if report.skipped:
-            return "skipped"
-        if report.failed:  # setUp of a TestCase is in its call
-            return f"failed {'in setup' if report.when == 'setup' else 'before it was measured'}"
-        if hasattr(report, _NEVER_RAN_ATTRIBUTE):
-            return "nothing to measure"
-        # A block over several phases tells with the report of its last one.
-        is_told = report.when == "setup" or hasattr(report, _PHASED_ATTRIBUTE)
-        return "" if is_told else "run by another plugin"
-    return "lost with a crashed worker"  # pytest-xdist reports these in no phase
+        return Unmeasured.NOT_MEASURABLE
+    if report.when not in ("setup", "call"):
+        return Unmeasured.LOST  # pytest-xdist reports these in no phase
+    if report.skipped:
+        return Unmeasured.SKIPPED
+    if report.failed:  # setUp of a TestCase is in its call
+        in_setup = report.when == "setup"
+        return Unmeasured.FAILED_IN_SETUP if in_setup else Unmeasured.FAILED_BEFORE
+    if hasattr(report, _NEVER_RAN_ATTRIBUTE):
+        return Unmeasured.NOTHING_TO_MEASURE
+    # A block over several phases tells with the report of its last one.
+    is_told = report.when == "setup" or hasattr(report, _PHASED_ATTRIBUTE)
+    return None if is_told else Unmeasured.OTHER_PLUGIN

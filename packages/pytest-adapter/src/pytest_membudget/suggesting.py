@@ -7,11 +7,11 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from membudget import Run, Settings, SuggestedLimits, report_suggestions, written_test
+from membudget.runs import SUGGESTIONS_TITLE, Run, SuggestedLimits, written_test
 
-from .budgets import BadMarkerError, marked
+from .markers import BadMarkerError, rules_of_item
 from .reports import write_lines
-from .warming_up import is_silenced
+from .warm_up import is_silenced
 
 _WORKER_TESTS = "membudget_written_tests"
 _BROKEN_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
@@ -24,14 +24,14 @@ class SuggestingPlugin:
 
     Args:
         config: pytest's.
-        settings: what to suggest and to write.
-        run: has the results of the run.
+        run: has the results; its settings say what to suggest and to write.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
+    def __init__(self, config: pytest.Config, run: Run) -> None:
         self._config = config
         self._run = run
-        self._limits = SuggestedLimits(settings, str(config.rootpath))
+        self._settings = run.settings
+        self._limits = SuggestedLimits(run.settings, str(config.rootpath))
         self._found: list[pytest.Item | pytest.Collector] = []
         self._collected: set[str] = set()
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
@@ -68,7 +68,7 @@ class SuggestingPlugin:
     def _see(self, item: pytest.Function) -> None:
         waived = False
         with contextlib.suppress(BadMarkerError):
-            waived = marked(item).limits_do_not_hold
+            waived = rules_of_item(item, self._settings).rules.limits_do_not_hold
         where = written_test(
             item.obj, item.originalname, module=str(item.path), cls=item.cls, waived=waived
         )
@@ -113,7 +113,7 @@ class SuggestingPlugin:
         lines = list(self._limits.lines())
         if lines:
             terminalreporter.write_line("")
-            terminalreporter.write_sep("=", report_suggestions.TITLE)
+            terminalreporter.write_sep("=", SUGGESTIONS_TITLE)
         write_lines(terminalreporter, lines)
 
 

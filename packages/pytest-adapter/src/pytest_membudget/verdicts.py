@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from membudget import delivering_verdicts
+from membudget.runs import delivering_verdicts
 
 
 class VerdictsPlugin:

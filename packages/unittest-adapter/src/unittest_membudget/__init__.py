@@ -6,19 +6,18 @@
 :class:`MemoryTestRunner` measure every test besides, and print a memory report.
 
 * :mod:`measuring` - puts a block around the test method of one test;
-* :mod:`marks` - decorators that waive a limit, or keep a test unmeasured;
+* :mod:`rules` - the rules of a test, and decorators that waive a limit or keep a test unmeasured;
 * :mod:`case` - ``MemoryTestCase``;
 * :mod:`hooks` - what membudget calls, for ``@limit_memory`` above a class and for pytest;
 * :mod:`memory_run` - the measuring of a run of tests, and its report;
 * :mod:`runner` - the runner and its result;
-* :mod:`collecting` - results of other processes;
 * :mod:`__main__`, :mod:`options` - the command line;
 * :mod:`collect` - a command that runs another one, and reports what its processes measured;
 * :mod:`django` - the same for ``manage.py test``; imports Django.
 """
 
 from .case import MemoryTestCase, MemoryTestMixin
-from .marks import no_memory_limit, no_memray
+from .rules import no_memory_limit, no_memray
 from .runner import MemoryResultMixin, MemoryRunnerMixin, MemoryTestResult, MemoryTestRunner
 
 __all__ = [

@@ -9,7 +9,8 @@ import argparse
 import sys
 import unittest
 
-from membudget import InvalidOptionError, find_settings, own_allocators_seen
+from membudget import InvalidOptionError
+from membudget.runs import find_settings, own_allocators_seen
 
 from .options import add_options
 from .runner import MemoryTestRunner

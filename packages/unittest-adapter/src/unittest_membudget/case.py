@@ -10,19 +10,11 @@ from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any, TypeVar, overload
 
-from membudget import (
-    Block,
-    Measurement,
-    MisuseError,
-    Verdict,
-    memory_budget,
-    origin_of,
-    report_failure,
-)
+from membudget import Measurement, MisuseError, Verdict
+from membudget.runs import Block, exceeded_message, memory_budget, origin_of
 
-from .collecting import asked_for
-from .marks import LIMIT_ATTRIBUTE, written_budget
-from .measuring import measured
+from .measuring import measured, request_of_the_class
+from .rules import LIMIT_ATTRIBUTE, written_budget
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True
@@ -77,7 +69,7 @@ class MemoryTestMixin:
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test as ``TestCase.run`` does, its method in a block."""
         assert isinstance(self, unittest.TestCase)
-        with measured(self, **asked_for(self)):
+        with measured(self, request_of_the_class(self)):
             return super().run(result)  # type: ignore[misc, no-any-return]
 
     @overload
@@ -174,7 +166,7 @@ def _message(
     test: unittest.TestCase, msg: Any, subject: str, measurement: Measurement, verdict: Verdict
 ) -> str:
     """Put the user's ``msg`` where unittest puts it, in the first line."""
-    line, *details = report_failure.exceeded_message(subject, measurement, verdict).splitlines()
+    line, *details = exceeded_message(subject, measurement, verdict).splitlines()
     return "\n".join([test._formatMessage(msg, line), *details])
 
 

@@ -10,7 +10,8 @@ import argparse
 import subprocess
 import sys
 
-from membudget import InvalidOptionError, find_settings
+from membudget import InvalidOptionError
+from membudget.runs import find_settings
 
 from .memory_run import MemoryRun
 from .options import add_options

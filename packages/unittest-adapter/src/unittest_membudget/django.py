@@ -17,7 +17,8 @@ from django.test.runner import (
     RemoteTestResult,
     RemoteTestRunner,
 )
-from membudget import InvalidOptionError, find_settings, options_of, own_allocators_seen
+from membudget import InvalidOptionError
+from membudget.runs import find_settings, options_of, own_allocators_seen
 
 from .options import add_options
 from .runner import MemoryResultMixin, MemoryTestRunner

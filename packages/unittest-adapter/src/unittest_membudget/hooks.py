@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import unittest
 
-from membudget import Budget, Marks, hookimpl
+from membudget import Budget, hookimpl
+from membudget.runs import TestRules
 
-from .marks import valid_marks_of
 from .measuring import put_budget_on
+from .rules import valid_rules_of
 
 
 @hookimpl
@@ -20,6 +21,6 @@ def membudget_limit_class(cls: type, budget: Budget) -> type | None:
 
 
 @hookimpl
-def membudget_marks_of(cls: type, method: str) -> Marks | None:
-    """Say what is written at a test of a ``TestCase`` class."""
-    return valid_marks_of(cls, method) if issubclass(cls, unittest.TestCase) else None
+def membudget_rules_of(cls: type, method: str) -> TestRules | None:
+    """Return the rules of a test of a ``TestCase`` class."""
+    return valid_rules_of(cls, method) if issubclass(cls, unittest.TestCase) else None

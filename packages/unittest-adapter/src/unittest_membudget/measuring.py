@@ -6,95 +6,108 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import os
 import unittest
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from membudget import (
-    Block,
-    Budget,
     InvalidLimitError,
-    LateStacks,
-    Marks,
     Measurement,
     MemoryLimitExceeded,
     MisuseError,
+    Result,
+    Verdict,
+)
+from membudget.runs import (
+    Block,
+    Budget,
+    LateStacks,
+    Notes,
     Phase,
     PhasedBlock,
-    Scope,
+    Run,
     Settings,
+    TestNames,
+    TestRules,
     TraceSettings,
-    Verdict,
+    Unmeasured,
+    another_process_reports,
     budget_of,
     delivering_verdicts,
+    directories_of,
+    exceeded_message,
+    find_settings,
+    has_nothing_to_measure,
+    leave,
     measures,
     measuring_is_on,
-    report_failure,
 )
 
-from .collecting import asked_for
-from .marks import CLASS_BUDGET, MEASURING, RUNS_MEASURED, marks_of
-from .warming_up import warm_up
+import unittest_membudget
+
+from .rules import CLASS_BUDGET, MEASURING, RUNS_MEASURED, rules_of
+from .warm_up import warm_up
 
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True
 
-# What leads to a test: the frames of unittest, of asyncio and of this package.
-_OUTER_FILES: Final = tuple(
-    f"{Path(str(file)).parent}{os.sep}" for file in (unittest.__file__, asyncio.__file__, __file__)
-)
+_OUTER_FILES: Final = directories_of(unittest, asyncio, unittest_membudget)
+
+_DEFAULTS: Final = Settings()
 
 Listener: TypeAlias = Callable[
     [Measurement, Verdict, LateStacks | None, Mapping[Phase, Measurement]], None
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to measure a test: by the runner, or by the class of the test itself.
+
+    Attributes:
+        listener: called with what was measured.
+        settings: what to trace, the default limit, and how much a failure shows.
+        keep_capture: where to keep the capture of the block; empty for nowhere.
+        begins: called before the block; None for nothing to call.
+    """
+
+    listener: Listener
+    settings: Settings
+    keep_capture: str = ""
+    begins: Callable[[], None] | None = None
+
+
 class _Measuring:
     """The measuring of one test: who asked for it (its class, its runner, or both), and how."""
 
-    def __init__(self, test: unittest.TestCase, marks: Marks, enforced: Budget) -> None:
+    def __init__(self, test: unittest.TestCase, rules: TestRules, enforced: Budget) -> None:
         self._test = test
-        self._marks = marks
-        self._enforced = enforced  # where it is written, in a block of its own
-        self._listeners: list[Listener] = []
-        self._trace: TraceSettings | None = None
-        self._default = Budget()
-        self._scope = Scope()
-        self._n_frames = report_failure.N_FRAMES
-        self._keep_capture = ""
-        self._begins: Callable[[], None] | None = None
+        self._rules = rules
+        self._enforced = enforced  # by the method itself, in a block of its own
+        self._requests: list[Request] = []
         self._told: list[tuple[Measurement, Verdict, LateStacks | None]] = []
         self._over: tuple[Measurement, Verdict] | None = None
         self._phased: PhasedBlock | None = None
         self.around = contextlib.ExitStack()
 
-    def add(
-        self,
-        listener: Listener | None,
-        settings: Settings | None,
-        keep_capture: str,
-        begins: Callable[[], None] | None = None,
-    ) -> None:
-        """Take note of one who asks."""
-        self._begins = self._begins or begins
-        if listener is not None:
-            self._listeners.append(listener)
-        if settings is not None:
-            self._trace = settings.trace
-            self._default = settings.default_budget
-            self._scope = settings.scope
-            self._n_frames = settings.stacks
-        self._keep_capture = keep_capture or self._keep_capture
+    def add(self, request: Request | None) -> None:
+        """Add a request; of several, the last one says how to measure."""
+        if request is not None:
+            self._requests.append(request)
+
+    @property
+    def _settings(self) -> Settings:
+        return self._requests[-1].settings if self._requests else _DEFAULTS
+
+    @property
+    def _trace(self) -> TraceSettings | None:
+        return self._requests[-1].settings.trace if self._requests else None
 
     @property
     def _budget(self) -> Budget:
-        # When the test begins, all who asked are known.
-        budget = (self._marks.budget or Budget()).in_scope(self._scope)
-        if self._marks.waiver is None:
-            budget = budget.or_default(self._default)
-        return budget.without(self._enforced)
+        # All requests are known when the test begins.
+        return self._rules.budget_with(self._settings).minus(self._enforced)
 
     def set_up(self, set_up: Callable[[], object]) -> None:
         """Set a test up: where unittest does so, and all that is measured is still to come."""
@@ -111,13 +124,14 @@ class _Measuring:
 
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a test method that runs in a block; :meth:`tell` what came of it afterwards."""
-        if self._begins is not None:
-            self._begins()
+        for request in self._requests:
+            if request.begins is not None:
+                request.begins()
         if self._phased is not None:
             return self._phased.around(function)
         block = self._block()
-        if not self._listeners and not block.budget.limits_anything:
-            return function  # a class that only has the assertion
+        if not self._requests and not block.budget.limits_anything:
+            return function  # its class has no limit, only the assertion
         if block.budget.scope.phases != ("call",):
             raise MisuseError(
                 f"the budget of this test includes its {', '.join(block.budget.scope.phases)}, "
@@ -138,8 +152,8 @@ class _Measuring:
         while self._told:
             measured = self._told.pop()
             if not inspect.isawaitable(result):
-                for listener in self._listeners:
-                    listener(*measured, phases)
+                for request in self._requests:
+                    request.listener(*measured, phases)
 
     def raise_if_over(self) -> None:
         """Raise what the block of the test raised, once more: something has caught it.
@@ -152,9 +166,7 @@ class _Measuring:
             raise MemoryLimitExceeded(self._message("Test", *self._over), measurement, verdict)
 
     def _message(self, subject: str, measurement: Measurement, verdict: Verdict) -> str:
-        return report_failure.exceeded_message(
-            subject, measurement, verdict, n_frames=self._n_frames
-        )
+        return exceeded_message(subject, measurement, verdict, n_frames=self._settings.stacks)
 
     def _note(self, measurement: Measurement, verdict: Verdict, late: LateStacks | None) -> None:
         self._told.append((measurement, verdict, late))
@@ -166,8 +178,8 @@ class _Measuring:
             self._budget,
             subject="Test",
             trace=self._trace,
-            always_allocations=bool(self._listeners),
-            keep_capture=self._keep_capture,
+            always_allocations=bool(self._requests),
+            keep_capture=next(filter(None, (one.keep_capture for one in self._requests)), ""),
             outer_files=_OUTER_FILES,
             message=self._message,
             on_measured=self._note,
@@ -175,45 +187,36 @@ class _Measuring:
 
 
 @contextlib.contextmanager
-def measured(
-    test: unittest.TestCase,
-    listener: Listener | None = None,
-    settings: Settings | None = None,
-    keep_capture: str = "",
-    begins: Callable[[], None] | None = None,
-) -> Iterator[bool]:
+def measured(test: unittest.TestCase, request: Request | None = None) -> Iterator[bool]:
     """Run the test method of ``test`` in a block while this lasts; ``setUp`` stays outside.
 
-    The class of a test and its runner may both ask for this; the test still runs in one block, and
-    each listener hears of it.
+    The class of a test and its runner may both ask for this. The test still runs in one block, and
+    each of them gets what was measured.
 
     Args:
         test: the test.
-        listener: hears of what was measured.
-        settings: what the recording traces, and the default limit.
-        keep_capture: where to keep the capture of the block; empty for nowhere.
-        begins: called before the block.
+        request: who asks, and for what; None if only limits are to be enforced.
 
     Yields:
         Whether the test is measured.
     """
     measuring: _Measuring | None = getattr(test, MEASURING, None)
     if measuring is not None:
-        measuring.add(listener, settings, keep_capture)
+        measuring.add(request)
         yield True
         return
     # A test may be anything that calls the result, and need have no method.
     name: str = getattr(test, "_testMethodName", "")
     method = getattr(test, name, None)
     try:
-        marks = marks_of(type(test), name)
+        rules = rules_of(type(test), name)
     except InvalidLimitError as error:
-        # Written after the class was made, which checks it: an error of this test alone.
+        # It is an error of this test alone.
         with _replaced(test, {name: functools.partial(_refuse, error)}):
             yield True
         return
     # unittest makes tests without a method for modules it cannot import.
-    if method is None or not _can_be_measured(marks, method):
+    if method is None or not _can_be_measured(rules, method):
         yield False
         return
     if measures(method):  # pytest does
@@ -221,8 +224,8 @@ def measured(
         return
     own, bare = budget_of(method)
     # Below another decorator, a budget is enforced where it stands, in a block of its own.
-    measuring = _Measuring(test, marks, own if own is not None and bare == method else Budget())
-    measuring.add(listener, settings, keep_capture, begins)
+    measuring = _Measuring(test, rules, own if own is not None and bare == method else Budget())
+    measuring.add(request)
     run = _in_block(method, bare, measuring)
     replaced: dict[str, Any] = {MEASURING: measuring, name: run}
     call, set_up = getattr(test, "_callTestMethod", None), getattr(test, "_callSetUp", None)
@@ -270,10 +273,8 @@ def _refuse(error: Exception) -> None:
     raise error
 
 
-def _can_be_measured(marks: Marks, method: Callable[..., Any]) -> bool:
-    """Whether there is something to measure: a generator runs nothing when unittest calls it."""
-    is_generator = inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method)
-    return marks.measured and not (is_generator and marks.budget is None)
+def _can_be_measured(rules: TestRules, method: Callable[..., Any]) -> bool:
+    return rules.measured and not (has_nothing_to_measure(method) and rules.budget is None)
 
 
 def _in_block(
@@ -324,9 +325,41 @@ def put_budget_on(cls: type[unittest.TestCase], budget: Budget) -> None:
     def run_in_block(
         self: unittest.TestCase, result: unittest.TestResult | None = None
     ) -> unittest.TestResult | None:
-        with measured(self, **asked_for(self)):
+        with measured(self, request_of_the_class(self)):
             finished: unittest.TestResult | None = run(self, result)
             return finished
 
     cls.run = run_in_block  # type: ignore[method-assign]
     setattr(cls, RUNS_MEASURED, True)
+
+
+_names: Final = TestNames()  # of the tests that ask for themselves
+
+
+def request_of_the_class(test: unittest.TestCase) -> Request | None:
+    """Return the request of a test whose class measures it, for another process that reports it.
+
+    None where this process reports: then its runner asks, or limits are only enforced.
+    """
+    if not another_process_reports():
+        return None
+    run = _run_of_this_process()
+    name = _names.new(test.id())
+
+    def listener(
+        measurement: Measurement,
+        verdict: Verdict,
+        late: LateStacks | None,
+        phases: Mapping[Phase, Measurement],
+    ) -> None:
+        leave([Result(name, measurement, verdict, tuple(phases.items()))])
+
+    def begins() -> None:
+        leave(notes=Notes(unmeasured={name: Unmeasured.UNKNOWN}))
+
+    return Request(listener, run.settings, run.path_of(name), begins)
+
+
+@functools.cache
+def _run_of_this_process() -> Run:
+    return Run(find_settings("unittest"), "unittest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from membudget import add_options as add_each
+from membudget.runs import add_options as add_each
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

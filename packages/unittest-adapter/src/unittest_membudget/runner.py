@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from membudget import MemoryLimitExceeded, Settings, find_settings
+from membudget import MemoryLimitExceeded
+from membudget.runs import Settings, find_settings
 
 from .memory_run import MemoryRun
 

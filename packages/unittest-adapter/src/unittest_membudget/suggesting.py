@@ -8,9 +8,10 @@ import sys
 import unittest
 from collections.abc import Iterable, Iterator
 
-from membudget import Result, Settings, SuggestedLimits, written_test
+from membudget import Result
+from membudget.runs import Settings, SuggestedLimits, written_test
 
-from .marks import valid_marks_of
+from .rules import valid_rules_of
 
 
 class Suggesting:
@@ -100,6 +101,6 @@ def _see(limits: SuggestedLimits, name: str, cls: type, method: str) -> None:
         module=file,
         cls=cls,
         framework="unittest",
-        waived=valid_marks_of(cls, method).limits_do_not_hold,
+        waived=valid_rules_of(cls, method).limits_do_not_hold,
     )
     limits.found(name, where)

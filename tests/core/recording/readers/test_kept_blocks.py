@@ -12,10 +12,11 @@ from captures import capture_of
 from conftest import in_subprocess
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from membudget import Budget, InvalidOptionError, KeptCaptures
+from membudget import Budget, InvalidOptionError
 from membudget.recording.marks import Kind, find_marks
 from membudget.recording.readers.scanner import Scanner, scanner_problem
 from membudget.recording.request import BlockRequest
+from membudget.runs.kept_captures import KeptCaptures
 from programs import ALPHABET, Machine, Operation, operations
 
 needs_scanner = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
@@ -67,7 +68,8 @@ def test_memray_reads_what_the_block_counts(
 def test_the_figures_of_a_kept_capture_are_those_of_its_block() -> None:
     """Inside another block, with a block inside, native or not; its stacks begin with the block."""
     import memray
-    from membudget import Block, Measurement, TraceSettings, measure_memory
+    from membudget import Measurement, measure_memory
+    from membudget.runs import Block, TraceSettings
     from workloads import allocate, steps
 
     def work() -> None:
@@ -105,7 +107,8 @@ def test_a_capture_that_cannot_be_written_is_a_warning() -> None:
     """The figures are not affected, nothing half written is left, and nothing goes on running."""
     import warnings
 
-    from membudget import Block, NotKeptWarning
+    from membudget import NotKeptWarning
+    from membudget.runs import Block
 
     os.mkdir("directory")
     for path in ("nowhere/kept.bin", "directory", "/dev/full"):
@@ -124,7 +127,7 @@ def test_without_the_scanner_nothing_is_kept_and_a_warning_says_so() -> None:
     import warnings
 
     os.environ["MEMBUDGET_READER"] = "replay"
-    from membudget import Block
+    from membudget.runs import Block
 
     scanner_problem.cache_clear()
     try:

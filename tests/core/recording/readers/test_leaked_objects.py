@@ -15,12 +15,12 @@ from membudget import (
     Measurement,
     ObjectLimit,
     UnsupportedLimitError,
-    judge,
     limit_leaked_objects,
 )
 from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 from membudget.recording.readers.scanner import scanner_problem
 from membudget.report import failure_text as failure
+from membudget.verdict import judge
 
 SUPPORTED = sys.version_info >= OLDEST_PYTHON_WITH_OBJECTS and scanner_problem() is None
 WORKLOADS = str(REPOSITORY / "tests/contract")

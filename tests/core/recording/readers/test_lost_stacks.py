@@ -54,7 +54,8 @@ def outcome(directory: Path, body: str, block: str) -> str:
     (directory / "orders.py").write_text(ORDERS)
     indented = body.replace("\n", "\n    ")
     program = (
-        f"import sys, threading, orders\nfrom membudget import *\nfrom orders import *\n"
+        "import sys, threading, orders\nfrom membudget import *\nfrom membudget.runs import *\n"
+        "from orders import *\n"
         f"with {block}:\n    {indented}\n"
     )
     (directory / "program.py").write_text(program)
@@ -178,7 +179,8 @@ def test_a_failure_says_why_its_stacks_are_missing(tmp_path: Path) -> None:
 @in_subprocess
 def test_an_exceeded_limit_needs_no_stacks() -> None:
     """Lost stacks keep limit_leaks from being judged; the peak is over whatever they were."""
-    from membudget import Block, Budget, LeakLimit, Limit, MemoryLimitExceeded
+    from membudget import Budget, LeakLimit, Limit, MemoryLimitExceeded
+    from membudget.runs import Block
 
     try:
         with Block(Budget((Limit("peak_bytes", 1000),), leaks=LeakLimit(1000))):
@@ -195,12 +197,13 @@ def test_the_next_block_has_its_stacks() -> None:
     """Also those of threads, in a run whose recording goes on between blocks."""
     import threading
 
-    from membudget import Run, limit_memory, measure_memory
+    from membudget import limit_memory, measure_memory
+    from membudget.runs import Run, Settings
 
     def load(kept: list[bytearray]) -> None:
         kept.append(bytearray(100_000))
 
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     with measure_memory():
         threading.setprofile(None)
@@ -218,9 +221,12 @@ def test_the_next_block_has_its_stacks() -> None:
 
 @in_subprocess
 def test_a_report_says_why_its_stacks_are_missing() -> None:
-    from membudget import Block, Budget, Run, report_json, report_text
+    from membudget import Budget
+    from membudget.report import run_text as report_text
+    from membudget.results import json_data as report_json
+    from membudget.runs import Block, Run, Settings
 
-    run = Run(most_allocations=5)
+    run = Run(Settings(most_allocations=5), "unittest")
     run.begin()
     for name in ("lost", "whole"):
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 from pathlib import Path
 from sys import _getframe
-from types import FrameType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Final
 
 from .system import Real
@@ -66,6 +66,14 @@ def levels_to_the_user() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame, n_levels = frame.f_back, n_levels + 1
     return n_levels
+
+
+def directories_of(*modules: ModuleType) -> tuple[str, ...]:
+    """Return the directories in which the code of some modules and packages is.
+
+    For ``outer_files`` of a block: frames from there only lead to what is measured.
+    """
+    return tuple(f"{Path(str(module.__file__)).parent}{os.sep}" for module in modules)
 
 
 def full_path(filename: str) -> str:

@@ -1,1 +1,92 @@
-"""What the adapter of a test framework needs: a run, the phases of a test, kept captures."""
+"""What an adapter for a test framework needs: the second public face of membudget.
+
+People who write budgets need ``membudget`` only. An adapter hands the options to its framework's
+parser, says what is declared at a test, and puts a block around it. What a run of tests knows,
+keeps and reports is here, once for all frameworks.
+
+    run = Run(find_settings("unittest"), "unittest")
+    run.begin()
+    ...                      # for each test: a Block whose on_measured calls run.add(name, ...)
+    run.end()
+    write_json(run)
+    for line in report_lines(run, sys.stdout):
+        print(line.text)
+"""
+
+from ..availability import measuring_is_on, why_not_measured
+from ..block import Block, warm_up_block
+from ..budget import Budget, Phase
+from ..budget_arguments import leak_budget, memory_budget, object_budget
+from ..decorating import budget_of, measures
+from ..host import system as system
+from ..host.origins import directories_of, origin_of, shown_path
+from ..noted_verdicts import delivering_verdicts
+from ..plugins import rules_of
+from ..recording.request import LateStacks, TraceSettings
+from ..report.failure_text import N_ALLOCATIONS, exceeded_line, exceeded_message, exceeded_section
+from ..report.run_text import TITLE, Line
+from ..report.suggestions_text import TITLE as SUGGESTIONS_TITLE
+from ..results.json_data import result_from_json, result_to_json
+from ..rules import TestRules, has_nothing_to_measure
+from ..settings import Option, Settings, add_options, options_of
+from ..settings_sources import find_settings
+from ..source.definitions import WrittenTest, written_test
+from ..unseen import own_allocators_seen
+from .notes import Notes, Unmeasured
+from .phases import PhasedBlock
+from .report import not_measured_text, report_lines, write_json
+from .run import Run
+from .suggested_limits import SuggestedLimits
+from .worker_results import Collection, TestNames, another_process_reports, leave
+
+__all__ = [
+    "N_ALLOCATIONS",
+    "SUGGESTIONS_TITLE",
+    "TITLE",
+    "Block",
+    "Budget",
+    "Collection",
+    "LateStacks",
+    "Line",
+    "Notes",
+    "Option",
+    "Phase",
+    "PhasedBlock",
+    "Run",
+    "Settings",
+    "SuggestedLimits",
+    "TestNames",
+    "TestRules",
+    "TraceSettings",
+    "Unmeasured",
+    "WrittenTest",
+    "add_options",
+    "another_process_reports",
+    "budget_of",
+    "delivering_verdicts",
+    "directories_of",
+    "exceeded_line",
+    "exceeded_message",
+    "exceeded_section",
+    "find_settings",
+    "has_nothing_to_measure",
+    "leak_budget",
+    "leave",
+    "measures",
+    "measuring_is_on",
+    "memory_budget",
+    "not_measured_text",
+    "object_budget",
+    "options_of",
+    "origin_of",
+    "own_allocators_seen",
+    "report_lines",
+    "result_from_json",
+    "result_to_json",
+    "rules_of",
+    "shown_path",
+    "warm_up_block",
+    "why_not_measured",
+    "write_json",
+    "written_test",
+]

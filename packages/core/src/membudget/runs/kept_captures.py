@@ -30,6 +30,7 @@ class KeptCaptures:
             cut the capture of a block out of a recording.
 
     Attributes:
+        directory: its absolute path: tests change the working directory.
         prefix: the one in use.
 
     Example:
@@ -44,12 +45,11 @@ class KeptCaptures:
         problem = scanner_problem()
         if problem is not None:
             raise InvalidOptionError(f"cannot keep captures: the reader in C is missing: {problem}")
-        # Absolute: tests change the working directory.
-        self._directory: Final = os.path.abspath(directory)
+        self.directory: Final = os.path.abspath(directory)
         self.prefix: Final = prefix or uuid.uuid4().hex
         try:
-            os.makedirs(self._directory, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._directory):
+            os.makedirs(self.directory, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.directory):
                 pass
         except OSError as error:
             raise InvalidOptionError(
@@ -59,7 +59,7 @@ class KeptCaptures:
     @property
     def pattern(self) -> str:
         """What the paths of the captures have in common, as one shell pattern."""
-        return str(Path(self._directory, f"{self.prefix}-*.bin"))
+        return str(Path(self.directory, f"{self.prefix}-*.bin"))
 
     def path_of(self, name: str) -> str:
         """Return the path for the capture of a test: its own, whatever its name looks like.
@@ -75,4 +75,4 @@ class KeptCaptures:
         readable = re.sub(r"[^\w.-]+", "-", name).encode(errors="replace")
         room = _LONGEST_NAME - len(os.fsencode(f"{self.prefix}-{end}"))
         shown = readable[:room].decode(errors="ignore")
-        return str(Path(self._directory, f"{self.prefix}-{shown}{end}"))
+        return str(Path(self.directory, f"{self.prefix}-{shown}{end}"))

@@ -33,7 +33,7 @@ class PhasedBlock:
         measured: what each phase has used that has ended.
 
     Example:
-        >>> from membudget import memory_budget
+        >>> from membudget.runs import memory_budget
         >>> test = PhasedBlock(Block(memory_budget("1 MB", include="setup,call")))
         >>> with test.phase("setup"):
         ...     fixture = bytearray(200_000)

@@ -9,14 +9,16 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from ..availability import measuring_is_on
+from ..availability import measuring_is_on, why_not_measured
 from ..budget import Phase
 from ..measurement import Allocation, Measurement
 from ..recording import get_recorder
 from ..recording.marks import AtWork
 from ..recording.request import LateStacks
+from ..settings import FrontEnd, Settings, option_named
 from ..verdict import Result, Verdict
 from .kept_captures import KeptCaptures
+from .notes import Notes
 
 
 class Run:
@@ -26,13 +28,22 @@ class Run:
     are read for those with the largest peaks only.
 
     Args:
-        most_allocations: how many results will be shown, those with the largest peak; 0 for all.
-        captures: where to keep the captures of the blocks; None for nowhere. It is for those who
-            make the blocks, see :meth:`path_of`.
+        settings: what is measured, shown and kept.
+        front_end: the one that has these settings.
+        capture_prefix: begins the names of the kept captures, where another process of the run has
+            chosen it; empty for what the settings say.
+
+    Raises:
+        InvalidOptionError: captures are to be kept, and cannot be.
+
+    Attributes:
+        settings, front_end: as given.
+        captures: where the captures of its blocks are kept; None for nowhere.
+        notes: what is known about its tests besides their results.
 
     Example:
-        >>> from membudget import Block, Budget
-        >>> run = Run(most_allocations=5)
+        >>> from membudget.runs import Block, Budget, Settings
+        >>> run = Run(Settings(most_allocations=5), "unittest")
         >>> run.begin()
         >>> def keep(*measured):
         ...     run.add("load", *measured)
@@ -42,9 +53,14 @@ class Run:
         ['load']
     """
 
-    def __init__(self, most_allocations: int, captures: KeptCaptures | None = None) -> None:
-        self._most = most_allocations
-        self.captures: Final = captures
+    def __init__(
+        self, settings: Settings, front_end: FrontEnd, *, capture_prefix: str = ""
+    ) -> None:
+        self.settings: Final = settings
+        self.front_end: Final = front_end
+        self.captures: Final = _captures(settings, front_end, capture_prefix)
+        self.notes: Final = Notes()
+        self._most = settings.most_allocations
         self._results: dict[str, Result] = {}
         self._late: dict[str, LateStacks] = {}
         self._recording = False
@@ -94,6 +110,16 @@ class Run:
         """Return where to keep the capture of a block of that name; empty for nowhere."""
         return "" if self.captures is None else self.captures.path_of(name)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that make another process a part of this run."""
+        variables = self.settings.environment
+        if self.captures is not None:
+            # Tests may change the working directory before the one that looks a path up.
+            variables[option_named("memray_bin_path").variable] = self.captures.directory
+            variables[option_named("memray_bin_prefix").variable] = self.captures.prefix
+        return variables
+
     def add_result(self, result: Result) -> None:
         """Keep a result of another process; one of the same name before it is replaced."""
         self._results[result.name] = result
@@ -139,7 +165,7 @@ class Run:
         if self._recording:
             get_recorder().settle()
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         """Whether there is a result of that name."""
         return name in self._results
 
@@ -162,3 +188,11 @@ class Run:
                 allocations = recorder.read_late(late)
                 self.add_allocations(name, allocations, late.problem, late.lost_stacks)
         return self.results
+
+
+def _captures(settings: Settings, front_end: FrontEnd, prefix: str) -> KeptCaptures | None:
+    path = settings.memray_bin_path
+    is_idle = settings.missing_for(option_named("memray_bin_path"), front_end) is not None
+    if path is None or is_idle or why_not_measured() is not None:
+        return None
+    return KeptCaptures(path, prefix or settings.memray_bin_prefix)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import unittest
 
-from membudget import MisuseError, TraceSettings, budget_of, warm_up_block
+from membudget import MisuseError
+from membudget.runs import TraceSettings, budget_of, warm_up_block
 
-from .marks import MEASURING
+from .rules import MEASURING
 
 
 class _AlreadyMeasured:
-    """Keeps the class of a test from measuring it: it is there for the caches that it fills."""
+    """Keeps the class of a test from measuring it while it warms up."""
 
-    def add(self, *_: object) -> None:
-        """Hear of one who asks, and do nothing."""
+    def add(self, _: object) -> None:
+        """Ignore the request."""
 
 
 def warm_up(test: unittest.TestCase, trace: TraceSettings | None) -> None:
     """Run another test like this one, with its own ``setUp``, ``tearDown`` and cleanups.
 
-    What comes of it is for the run that follows to show, so nothing is reported of this one.
+    Nothing of this run is reported: the run that follows shows whether the test passes.
 
     Raises:
         MisuseError: its class cannot make another one.

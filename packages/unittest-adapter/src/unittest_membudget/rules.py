@@ -1,23 +1,13 @@
-"""What is written at a test: limits and waivers, on its method and on the classes it is in.
-
-Decorators say what a limit does not: a waiver, and not to measure at all.
-"""
+"""The rules of a test: what its method and its classes declare, and decorators for waivers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
-from membudget import (
-    Budget,
-    InvalidLimitError,
-    Marks,
-    budget_of,
-    memory_budget,
-    parse_size,
-    shown_path,
-)
+from membudget import InvalidLimitError, parse_size
+from membudget.runs import Budget, TestRules, budget_of, memory_budget, shown_path
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -78,25 +68,31 @@ def no_memray(test: T) -> T:
     return test
 
 
-def marks_of(cls: type, method: str) -> Marks:
-    """Return what is written at a test; the closest limit or waiver counts."""
+def rules_of(cls: type, method: str) -> TestRules:
+    """Return the rules of a test; what is declared closest to it wins.
+
+    Raises:
+        InvalidLimitError: a limit is wrong, or limits contradict one another. Classes are checked
+            when they are made, so it was written after that.
+    """
     function = getattr(cls, method, None)
-    budget, waiver = _closest(cls, function)
+    rules = TestRules()
+    for declared in _declared(cls, function):
+        rules = rules.combined_with(declared)
+        if rules.waiver is not None:
+            break
     # A mock has every attribute that it is asked for.
     if not any(getattr(where, _KEPT_OUT, False) is True for where in (function, cls)):
-        return Marks(budget, waiver)
-    return Marks(None, waiver if budget is None else "no_memray", measured=False)
+        return rules
+    return TestRules(None, rules.waiver if rules.budget is None else "no_memray", measured=False)
 
 
-def valid_marks_of(cls: type, method: str) -> Marks:
-    """Return the same, and nothing where a limit is none: `measured` makes that the test's error.
-
-    It was written after its class was made, which checks it.
-    """
+def valid_rules_of(cls: type, method: str) -> TestRules:
+    """Return the rules of a test; none where they are wrong, which ``measured`` reports."""
     try:
-        return marks_of(cls, method)
+        return rules_of(cls, method)
     except InvalidLimitError:
-        return Marks()
+        return TestRules()
 
 
 def ignores_limit(cls: type) -> bool:
@@ -118,24 +114,20 @@ def has_pytest_markers(test: Any) -> bool:
     return any(getattr(mark, "name", "") in _PYTEST_LIMITS for mark in markers)
 
 
-def _closest(cls: type, function: Any) -> tuple[Budget | None, str | None]:
-    """Return the budget that the limits make, kind by kind, up to the first waiver; and that."""
-    budget = None if function is None else budget_of(function)[0]
+def _declared(cls: type, function: Any) -> Iterator[TestRules]:
+    """Yield what a method and its classes declare, closest first."""
+    if function is not None:
+        yield TestRules(budget_of(function)[0])
     for holder in (function, *cls.__mro__):
         written = getattr(holder, "__dict__", {})
-        outer = None
         if _WAIVER in written:
-            return budget, written[_WAIVER]
-        if CLASS_BUDGET in written:
-            outer = written[CLASS_BUDGET]
-        # What MemoryTestCase itself says stands for nothing.
+            yield TestRules(waiver=written[_WAIVER])
+        elif CLASS_BUDGET in written:
+            yield TestRules(written[CLASS_BUDGET])
+        # The attribute of MemoryTestCase itself is only a default.
         elif LIMIT_ATTRIBUTE in written and _is_measured(cls) and not _is_ours(holder):
-            outer = written_budget(cls, written[LIMIT_ATTRIBUTE], holder)
-            if outer is None:
-                return budget, ""
-        if outer is not None:
-            budget = outer if budget is None else budget.within(outer)
-    return budget, None
+            budget = written_budget(cls, written[LIMIT_ATTRIBUTE], holder)
+            yield TestRules(waiver="") if budget is None else TestRules(budget)
 
 
 def _is_measured(cls: type) -> bool:

@@ -1,25 +1,26 @@
-"""Markers in, budgets out."""
+"""Markers in, rules out: what is declared at a test, and the check of all markers of a run."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from _pytest.mark.structures import get_unpacked_marks
 from _pytest.nodes import Node
-from membudget import (
+from membudget import InvalidLimitError
+from membudget.runs import (
     Budget,
-    InvalidLimitError,
-    Marks,
     Settings,
+    TestRules,
     budget_of,
     leak_budget,
-    marks_of,
     memory_budget,
     object_budget,
+    rules_of,
 )
 
 LIMIT = "limit_memory"
@@ -32,12 +33,12 @@ MARKERS = (
     f"include, stable): with --memray, fail the test when its peak memory is larger than limit, "
     f"such as '24 MB'; when it allocates more than total, or more often than allocations; or when "
     f"more than retained is still alive. only='mypkg.*' and ignore='logging' say whose memory "
-    f"counts, include='setup,call,teardown' when, and stable=True that figures are to repeat",
+    f"counts, include='setup,call,teardown' which phases, and stable=True makes figures repeat",
     f"{LEAKS}(location_limit, *, filter_fn=None, current_thread_only=False): with --memray, fail "
     f"the test when one call stack leaves more than location_limit, such as '1 KB', behind",
     f"{OBJECTS}(*, filter_fn=None): with --memray, fail the test when an object that was made in "
-    f"it is still alive behind it (CPython 3.13.3 and later)",
-    f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not count",
+    f"it is still alive after it (CPython 3.13.3 and later)",
+    f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not apply",
     f"{KEEPS_OUT}: do not measure the test, because it uses memray itself",
 )
 T = TypeVar("T")
@@ -50,50 +51,114 @@ class BadMarkerError(ValueError):
     """A marker whose arguments make no budget."""
 
 
-def marked(item: pytest.Item) -> Marks:
-    """Return what the markers of a test say; the closest limit or waiver wins, kind by kind.
+class ItemRules(NamedTuple):
+    """The rules of a test, and the budget that follows from them in a run."""
+
+    rules: TestRules
+    budget: Budget
+
+
+class _Known(NamedTuple):
+    """The rules of a test, and what they were made from."""
+
+    markers: list[pytest.Mark]
+    own: Budget | None
+    outside: TestRules | None
+    made: ItemRules
+
+
+_KNOWN = pytest.StashKey[_Known]()
+
+
+def rules_of_item(item: pytest.Item, settings: Settings) -> ItemRules:
+    """Return the rules of a test; they are worked out again only when its markers have changed.
+
+    Raises:
+        BadMarkerError: the arguments of a marker are wrong, or limits contradict one another.
+    """
+    markers = [mark for node in item.iter_parents() for mark in node.own_markers]
+    function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
+    own = None if function is None else budget_of(function)[0]
+    outside = _rules_outside(item)
+    known = item.stash.get(_KNOWN, None)
+    if (
+        known is not None
+        and known.outside == outside
+        and known.own is own
+        and len(known.markers) == len(markers)
+        and all(map(operator.is_, known.markers, markers))
+    ):
+        return known.made
+    try:
+        rules = TestRules(own).combined_with(marked(item))
+        made = ItemRules(rules, rules.budget_with(settings))
+    except InvalidLimitError as error:
+        raise BadMarkerError(str(error)) from error
+    item.stash[_KNOWN] = _Known(markers, own, outside, made)
+    return made
+
+
+def _rules_outside(item: pytest.Item) -> TestRules | None:
+    """Return what another framework's class declares for a test; None without a class."""
+    if isinstance(item, pytest.Function) and item.cls is not None:
+        return rules_of(item.cls, item.originalname)
+    return None
+
+
+def marked(item: pytest.Item) -> TestRules:
+    """Return what the markers of a test declare; the closest limit or waiver wins, kind by kind.
 
     The order, closest first: ``pytest.param()``, the function, its class and the bases of that
-    (with what the decorators and attributes of a ``TestCase`` say), the module, the packages; then
-    what fixtures have added to the test, the last one first; then what hooks have added, in
+    (with what the decorators and attributes of a ``TestCase`` declare), the module, the packages;
+    then what fixtures have added to the test, the last one first; then what hooks have added, in
     pytest's order. So a conftest.py can give defaults, and takes away no limit that is written.
 
     Raises:
         BadMarkerError: the arguments of a marker are wrong, or markers contradict one another.
     """
-    measured = is_kept = item.get_closest_marker(KEEPS_OUT) is None
-    budget: Budget | None = None
-    for said in _closest_first(item):
-        if isinstance(said, Marks):
-            measured = measured and said.measured
-            if said.budget is not None:
-                budget = _inside(budget, said.budget, item.nodeid)
-            if said.waiver is not None:
-                return Marks(budget, said.waiver, measured)
-        elif said.name in _LIMITS:
-            if not is_kept:
+    is_kept_out = item.get_closest_marker(KEEPS_OUT) is not None
+    rules = TestRules(measured=not is_kept_out)
+    for declared in _closest_first(item):
+        if isinstance(declared, pytest.Mark):
+            where = _written(declared)
+            outer = _rules_in(declared)
+            if is_kept_out and outer.budget is not None:
                 raise BadMarkerError(
-                    f"{_written(said)}: {KEEPS_OUT} keeps this test unmeasured; mark it "
-                    f"{WAIVER} as well if that is meant"
+                    f"{where}: {KEEPS_OUT} keeps this test unmeasured; mark it {WAIVER} as well "
+                    f"if that is meant"
                 )
-            budget = _inside(budget, _parse(said, _LIMITS[said.name]), _written(said))
-        elif said.name == WAIVER:
-            return Marks(budget, _parse(said, _no_memory_limit), measured)
-    return Marks(budget, None, measured)
+        else:
+            where, outer = item.nodeid, declared
+        try:
+            rules = rules.combined_with(outer)
+        except InvalidLimitError as error:
+            raise BadMarkerError(f"{where}: {error}") from error
+        if rules.waiver is not None:
+            break
+    return rules
+
+
+def _rules_in(mark: pytest.Mark) -> TestRules:
+    """Return what one marker declares; nothing if it is not about memory."""
+    if mark.name in _LIMITS:
+        return TestRules(_parse(mark, _LIMITS[mark.name]))
+    if mark.name == WAIVER:
+        return TestRules(waiver=_parse(mark, _no_memory_limit))
+    return TestRules()
 
 
 def has_limit_marker(item: pytest.Item) -> bool | None:
     """Whether the closest marker of a test is a limit and no waiver; None if it has neither."""
     names = (*_LIMITS, WAIVER)
     if any(mark.name in names for mark in item.iter_markers()):
-        for said in _closest_first(item):
-            if isinstance(said, pytest.Mark) and said.name in names:
-                return said.name != WAIVER
+        for declared in _closest_first(item):
+            if isinstance(declared, pytest.Mark) and declared.name in names:
+                return declared.name != WAIVER
     return None
 
 
-def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark | Marks]:
-    """Yield the markers of a test, and what another framework knows to be written at it."""
+def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark | TestRules]:
+    """Yield the markers of a test, and what another framework's class declares for it."""
     added: list[pytest.Mark] = []
     for node in item.iter_parents():
         if node.own_markers:
@@ -102,8 +167,10 @@ def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark | Marks]:
             # pytest.param() after those of the function.
             yield from (mark for mark in reversed(node.own_markers) if id(mark) in written)
             added += (mark for mark in node.own_markers if id(mark) not in written)
-        if node is item.parent and isinstance(item, pytest.Function) and item.cls is not None:
-            yield marks_of(item.cls, item.originalname)
+        if node is item.parent:
+            outside = _rules_outside(item)
+            if outside is not None:
+                yield outside
     if added:
         # What fixtures add is not there yet when the collection ends.
         by_hooks = item.stash.get(_BY_HOOKS, frozenset(map(id, added)))
@@ -121,7 +188,7 @@ def _written_at(node: Node) -> frozenset[int]:
 
 
 def _check_ambiguity(item: pytest.Item) -> None:
-    """Refuse two markers of one kind in one place: nobody could say which one is closer."""
+    """Refuse two markers of one kind in one place: neither of them is closer."""
     parameters = {id(mark) for mark in _parameter_marks(item)}
     places: list[list[pytest.Mark]] = [_parameter_marks(item)]
     for node in item.iter_parents():
@@ -149,13 +216,6 @@ def _parameter_marks(node: Node) -> list[pytest.Mark]:
     return [getattr(mark, "mark", mark) for mark in marks]
 
 
-def _inside(closest: Budget | None, outer: Budget, where: str) -> Budget:
-    try:
-        return outer if closest is None else closest.within(outer)
-    except InvalidLimitError as error:
-        raise BadMarkerError(f"{where}: {error}") from error
-
-
 def _written(mark: pytest.Mark) -> str:
     arguments = [*map(repr, mark.args), *(f"{k}={v!r}" for k, v in mark.kwargs.items())]
     return f"@pytest.mark.{mark.name}({', '.join(arguments)})"
@@ -163,7 +223,7 @@ def _written(mark: pytest.Mark) -> str:
 
 @functools.cache
 def _signature(take: Callable[..., object]) -> inspect.Signature:
-    """Return the arguments of a marker: where it is written is none of them."""
+    """Return the arguments of a marker, without those that only say where it is written."""
     signature = inspect.signature(take)
     own = [one for one in signature.parameters.values() if one.name not in ("where", "origin")]
     return signature.replace(parameters=own)
@@ -204,26 +264,6 @@ _MARKERS: dict[str, Callable[..., object]] = {
 }
 
 
-def budget_for(
-    item: pytest.Item, settings: Settings
-) -> tuple[Callable[..., object] | None, Marks, Budget]:
-    """Return what is called for a test, without a budget of its own; its marks; and what holds.
-
-    Raises:
-        BadMarkerError: the arguments of a marker are wrong, or limits contradict one another.
-    """
-    function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
-    own, function = budget_of(function) if function is not None else (None, None)
-    marks = marked(item)
-    try:
-        budget = (own or Budget()).within(marks.budget or Budget()).in_scope(settings.scope)
-        if marks.waiver is None:
-            budget = budget.or_default(settings.default_budget)
-    except InvalidLimitError as error:
-        raise BadMarkerError(str(error)) from error
-    return function, marks, budget
-
-
 def _check_markers(items: Iterable[pytest.Item], settings: Settings) -> None:
     """Check the markers of all tests.
 
@@ -237,7 +277,7 @@ def _check_markers(items: Iterable[pytest.Item], settings: Settings) -> None:
                 if mark.name in _MARKERS:
                     _parse(mark, _MARKERS[mark.name])
             _check_ambiguity(item)
-            budget_for(item, settings)
+            rules_of_item(item, settings)
         except BadMarkerError as error:
             problems.append(f"{item.nodeid}: {error}")
     if problems:

@@ -1,0 +1,82 @@
+"""The rules of a test: what is declared about its memory, in one place or in several together."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .budget import Budget
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TestRules:
+    """What is declared about the memory of a test, in one place or in several together.
+
+    Attributes:
+        budget: the limits; None if there are none.
+        waiver: why limits from further out do not apply; None if they do. May be empty.
+        measured: whether the test may be measured at all.
+    """
+
+    __test__: ClassVar[bool] = False  # pytest collects classes with names like this one
+
+    budget: Budget | None = None
+    waiver: str | None = None
+    measured: bool = True
+
+    def combined_with(self, outer: TestRules) -> TestRules:
+        """Return these rules with what ``outer`` adds: it is declared further away from the test.
+
+        Limits combine kind by kind, the closest wins. A waiver keeps out all limits further away.
+
+        Raises:
+            InvalidLimitError: limits of both would hold, and they count different memory.
+
+        Example:
+            >>> from membudget.runs import memory_budget
+            >>> method = TestRules(memory_budget("1 MB"))
+            >>> cls = TestRules(memory_budget("5 MB", total="9 MB"))
+            >>> [limit.maximum for limit in method.combined_with(cls).budget.limits]
+            [1048576, 9437184]
+        """
+        measured = self.measured and outer.measured
+        if self.waiver is not None:
+            return TestRules(self.budget, self.waiver, measured)
+        budget = self.budget or outer.budget
+        if self.budget is not None and outer.budget is not None:
+            budget = self.budget.combined_with(outer.budget)
+        return TestRules(budget, outer.waiver, measured)
+
+    def budget_with(self, settings: Settings) -> Budget:
+        """Return the budget that holds for the test in a run.
+
+        Args:
+            settings: of the run: its default limit, unless a waiver keeps that out, and what counts
+                where the test leaves that open.
+
+        Raises:
+            InvalidLimitError: the default limit would hold as well, and counts other memory.
+        """
+        budget = (self.budget or Budget()).with_scope(settings.scope)
+        return budget if self.waiver is not None else budget.with_default(settings.default_budget)
+
+    @property
+    def limits_do_not_hold(self) -> bool:
+        """Whether limits are waived, or the test is not measured."""
+        return self.waiver is not None or not self.measured
+
+    @property
+    def is_waived(self) -> bool:
+        """Whether the test has no limit because of a waiver."""
+        return self.waiver is not None and self.budget is None
+
+
+def has_nothing_to_measure(method: Any) -> bool:
+    """Whether a method of a ``TestCase`` is a generator: unittest calls it, and no line of it runs.
+
+    Without a limit such a test is not measured; with one it is an error, because nothing would
+    enforce the limit.
+    """
+    return inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method)

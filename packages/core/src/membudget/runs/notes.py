@@ -1,0 +1,79 @@
+"""What a run knows about its tests besides their results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Unmeasured(StrEnum):
+    """Why a test has no measurement. The texts stand in the last line of a report."""
+
+    KEPT_OUT = "no_memray"
+    SKIPPED = "skipped"
+    NOT_RUN = "not run"
+    FAILED_IN_SETUP = "failed in setup"
+    FAILED_BEFORE = "failed before it was measured"
+    NOT_MEASURABLE = "could not be measured"
+    NOTHING_TO_MEASURE = "nothing to measure"
+    OTHER_PLUGIN = "run by another plugin"
+    LOST = "lost with a crashed worker"
+    UNKNOWN = "ended without a measurement"
+    """Of a test that has begun, until more is known."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a run knows about its tests besides their results.
+
+    Attributes:
+        waivers: the tests without a limit because of a waiver, with its reason.
+        failed: the tests that failed for another reason than their own limit.
+        unmeasured: why a test has no measurement, if it has none.
+        not_enforced: which limits were not enforced, and why; each ends a sentence.
+    """
+
+    waivers: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    unmeasured: dict[str, Unmeasured] = field(default_factory=dict)
+    not_enforced: set[str] = field(default_factory=set)
+
+    def add(self, other: Notes) -> None:
+        """Add what another process knows about its tests."""
+        self.waivers |= other.waivers
+        self.failed |= other.failed
+        self.unmeasured |= other.unmeasured
+        self.not_enforced |= other.not_enforced
+
+    def reasons(self, measured: Container[str]) -> Counter[str]:
+        """Count the tests without a measurement by reason.
+
+        Args:
+            measured: the names of those that have one.
+        """
+        return Counter(
+            str(reason) for name, reason in self.unmeasured.items() if name not in measured
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the notes as JSON data; :meth:`from_json` reads them."""
+        sets = {"failed": sorted(self.failed), "not_enforced": sorted(self.not_enforced)}
+        return {**asdict(self), **sets}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], named: Callable[[str], str]) -> Notes:
+        """Read what :meth:`to_json` returned.
+
+        Args:
+            data: that.
+            named: returns what a test of that name is called here.
+        """
+        return cls(
+            {named(name): reason for name, reason in data["waivers"].items()},
+            {named(name) for name in data["failed"]},
+            {named(name): Unmeasured(reason) for name, reason in data["unmeasured"].items()},
+            set(data["not_enforced"]),
+        )

@@ -1,0 +1,86 @@
+"""The report of a run: the same lines and the same file for every test framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from ..availability import why_not_measured
+from ..errors import InvalidOptionError
+from ..report.run_text import (
+    Line,
+    can_show_symbols,
+    margin_lines,
+    pattern_lines,
+    summary_lines,
+    what_figures_mean,
+)
+from ..report.run_text import report_lines as result_lines
+from ..results.json_data import write_results
+from ..settings import option_named
+from .run import Run
+
+
+def not_measured_text() -> str:
+    """Say in one line that and why nothing was measured; empty where blocks are measured."""
+    why = why_not_measured()
+    return "" if why is None else f"Nothing was measured: {why}"
+
+
+def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0) -> Iterator[Line]:
+    """Yield the lines of the report of a run, without its title.
+
+    Args:
+        run: the run, which has ended.
+        stream: where the lines will be written: it may not be able to show all symbols.
+        width: how many columns it has, so that long paths can be cut to fit; 0 shows them in full.
+        n_not_run: how many tests never began.
+    """
+    if not_measured_text():
+        yield Line(not_measured_text())
+        return
+    settings, notes, results = run.settings, run.notes, run.results
+    yield from result_lines(
+        results,
+        most_allocations=settings.most_allocations,
+        symbols=can_show_symbols(stream),
+        failed=notes.failed,
+        waivers=notes.waivers,
+        width=width,
+    )
+    if settings.memray_margins:
+        yield from margin_lines(results)
+    yield from what_figures_mean(results, counts_objects=settings.trace_python_allocators)
+    for text in sorted(notes.not_enforced):
+        yield Line(f"Not enforced: {text}")
+    idle = settings.idle_notice(run.front_end)
+    if idle:
+        yield Line(idle)
+    unmeasured = notes.reasons(measured=run)
+    if n_not_run > 0:
+        unmeasured["not run"] += n_not_run
+    for text in summary_lines(
+        len(results),
+        settings.most_allocations,
+        waivers=notes.waivers,
+        unmeasured=unmeasured,
+        captures=run.captures.pattern if run.captures is not None else "",
+        patterns=pattern_lines(results),
+    ):
+        yield Line(text)
+
+
+def write_json(run: Run) -> None:
+    """Write the JSON file of a run, if its settings ask for one.
+
+    Raises:
+        InvalidOptionError: it cannot be written.
+    """
+    path = run.settings.memray_json
+    if path is None:
+        return
+    try:
+        write_results(str(path), run.results)
+    except OSError as error:
+        flag = option_named("memray_json").flag
+        raise InvalidOptionError(f"{flag}: cannot write to {str(path)!r}: {error}") from error

@@ -1,0 +1,125 @@
+"""Results of other processes: each leaves what it measured, and the one that reports reads it.
+
+Plain data, one JSON document a line, in a directory that an environment variable names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from ..results.json_data import result_from_json, result_to_json
+from ..verdict import Result
+from .notes import Notes
+
+VARIABLE: Final = "MEMBUDGET_COLLECT"
+"""Environment variable: the directory to which results are written instead of being reported."""
+
+_NUMBER: Final = re.compile(r" \(\d+\)$")
+
+
+class TestNames:
+    """Tells tests of one name apart: the second one and those after it are numbered.
+
+    Example:
+        >>> names = TestNames()
+        >>> names.new("test_load"), names.new("test_load")
+        ('test_load', 'test_load (2)')
+    """
+
+    __test__ = False  # pytest collects classes with names like this one
+
+    def __init__(self) -> None:
+        self._n_seen: Counter[str] = Counter()
+
+    def new(self, name: str) -> str:
+        """Return the name of another test that calls itself ``name``."""
+        self._n_seen[name] += 1
+        return name if self._n_seen[name] == 1 else f"{name} ({self._n_seen[name]})"
+
+
+def another_process_reports() -> bool:
+    """Whether another process reports what this one measures."""
+    return VARIABLE in os.environ
+
+
+def leave(results: Iterable[Result] = (), notes: Notes | None = None) -> None:
+    """Leave results and notes to the process that reports.
+
+    Can be done again and again: a process may be killed, and later notes replace earlier ones.
+    """
+    path = Path(os.environ[VARIABLE], f"{os.getpid()}.jsonl")
+    documents: list[dict[str, Any]] = [{"result": result_to_json(result)} for result in results]
+    if notes is not None:
+        documents.append({"notes": notes.to_json()})
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(document)}\n" for document in documents)
+
+
+class Collection:
+    """What other processes left while :meth:`open` lasted.
+
+    Attributes:
+        results: what they measured, by name. Tests of one name in several processes are numbered.
+        notes: what they know about their tests besides.
+    """
+
+    def __init__(self) -> None:
+        self.results: dict[str, Result] = {}
+        self.notes = Notes()
+        self._taken: set[str] = set()  # names
+
+    @contextlib.contextmanager
+    def open(self, environment: dict[str, str]) -> Iterator[None]:
+        """Collect from processes that start while this lasts.
+
+        Args:
+            environment: further variables for these processes, see ``Run.environment``.
+        """
+        with tempfile.TemporaryDirectory(prefix="membudget-") as directory:
+            variables = {**environment, VARIABLE: directory}
+            before = {name: os.environ.get(name) for name in variables}
+            os.environ.update(variables)
+            try:
+                yield
+            finally:
+                for name, value in before.items():
+                    if value is None:
+                        del os.environ[name]
+                    else:
+                        os.environ[name] = value
+                self._read(directory)
+
+    def _read(self, directory: str) -> None:
+        for path in sorted(Path(directory).glob("*.jsonl")):
+            names: dict[str, str] = {}  # those of this process, and what they are called here
+            for line in path.read_text(encoding="utf-8").splitlines():
+                # A process that was killed may have left half a line.
+                with contextlib.suppress(json.JSONDecodeError):
+                    self._take(json.loads(line), names)
+
+    def _take(self, data: dict[str, Any], names: dict[str, str]) -> None:
+        def here(name: str) -> str:
+            if name not in names:
+                free, number = name, 1
+                while free in self._taken:
+                    number += 1
+                    free = f"{_NUMBER.sub('', name)} ({number})"
+                self._taken.add(free)
+                names[name] = free
+            return names[name]
+
+        if "result" in data:
+            result = result_from_json(data["result"])
+            name = here(result.name)
+            self.results[name] = replace(result, name=name)
+        else:
+            self.notes.add(Notes.from_json(data["notes"], here))
