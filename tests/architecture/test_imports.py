@@ -39,7 +39,7 @@ recording.segment recording.reading recording.recorder recording
 budget verdict limit_words
 option_values availability settings settings_sources rules
 
-stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
+stack_filter hookspecs plugins lazy_work noted_verdicts testing
 
 results.suggest
 source.text source.definitions source.names source.written_limits source.literals
@@ -48,9 +48,9 @@ source.additions source.files source.places source.changes source.fix source.wri
 report.printable report.failure_text report.run_text report.suggestions_text report
 results.json_data results
 
-unseen unused_limits block budget_arguments limits
+unseen unused_limits block decorating budget_arguments limits
 
-runs.kept_captures runs.notes runs.run runs.phases runs.report runs.suggested_limits
+runs.kept_captures runs.notes runs.run runs.phases runs.test_case runs.report runs.suggested_limits
 runs.worker_results runs
 
 cli.doctor cli
@@ -138,3 +138,15 @@ def test_adapters_are_thin(adapter: str) -> None:
     for file in ADAPTERS[adapter].rglob("*.py"):
         found = decisions.findall(file.read_text())
         assert not found, f"{file} decides by itself: {found}"
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_private_names_of_frameworks_stand_in_one_module(adapter: str) -> None:
+    """A new version of pytest or Python that changes one of them is mended in one file."""
+    private = re.compile(
+        r"import _pytest|from _pytest|_report_sections"
+        r"|_testMethodName|_callSetUp|_callTearDown|_callTestMethod|_formatMessage|_write_status"
+    )
+    for file in ADAPTERS[adapter].rglob("*.py"):
+        if file.name != "_private.py":
+            assert not private.findall(file.read_text()), file

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import RunPython, in_subprocess
 from membudget import Budget, limit_leaks, limit_memory, measure_memory
-from membudget.runs import Block
+from membudget.runs import Block, in_block
 
 
 def rows(n: int = 3) -> Iterator[int]:
@@ -55,7 +55,7 @@ def test_what_shows_at_decoration_is_refused_there(
         with pytest.raises(TypeError, match=words):
             limit(function)
     # An adapter that only measures changes nothing.
-    assert Block(Budget())(function) is not None
+    assert in_block(Block(Budget(), around_call=True), function) is not None
 
 
 @in_subprocess
@@ -67,7 +67,7 @@ def test_what_shows_in_the_result_is_refused_there() -> None:
     import itertools
 
     from membudget import MisuseError
-    from membudget.runs import Block, memory_budget
+    from membudget.runs import Block, in_block, memory_budget
 
     def through(function: Callable[..., Any]) -> Callable[..., Any]:
         return functools.wraps(function)(lambda *args: function(*args))
@@ -104,7 +104,7 @@ def test_what_shows_in_the_result_is_refused_there() -> None:
         for limited in (
             limit_memory("1 MB")(function),
             limit_memory("1 MB", stable=True)(function),
-            Block(memory_budget("1 MB"))(function),
+            in_block(Block(memory_budget("1 MB"), around_call=True), function),
         ):
             try:
                 limited(*[1] * (isinstance(function, functools._lru_cache_wrapper)))
@@ -209,7 +209,7 @@ def test_switched_off_a_decorated_call_builds_nothing() -> None:
     sys.setprofile(profile)
     limited()
     sys.setprofile(None)
-    assert called == ["run", "_for_calls", "measuring_is_on", "<lambda>"]
+    assert called == ["run", "_blocks_of_a_call", "measuring_is_on", "<lambda>"]
 
     @limit_memory("1 KB")
     async def work() -> int:

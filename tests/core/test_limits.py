@@ -801,7 +801,7 @@ def test_the_first_call_of_stable_functions() -> None:
 
 def test_phases_are_those_of_a_test() -> None:
     """A limit that counts a setup that nobody sees would always hold."""
-    with pytest.raises(MisuseError, match="nothing here knows of their phases"):
+    with pytest.raises(MisuseError, match="nothing here knows their phases"):
         limit_memory("1 KB", include="setup,call").__enter__()
     decorated = limit_memory("1 KB", include="setup")(test_phases_are_those_of_a_test)
     with pytest.raises(MisuseError, match="write it above the class"):

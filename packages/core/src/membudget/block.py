@@ -1,24 +1,19 @@
-"""A block and its budget: what ``limit_memory``, ``measure_memory`` and the adapters share.
-
-Enters and leaves the recording, judges, raises; and runs functions in blocks.
-"""
+"""A block and its budget: enters and leaves the recording, judges once, raises."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from sys import _getframe, is_finalizing
 from threading import get_ident
-from types import CoroutineType, FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Final, TypeAlias
 from warnings import warn
 
 from .availability import measuring_is_on, why_not_measured
 from .budget import Budget, Scope
-from .decorating import BUDGET_ATTRIBUTE, Decoration, budget_of, run_in
 from .errors import (
     CaptureError,
     MembudgetError,
@@ -30,10 +25,9 @@ from .errors import (
 from .host.module_names import NOT_UTF_8
 from .host.origins import levels_to_the_user
 from .host.raised import raised_by_us
-from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .measurement import Measurement
 from .noted_verdicts import add_note, let_win
-from .plugins import filter_allocations, keeps_allocation, plugin_manager
+from .plugins import filter_allocations, keeps_allocation
 from .recording import get_recorder
 from .recording.garbage import SettledGarbage
 from .recording.marks import MarkedBlock
@@ -57,8 +51,8 @@ if TYPE_CHECKING:
     from .recording.reading import Reading
     from .recording.recorder import OpenBlock
 
-F = TypeVar("F", bound=Callable[..., Any])
 MakesMessage: TypeAlias = Callable[[str, Measurement, Verdict], str]
+Place: TypeAlias = tuple[str, int]
 OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateStacks | None], object]
 
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
@@ -67,10 +61,9 @@ __unittest = True
 
 
 class Block(MarkedBlock):
-    """A block and its budget: what ``limit_memory``, ``measure_memory`` and the adapters share.
+    """A block and its budget: the context manager below ``limit_memory`` and every measured test.
 
-    Use it with ``with``, or call it with a function to get one that runs in a block of its own each
-    time. The same object can be entered again when it has been left, and then measures anew.
+    The same object can be entered again when it has been left, and then measures anew.
 
     Args:
         budget: the limits; none means that the block is only measured.
@@ -83,8 +76,14 @@ class Block(MarkedBlock):
             :class:`NotKeptWarning`.
         outer_files: paths of files and directories; the frames of these are left out where a stack
             trace begins, as they only lead to what is measured.
+        around_call: whether the block is around the call of a function, see
+            :mod:`membudget.decorating`: then the frame that enters it is left out as well.
+        for_user: whether a user wrote this block, and not an adapter: it warns of patterns that
+            match nothing, and refuses a budget that includes phases of a test.
+        place: the file and the line where its limit is written, to warn of a limit that is never
+            checked; None for not to.
         message: makes the text of an exceeded budget; by default
-            :func:`membudget.report_failure.exceeded_message`.
+            :func:`membudget.runs.exceeded_message`.
         on_measured: called with the measurement and the verdict of each block, also when its body
             raises, before an exceeded budget does; and with what reads its allocations at the
             peak, for :meth:`Run.add`: None unless ``always_allocations``.
@@ -97,11 +96,6 @@ class Block(MarkedBlock):
             ``trace`` settings than those of a block that is open.
     """
 
-    # Whether an adapter may enforce the budget of a decorated function in a block of its own, so
-    # that it can report it; see budget_of.
-    _adapters_may_take_over = False
-    _written_as = "limit_memory"  # in messages about what to write instead
-
     def __init__(
         self,
         budget: Budget,
@@ -111,6 +105,9 @@ class Block(MarkedBlock):
         always_allocations: bool = False,
         keep_capture: str = "",
         outer_files: tuple[str, ...] = (),
+        around_call: bool = False,
+        for_user: bool = False,
+        place: Place | None = None,
         message: MakesMessage = exceeded_message,
         on_measured: OnMeasured | None = None,
     ) -> None:
@@ -120,9 +117,10 @@ class Block(MarkedBlock):
         self._always_allocations = always_allocations
         self._keep_capture = keep_capture
         self._outer_files = outer_files
+        self._around_call = around_call
+        self._for_user = for_user
         self._message = message
         self._on_measured = on_measured
-        self._decorates = False
         self._open: OpenBlock | None = None
         self._opening: OpenBlock | None = None  # until it is open
         self._entered_by: dict[str, int] = {}  # from when it is entered until it has been left
@@ -132,9 +130,8 @@ class Block(MarkedBlock):
         self._n_outer = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
-        # Of a limit that somebody has written: where, and until it has held for something.
-        self._place: tuple[str, int] | None = None
-        self._watched: Watched | None = None
+        self.place: Final = place
+        self._watched: Watched | None = None  # until the limit has been checked once
 
     @property
     def measurement(self) -> Measurement | None:
@@ -197,7 +194,8 @@ class Block(MarkedBlock):
                 f"this {type(self).__name__} object is open already; make another one for a block "
                 f"that nests or runs at the same time"
             )
-        self._refuse_phases()
+        if self._for_user:
+            refuse_phases(self.budget)
         self._measurement = None
         self._n_paused = 0
         scope = self.budget.scope
@@ -205,7 +203,7 @@ class Block(MarkedBlock):
         recorder = get_recorder()
         self._opening = block = recorder.new_block(
             thread_only=scope.current_thread_only,
-            stacks_begin_inside=self._decorates,
+            stacks_begin_inside=self._around_call,
             outer_files=self._outer_files,
             stack_filter=self._stack_filter,
             wants_stacks=self._always_allocations or self.budget.limits_anything,
@@ -222,8 +220,8 @@ class Block(MarkedBlock):
             bool(scope.stable),
             bool(scope.stable or self.budget.leaks or self.budget.objects),
         )
-        if self._place is not None:
-            self._watched = self._watched or watch(self, self._place)
+        if self.place is not None:
+            self._watched = self._watched or watch(self, self.place)
             self._watched.was_entered = True
         self._open = block
         self._opening = None
@@ -241,10 +239,10 @@ class Block(MarkedBlock):
         if self._open is None:  # else it is open since before: it was entered twice
             self._entered_by.clear()
 
-    def _watch(self, frame: FrameType) -> None:
-        """Warn if this limit, which is written where ``frame`` is, is never used."""
-        self._place = frame.f_code.co_filename, frame.f_lineno
-        self._watched = watch(self, self._place)
+    def _watch(self) -> None:
+        """Warn if this limit is never used."""
+        if self.place is not None:
+            self._watched = watch(self, self.place)
 
     def _counts_as_used(self) -> None:
         """Let no warning say that this limit was never used."""
@@ -272,7 +270,7 @@ class Block(MarkedBlock):
         while frame is not None:
             n_frames += 1
             frame = frame.f_back
-        return n_frames if self._decorates else n_frames - 1
+        return n_frames if self._around_call else n_frames - 1
 
     def _leave(
         self,
@@ -417,9 +415,8 @@ class Block(MarkedBlock):
             warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
 
     def _warn_of_patterns(self) -> None:
-        """Warn of patterns that match nothing; tests of adapters have a line in the report."""
-        is_the_users = self._on_measured is None and (self._decorates or not self._is_an_adapters)
-        if self._stack_filter is None or not is_the_users:
+        """Warn of patterns that match nothing; for tests, the report has a line."""
+        if self._stack_filter is None or not self._for_user:
             return
         for pattern in self._stack_filter.unknown():
             warn(
@@ -459,122 +456,6 @@ class Block(MarkedBlock):
         if self._open is not None and not self._open.is_parents:
             self._open.go_on()
 
-    def __call__(self, func: F) -> F:
-        """Decorate a function; each call runs in a block of its own.
-
-        Args:
-            func: a ``def`` or an ``async def``; or a class that an installed adapter knows.
-
-        Raises:
-            TypeError: it is a generator function or one of ``contextlib.contextmanager``, not
-                callable, or a class that no adapter knows.
-
-        A call of the decorated function raises MisuseError when it returns something whose work is
-        still to come and would not be measured: a coroutine, a generator, a ``map``, a future.
-        """
-        if inspect.isclass(func):
-            return cast(F, self._limit_class(func))
-        if isinstance(func, (staticmethod, classmethod)):
-            raise TypeError(
-                f"write the budget below @{type(func).__name__}, not above it: "
-                f"{func.__func__.__qualname__}"
-            )
-        if not callable(func):
-            raise TypeError(f"a budget goes on a function or a class, not on {func!r}")
-        name = getattr(func, "__qualname__", None) or repr(func)
-        later = later_work_of(func)
-        if later is not None and self._refuses_later_work:
-            what, around = later
-            raise TypeError(
-                f"{name} is {what}: calling it runs nothing yet, so there is nothing "
-                f"to measure. Write 'with {self._written_as}(...):' around {around}"
-            )
-        combined = self._with_inner(func)
-        if combined is not None:
-            return combined
-        wrapper = run_in(
-            functools.partial(self._for_calls, name), func, functools.partial(self._check, name)
-        )
-        if self.budget.limits_anything or self._is_an_adapters:
-            bare = func if self._adapters_may_take_over else None
-            setattr(wrapper, BUDGET_ATTRIBUTE, Decoration(self.budget, wrapper, bare))
-        return cast(F, wrapper)
-
-    def _with_inner(self, func: F) -> F | None:
-        """Put this budget and that of ``func`` into one block, where both limit different things.
-
-        Two blocks would have to trace the same.
-        """
-        inner, bare = budget_of(func) if self._adapters_may_take_over else (None, func)
-        if inner is None or bare is func or self.budget.minus(inner) != self.budget:
-            return None
-        combined = _Combined(inner.combined_with(self.budget))
-        combined._place = self._place
-        return cast(F, combined(bare))
-
-    @property
-    def _is_an_adapters(self) -> bool:
-        return type(self) is Block
-
-    def _check(self, name: str, was_awaited: bool, result: Any) -> None:
-        """Refuse what a call returned when its work is still to do, which no limit would see.
-
-        A test that an adapter only measures may return what it likes: measuring changes nothing.
-        """
-        is_refused = self._refuses_later_work and does_work_later(result)
-        if not was_awaited and self.budget.limits_anything:
-            # What was awaited may return a connection or a pool that can be awaited as well.
-            is_refused |= inspect.isawaitable(result) and not is_finished_future(result)
-        if is_refused:
-            _refuse_work_to_come(name, result)
-
-    @property
-    def _refuses_later_work(self) -> bool:
-        return self.budget.limits_anything or not self._is_an_adapters
-
-    def _refuse_phases(self) -> None:
-        if not self._is_an_adapters and self.budget.scope.phases != ("call",):
-            self._counts_as_used()
-            raise MisuseError(
-                f"include={','.join(self.budget.scope.include)!r} is for tests, and nothing here "
-                f"knows of their phases. With pytest: --memray, and the marker limit_memory. With "
-                f"unittest: write it above the class"
-            )
-
-    def _for_calls(self, name: str) -> tuple[Block, ...] | None:
-        """Return the blocks in which a decorated function is called: once in each; None if off."""
-        if not measuring_is_on():
-            return None
-        self._refuse_phases()
-        if self.budget.scope.stable and not self._is_an_adapters:
-            return warm_up_block(self._trace), self._for_call(name)
-        return (self._for_call(name),)
-
-    def _for_call(self, name: str) -> Block:
-        block = Block(
-            self.budget,
-            subject=f"{name}()" if self._subject == "Block" else self._subject,
-            trace=self._trace,
-            always_allocations=self._always_allocations,
-            keep_capture=self._keep_capture,
-            outer_files=self._outer_files,
-            message=self._message,
-            on_measured=self._on_measured,
-        )
-        block._decorates = True
-        block._place = self._place
-        return block
-
-    def _limit_class(self, cls: type) -> type:
-        decorated = plugin_manager().hook.membudget_limit_class(cls=cls, budget=self.budget)
-        if decorated is None:
-            raise TypeError(
-                f"no installed package can put a budget on the class {cls.__qualname__}. For "
-                f"unittest.TestCase classes: pip install unittest-membudget. For pytest classes: "
-                f"@pytest.mark.limit_memory. For other classes, decorate the methods"
-            )
-        return cast(type, decorated)
-
 
 class _Paused(contextlib.AbstractContextManager[None]):
     """A stretch of a block that does not count in it."""
@@ -604,35 +485,33 @@ class _Paused(contextlib.AbstractContextManager[None]):
 
 
 def warm_up_block(trace: TraceSettings | None = None) -> Block:
-    """Return a block for a call before a stable one, in which caches fill and count for nothing.
+    """Return a block for a call before a stable one: caches fill in it and count for nothing.
 
-    Recorded as that one will be, because that makes CPython 3.11 keep line tables of functions.
+    It is recorded as the stable one will be, because that makes CPython 3.11 keep line tables of
+    functions.
 
     Args:
-        trace: what the stable block's recording has to trace.
+        trace: what the recording of the stable block has to trace.
     """
-    block = Block(Budget(), trace=replace(trace or TraceSettings(), trace_python_allocators=True))
-    block._decorates = True
-    return block
+    trace = replace(trace or TraceSettings(), trace_python_allocators=True)
+    return Block(Budget(), trace=trace, around_call=True)
+
+
+def refuse_phases(budget: Budget) -> None:
+    """Refuse a budget that includes phases of a test, where no adapter knows them.
+
+    Raises:
+        MisuseError: the budget includes more than the call.
+    """
+    if budget.scope.phases != ("call",):
+        raise MisuseError(
+            f"include={','.join(budget.scope.include)!r} is for tests, and nothing here knows "
+            f"their phases. With pytest: --memray, and the marker limit_memory. With unittest: "
+            f"write it above the class"
+        )
 
 
 def _stack_filter(scope: Scope) -> StackFilter | None:
     """Return what says which stacks count; None where all of them do."""
     keep = keeps_allocation if filter_allocations() else None
     return StackFilter(scope, keep) if scope.filters_stacks or keep is not None else None
-
-
-class _Combined(Block):
-    """What several decorators on one function come to."""
-
-    _adapters_may_take_over = True
-
-
-def _refuse_work_to_come(name: str, result: Any) -> None:
-    kind = type(result).__name__.replace("_", " ")
-    if isinstance(result, CoroutineType):
-        result.close()  # Python would warn that it was never awaited
-    raise MisuseError(
-        f"{name}() returned a {kind} that has not run yet, or not to its end, so its work was not "
-        f"measured. Put the budget on the function that it comes from, or around what runs it"
-    )

@@ -1,4 +1,4 @@
-"""Functions that run in blocks, and what a decorator leaves on a function."""
+"""Decorating: functions that run in blocks, and what a decorator leaves on a function."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from types import MethodType
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass, replace
+from types import CoroutineType, MethodType
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
+from .availability import measuring_is_on
+from .block import Block, Place, refuse_phases, warm_up_block
 from .budget import Budget
+from .errors import MisuseError
+from .lazy_work import does_work_later, is_finished_future, later_work_of
+from .plugins import plugin_manager
 from .verdict import MemoryLimitExceeded
 
 BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Decoration:
@@ -63,6 +70,134 @@ def measures(func: Callable[..., Any]) -> bool:
         isinstance(decoration, Decoration)
         and decoration.bare is None
         and getattr(func, "__func__", func) is decoration.wrapper
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decorator:
+    """Gives functions a budget: each call runs in a block of its own.
+
+    Args:
+        budget: the budget.
+        written_as: what the user wrote, for messages about what to write instead.
+        place: the file and the line where it is written; None if no warning is to name it.
+        adapters_may_take_over: whether an adapter may take the budget off a test and enforce it in
+            a block of its own, so that it can report the test; see :func:`budget_of`.
+    """
+
+    budget: Budget
+    written_as: str = "limit_memory"
+    place: Place | None = None
+    adapters_may_take_over: bool = False
+
+    def __call__(self, func: F) -> F:
+        """Decorate a function; or a class, if an installed adapter knows classes of its kind.
+
+        Args:
+            func: a ``def``, an ``async def``, another callable, or a class.
+
+        Raises:
+            TypeError: it is a generator function or one of ``contextlib.contextmanager``, not
+                callable, or a class that no adapter knows.
+
+        A call of the decorated function raises MisuseError when it returns something whose work is
+        still to come and would not be measured: a coroutine, a generator, a ``map``, a future.
+        """
+        if inspect.isclass(func):
+            return cast(F, _limit_class(func, self.budget))
+        if isinstance(func, (staticmethod, classmethod)):
+            raise TypeError(
+                f"write the budget below @{type(func).__name__}, not above it: "
+                f"{func.__func__.__qualname__}"
+            )
+        if not callable(func):
+            raise TypeError(f"a budget goes on a function or a class, not on {func!r}")
+        name = getattr(func, "__qualname__", None) or repr(func)
+        later = later_work_of(func)
+        if later is not None:
+            what, around = later
+            raise TypeError(
+                f"{name} is {what}: calling it runs nothing yet, so there is nothing "
+                f"to measure. Write 'with {self.written_as}(...):' around {around}"
+            )
+        inner, bare = budget_of(func) if self.adapters_may_take_over else (None, func)
+        if inner is not None and bare is not func and not _overlap(self.budget, inner):
+            # One block for both: two would have to trace the same.
+            return cast(F, replace(self, budget=inner.combined_with(self.budget))(bare))
+        wrapper = run_in(
+            functools.partial(self._blocks_of_a_call, name),
+            func,
+            functools.partial(_refuse_later_work, name, self.budget),
+        )
+        if self.budget.limits_anything:
+            taken_off = func if self.adapters_may_take_over else None
+            setattr(wrapper, BUDGET_ATTRIBUTE, Decoration(self.budget, wrapper, taken_off))
+        return cast(F, wrapper)
+
+    def _blocks_of_a_call(self, name: str) -> tuple[Block, ...] | None:
+        """Return the blocks of a call, which runs once in each; None where measuring is off."""
+        if not measuring_is_on():
+            return None
+        refuse_phases(self.budget)
+        block = Block(
+            self.budget,
+            subject=f"{name}()",
+            around_call=True,
+            for_user=True,
+            place=self.place,
+        )
+        return (warm_up_block(), block) if self.budget.scope.stable else (block,)
+
+
+def in_block(block: Block, test: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a test function whose call runs in a block of an adapter.
+
+    Args:
+        block: the block, made with ``around_call``.
+        test: a ``def`` or an ``async def``. Without a limit it may return anything, because
+            measuring changes nothing; with one, its work must be done when it returns.
+    """
+    name = getattr(test, "__qualname__", None) or repr(test)
+
+    def check(was_awaited: bool, result: Any) -> None:
+        if block.budget.limits_anything:
+            _refuse_later_work(name, block.budget, was_awaited, result)
+
+    wrapper = run_in(lambda: (block,), test, check)
+    setattr(wrapper, BUDGET_ATTRIBUTE, Decoration(block.budget, wrapper, None))
+    return wrapper
+
+
+def _overlap(one: Budget, other: Budget) -> bool:
+    """Whether two budgets limit the same thing."""
+    return one.minus(other) != one
+
+
+def _limit_class(cls: type, budget: Budget) -> type:
+    decorated = plugin_manager().hook.membudget_limit_class(cls=cls, budget=budget)
+    if decorated is None:
+        raise TypeError(
+            f"no installed package can put a budget on the class {cls.__qualname__}. For "
+            f"unittest.TestCase classes: pip install unittest-membudget. For pytest classes: "
+            f"@pytest.mark.limit_memory. For other classes, decorate the methods"
+        )
+    return cast(type, decorated)
+
+
+def _refuse_later_work(name: str, budget: Budget, was_awaited: bool, result: Any) -> None:
+    """Refuse what a call returned when its work is still to come, which no limit would see."""
+    is_refused = does_work_later(result)
+    if not was_awaited and budget.limits_anything:
+        # What was awaited may return a connection or a pool that can be awaited as well.
+        is_refused |= inspect.isawaitable(result) and not is_finished_future(result)
+    if not is_refused:
+        return
+    kind = type(result).__name__.replace("_", " ")
+    if isinstance(result, CoroutineType):
+        result.close()  # Python would warn that it was never awaited
+    raise MisuseError(
+        f"{name}() returned a {kind} that has not run yet, or not to its end, so its work was not "
+        f"measured. Put the budget on the function that it comes from, or around what runs it"
     )
 
 

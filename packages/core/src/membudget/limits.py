@@ -11,15 +11,25 @@ from collections.abc import Callable
 from sys import _getframe
 from types import FrameType
 
-from .block import Block, F
+from .block import Block
 from .budget import Budget
 from .budget_arguments import Patterns, _scope, leak_budget, memory_budget, object_budget
+from .decorating import Decorator, F
 from .errors import InvalidLimitError
 from .host.origins import origin_of
 from .measurement import Stack
 
 
-class measure_memory(Block):  # noqa: N801 - reads like the function that it is used as
+class _Written(Block):
+    """What users write: a block that is also a decorator."""
+
+    def __call__(self, func: F) -> F:
+        """Decorate a function, see :class:`membudget.decorating.Decorator`."""
+        name = type(self).__name__
+        return Decorator(self.budget, name)(func)
+
+
+class measure_memory(_Written):  # noqa: N801 - reads like the function that it is used as
     """Measure a block, as a context manager or as a decorator.
 
     Args:
@@ -34,8 +44,6 @@ class measure_memory(Block):  # noqa: N801 - reads like the function that it is 
         >>> memory.peak_bytes >= 100_000
         True
     """
-
-    _written_as = "measure_memory"
 
     def __init__(
         self,
@@ -52,18 +60,22 @@ class measure_memory(Block):  # noqa: N801 - reads like the function that it is 
             ignore=ignore,
             stable=stable,
         )
-        super().__init__(Budget((), scope))
+        super().__init__(Budget((), scope), for_user=True)
 
 
-class _WrittenLimit(Block):
-    """What the limits have in common that users write: somebody notices when one is never used."""
+class _WrittenLimit(_Written):
+    """A limit that users write: a warning names it if it is never used."""
 
-    _adapters_may_take_over = True
+    def __init__(self, budget: Budget, frame: FrameType) -> None:
+        place = frame.f_code.co_filename, frame.f_lineno
+        super().__init__(budget, for_user=True, place=place)
+        self._watch()
 
     def __call__(self, func: F) -> F:
-        """Decorate a function, see :class:`Block`."""
+        """Decorate a function, see :class:`membudget.decorating.Decorator`."""
         self._counts_as_used()
-        return super().__call__(func)
+        name = type(self).__name__
+        return Decorator(self.budget, name, self.place, adapters_may_take_over=True)(func)
 
 
 class limit_memory(_WrittenLimit):  # noqa: N801
@@ -135,8 +147,7 @@ class limit_memory(_WrittenLimit):  # noqa: N801
             )
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
-        super().__init__(budget)
-        self._watch(_getframe(1))
+        super().__init__(budget, _getframe(1))
 
 
 class limit_leaks(_WrittenLimit):  # noqa: N801
@@ -163,8 +174,6 @@ class limit_leaks(_WrittenLimit):  # noqa: N801
         ...     kept.append(bytearray(1000))
     """
 
-    _written_as = "limit_leaks"
-
     def __init__(
         self,
         location_limit: str | int,
@@ -181,8 +190,7 @@ class limit_leaks(_WrittenLimit):  # noqa: N801
             )
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
-        super().__init__(budget)
-        self._watch(_getframe(1))
+        super().__init__(budget, _getframe(1))
 
 
 class limit_leaked_objects(_WrittenLimit):  # noqa: N801
@@ -206,15 +214,12 @@ class limit_leaked_objects(_WrittenLimit):  # noqa: N801
         MisuseError: when the block ends, and another one is open around it.
     """
 
-    _written_as = "limit_leaked_objects"
-
     def __init__(self, *, filter_fn: Callable[[object], object] | None = None) -> None:
         try:
             budget = object_budget(filter_fn=filter_fn, origin=origin_of(_getframe(1)))
         except InvalidLimitError as error:
             raise type(error)(f"{_decorated(_getframe(1))}{error}") from None
-        super().__init__(budget)
-        self._watch(_getframe(1))
+        super().__init__(budget, _getframe(1))
 
 
 def _decorated(frame: FrameType) -> str:

@@ -19,8 +19,7 @@ from contextlib import AbstractContextManager
 from io import BytesIO, StringIO
 from typing import Any
 
-from _pytest.capture import CaptureIO
-from _pytest.logging import LogCaptureHandler
+from ._private import CaptureIO, LogCaptureHandler
 
 # Taken early: a test may replace them.
 _root_logger = logging.getLogger()

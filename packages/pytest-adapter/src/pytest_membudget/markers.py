@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
-from _pytest.mark.structures import get_unpacked_marks
-from _pytest.nodes import Node
 from membudget import InvalidLimitError
 from membudget.runs import (
     Budget,
@@ -22,6 +20,8 @@ from membudget.runs import (
     object_budget,
     rules_of,
 )
+
+from ._private import Node, get_unpacked_marks
 
 LIMIT = "limit_memory"
 LEAKS = "limit_leaks"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
 from typing import Any
 
-import _pytest
 import pluggy
 import pytest
 from membudget import Measurement, MisuseError, Result, Verdict, plugin_manager
@@ -25,11 +24,14 @@ from membudget.runs import (
     budget_of,
     directories_of,
     has_nothing_to_measure,
+    in_block,
+    phases_of_test_case,
     warm_up_block,
 )
 
 import pytest_membudget
 
+from ._private import pytest_itself
 from .kept_by_pytest import moved_out
 from .markers import WAIVER, BadMarkerError, rules_of_item
 from .open_calls import OpenCall
@@ -49,7 +51,7 @@ _PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 _WORKER_UNREPORTED = "membudget_unreported"
 # The packages whose ways to run a test are measured, see tests/pytest_adapter.
 _KNOWN_TO_MEASURE = ("_pytest", "anyio", "pytest_asyncio", "pytest_rerunfailures", "xdist", "")
-_OUTER_FILES = directories_of(_pytest, pluggy, unittest, asyncio, pytest_membudget)
+_OUTER_FILES = directories_of(pytest_itself, pluggy, unittest, asyncio, pytest_membudget)
 
 
 @contextlib.contextmanager
@@ -256,15 +258,17 @@ class MeasuringPlugin:
         # Around the function and nothing else: fixtures, and what plugins do, stay outside.
         with contextlib.ExitStack() as around:
             if _is_test_case(item) or _is_async(function):
-                block = self._block(item, plan)
-                function = block(function) if phased is None else phased.around(function)
+                if phased is None:
+                    function = in_block(self._block(item, plan, around_call=True), function)
+                else:
+                    function = phased.around(function)
             else:
                 call = OpenCall(function, lambda: self._context_of_call(item, plan))
                 around.push(lambda _, raised, __: self._end_of_call(call, plan, raised))
                 function = call.function
             around.enter_context(_function_replaced(item, function))
             if phased is not None and _is_test_case(item):
-                around.enter_context(phased.around_test_case(getattr(item, "instance", None)))
+                around.enter_context(phases_of_test_case(phased, getattr(item, "instance", None)))
             yield
 
     def _context_of_call(
@@ -296,7 +300,7 @@ class MeasuringPlugin:
         )
         return _Plan(function, rules, budget, rules.measured and measures)
 
-    def _block(self, item: pytest.Item, plan: _Plan) -> Block:
+    def _block(self, item: pytest.Item, plan: _Plan, *, around_call: bool = False) -> Block:
         """Make the block of a test; of one that only warms up, a block that is not reported."""
         if self._warming_up:
             return warm_up_block(self._settings.trace)
@@ -319,6 +323,7 @@ class MeasuringPlugin:
             always_allocations=self._settings.memray,
             keep_capture=self._run.path_of(item.nodeid),
             outer_files=_OUTER_FILES,
+            around_call=around_call,
             on_measured=keep,
         )
 

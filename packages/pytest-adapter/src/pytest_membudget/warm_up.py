@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
-try:
-    from _pytest.subtests import failed_subtests_key
-except ImportError:  # before pytest 9
-    failed_subtests_key = None  # type: ignore[assignment]
+from ._private import run_unreported
 
 _SILENCED = "membudget_warming_up"
 
@@ -19,23 +14,12 @@ _SILENCED = "membudget_warming_up"
 def warm_up(item: pytest.Item) -> None:
     """Run a test: its function-scoped fixtures are set up and torn down, the others stay.
 
-    What comes of it is for the run that follows to show, so nothing is reported of this one. As
-    pytest-rerunfailures does it. Not with ``--pdb``, which would open the debugger twice.
+    Nothing of this run is reported: the run that follows shows whether the test passes. Not with
+    ``--pdb``, which would open the debugger twice. pytest-rerunfailures runs tests in the same way.
     """
-    if item.config.getoption("usepdb"):
-        return
-    properties = list(item.user_properties)
-    failed_subtests: Any = {}
-    if failed_subtests_key is not None:
-        failed_subtests = item.config.stash.get(failed_subtests_key, {})
-    counted = dict(failed_subtests)
-    with warnings.catch_warnings(record=True):
-        # Of the next item, pytest only looks at the collectors that it shares with this one.
-        runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]
-    item.user_properties[:] = properties
-    item._report_sections.clear()
-    failed_subtests.clear()
-    failed_subtests.update(counted)
+    if not item.config.getoption("usepdb"):
+        with warnings.catch_warnings(record=True):
+            run_unreported(item)
 
 
 def silence(report: pytest.TestReport) -> None:

@@ -11,8 +11,9 @@ from types import CoroutineType
 from typing import Any, TypeVar, overload
 
 from membudget import Measurement, MisuseError, Verdict
-from membudget.runs import Block, exceeded_message, memory_budget, origin_of
+from membudget.runs import Block, Decorator, exceeded_message, memory_budget, origin_of
 
+from ._private import message_of
 from .measuring import measured, request_of_the_class
 from .rules import LIMIT_ATTRIBUTE, written_budget
 
@@ -132,8 +133,8 @@ class MemoryTestMixin:
         origin = origin_of(sys._getframe(1))
         if callable is not None:
             budget = memory_budget(limit, where="assertMemoryLimit", origin=origin)
-            block = AssertedLimit(budget)
-            returned = block(_function_of(callable))(*args, **kwargs)
+            call = Decorator(budget, written_as="self.assertMemoryLimit")
+            returned = call(_function_of(callable))(*args, **kwargs)
             if inspect.iscoroutine(returned):
                 self.addCleanup(_check_awaited, returned)
             return returned
@@ -144,7 +145,7 @@ class MemoryTestMixin:
     ) -> AssertedLimit:
         assert isinstance(self, unittest.TestCase)
         budget = memory_budget(limit, **limits, where="assertMemoryLimit", origin=origin)
-        block = AssertedLimit(budget, message=functools.partial(_message, self, msg))
+        block = AssertedLimit(budget, for_user=True, message=functools.partial(_message, self, msg))
         self.addCleanup(_check_entered, block)
         return block
 
@@ -167,7 +168,7 @@ def _message(
 ) -> str:
     """Put the user's ``msg`` where unittest puts it, in the first line."""
     line, *details = exceeded_message(subject, measurement, verdict).splitlines()
-    return "\n".join([test._formatMessage(msg, line), *details])
+    return "\n".join([message_of(test, msg, line), *details])
 
 
 def _function_of(callable: Callable[..., Any]) -> Callable[..., Any]:  # noqa: A002

@@ -39,13 +39,17 @@ from membudget.runs import (
     exceeded_message,
     find_settings,
     has_nothing_to_measure,
+    in_block,
     leave,
     measures,
     measuring_is_on,
+    phases_of_test_case,
 )
 
 import unittest_membudget
 
+from ._private import CALL, OF_DECORATORS, SET_UP, method_name
+from ._private import set_up as set_up_as_unittest
 from .rules import CLASS_BUDGET, MEASURING, RUNS_MEASURED, rules_of
 from .warm_up import warm_up
 
@@ -119,8 +123,8 @@ class _Measuring:
             return
         self._phased = PhasedBlock(self._block())
         self.around.callback(self._phased.abandon)
-        self.around.enter_context(self._phased.around_test_case(self._test, set_up))
-        self._test._callSetUp()  # type: ignore[attr-defined]
+        self.around.enter_context(phases_of_test_case(self._phased, self._test, set_up))
+        set_up_as_unittest(self._test)
 
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a test method that runs in a block; :meth:`tell` what came of it afterwards."""
@@ -129,7 +133,7 @@ class _Measuring:
                 request.begins()
         if self._phased is not None:
             return self._phased.around(function)
-        block = self._block()
+        block = self._block(around_call=True)
         if not self._requests and not block.budget.limits_anything:
             return function  # its class has no limit, only the assertion
         if block.budget.scope.phases != ("call",):
@@ -137,7 +141,7 @@ class _Measuring:
                 f"the budget of this test includes its {', '.join(block.budget.scope.phases)}, "
                 f"and {type(self._test).__qualname__} is not set up as unittest does it"
             )
-        return block(function)
+        return in_block(block, function)
 
     def __reduce__(self) -> str:
         # Django leaves out of a test what cannot be pickled, and would follow what can.
@@ -173,7 +177,7 @@ class _Measuring:
         if not verdict.within:
             self._over = (measurement, verdict)
 
-    def _block(self) -> Block:
+    def _block(self, *, around_call: bool = False) -> Block:
         return Block(
             self._budget,
             subject="Test",
@@ -181,6 +185,7 @@ class _Measuring:
             always_allocations=bool(self._requests),
             keep_capture=next(filter(None, (one.keep_capture for one in self._requests)), ""),
             outer_files=_OUTER_FILES,
+            around_call=around_call,
             message=self._message,
             on_measured=self._note,
         )
@@ -206,7 +211,7 @@ def measured(test: unittest.TestCase, request: Request | None = None) -> Iterato
         yield True
         return
     # A test may be anything that calls the result, and need have no method.
-    name: str = getattr(test, "_testMethodName", "")
+    name = method_name(test)
     method = getattr(test, name, None)
     try:
         rules = rules_of(type(test), name)
@@ -228,12 +233,12 @@ def measured(test: unittest.TestCase, request: Request | None = None) -> Iterato
     measuring.add(request)
     run = _in_block(method, bare, measuring)
     replaced: dict[str, Any] = {MEASURING: measuring, name: run}
-    call, set_up = getattr(test, "_callTestMethod", None), getattr(test, "_callSetUp", None)
+    call, set_up = getattr(test, CALL, None), getattr(test, SET_UP, None)
     if call is not None:
         # Python 3.12.1 looks the method up before it tells the result that the test starts.
-        replaced["_callTestMethod"] = _calling(call, run, measuring)
+        replaced[CALL] = _calling(call, run, measuring)
     if set_up is not None:
-        replaced["_callSetUp"] = lambda: measuring.set_up(set_up)
+        replaced[SET_UP] = lambda: measuring.set_up(set_up)
     with _replaced(test, replaced):
         try:
             with measuring.around:
@@ -245,7 +250,7 @@ def measured(test: unittest.TestCase, request: Request | None = None) -> Iterato
 def _calling(
     call: Callable[..., Any], run: Callable[..., Any], measuring: _Measuring
 ) -> Callable[[object], None]:
-    """Return a ``_callTestMethod``; a function that cannot be pickled, as Django needs it."""
+    """Return what calls the test method; a function that cannot be pickled, as Django needs it."""
 
     def call_test_method(_: object) -> None:
         call(run)
@@ -309,7 +314,7 @@ def _in_block(
         vars(run).update(__self__=bare.__self__, __func__=bare.__func__)
     # What decorators above the budget have left, such as that a failure is expected.
     for name, value in getattr(method, "__dict__", {}).items():
-        if name.startswith("__unittest_"):
+        if name.startswith(OF_DECORATORS):
             setattr(run, name, value)
     return run
 

@@ -28,6 +28,7 @@ from membudget.runs import (
     write_json,
 )
 
+from ._private import method_name
 from .measuring import Request, measured
 from .rules import LIMIT_ATTRIBUTE, has_pytest_markers, ignores_limit, valid_rules_of
 from .suggesting import Suggesting
@@ -90,7 +91,7 @@ class MemoryRun:
         if not self._measures_here:
             return  # its process takes note of it
         name = self._new_name(test)
-        rules = valid_rules_of(type(test), getattr(test, "_testMethodName", ""))
+        rules = valid_rules_of(type(test), method_name(test))
         if rules.is_waived:
             self._notes.waivers[name] = rules.waiver or ""
         self._note(name, Unmeasured.UNKNOWN)

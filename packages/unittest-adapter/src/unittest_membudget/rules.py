@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 from membudget import InvalidLimitError, parse_size
 from membudget.runs import Budget, TestRules, budget_of, memory_budget, shown_path
 
+from ._private import method_name
+
 T = TypeVar("T", bound=Callable[..., Any])
 
 LIMIT_ATTRIBUTE: Final = "memory_limit"
@@ -108,7 +110,7 @@ def ignores_limit(cls: type) -> bool:
 
 def has_pytest_markers(test: Any) -> bool:
     """Whether a test has a limit as a marker of pytest's, which does nothing here."""
-    method = getattr(type(test), getattr(test, "_testMethodName", ""), None)
+    method = getattr(type(test), method_name(test), None)
     written = (getattr(holder, "pytestmark", ()) for holder in (method, type(test)))
     markers = (mark for marks in written if isinstance(marks, (list, tuple)) for mark in marks)
     return any(getattr(mark, "name", "") in _PYTEST_LIMITS for mark in markers)

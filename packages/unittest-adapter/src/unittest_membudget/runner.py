@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from membudget import MemoryLimitExceeded
 from membudget.runs import Settings, find_settings
 
+from ._private import write_status
 from .memory_run import MemoryRun
 
 ExceptionInfo: TypeAlias = (
@@ -149,7 +150,7 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
     def _show_over_budget(self, test: Any) -> None:
         self._over_budget.append(self.failures[-1])
         if self.showAll:
-            self._write_status(test, "MEMORY PROBLEMS")  # type: ignore[attr-defined]
+            write_status(self, test, "MEMORY PROBLEMS")
         elif self.dots:
             self.stream.write("M")
             self.stream.flush()

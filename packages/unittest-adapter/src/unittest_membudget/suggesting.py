@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from membudget import Result
 from membudget.runs import Settings, SuggestedLimits, written_test
 
+from ._private import EXPECTS_FAILURE, method_name
 from .rules import valid_rules_of
 
 
@@ -50,7 +51,7 @@ class Suggesting:
         limits = self._limits
         if limits is None:
             return
-        cls, method = type(test), getattr(test, "_testMethodName", "")
+        cls, method = type(test), method_name(test)
         if cls.__module__ not in self._modules:
             self._modules.add(cls.__module__)
             for each in list(vars(sys.modules[cls.__module__]).values()):
@@ -60,9 +61,7 @@ class Suggesting:
                         _see(limits, f"{each.__module__}.{each.__qualname__}.{one}", each, one)
         _see(limits, name, cls, method)
         function = getattr(cls, method, None)
-        if any(
-            getattr(one, "__unittest_expecting_failure__", False) for one in (test, cls, function)
-        ):
+        if any(getattr(one, EXPECTS_FAILURE, False) for one in (test, cls, function)):
             limits.leave_out(name, "failed as expected")
 
     def failed(self, name: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import unittest
 
 from membudget import MisuseError
-from membudget.runs import TraceSettings, budget_of, warm_up_block
+from membudget.runs import TraceSettings, budget_of, in_block, warm_up_block
 
+from ._private import method_name
 from .rules import MEASURING
 
 
@@ -25,7 +26,7 @@ def warm_up(test: unittest.TestCase, trace: TraceSettings | None) -> None:
     Raises:
         MisuseError: its class cannot make another one.
     """
-    name: str = test._testMethodName
+    name = method_name(test)
     try:
         twin = type(test)(name)
     except Exception as error:
@@ -38,5 +39,5 @@ def warm_up(test: unittest.TestCase, trace: TraceSettings | None) -> None:
     vars(twin).update(given)
     vars(twin).pop(name, None)
     _, bare = budget_of(getattr(twin, name))
-    vars(twin).update({MEASURING: _AlreadyMeasured(), name: warm_up_block(trace)(bare)})
+    vars(twin).update({MEASURING: _AlreadyMeasured(), name: in_block(warm_up_block(trace), bare)})
     twin(unittest.TestResult())

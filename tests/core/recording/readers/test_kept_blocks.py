@@ -69,7 +69,7 @@ def test_the_figures_of_a_kept_capture_are_those_of_its_block() -> None:
     """Inside another block, with a block inside, native or not; its stacks begin with the block."""
     import memray
     from membudget import Measurement, measure_memory
-    from membudget.runs import Block, TraceSettings
+    from membudget.runs import Block, TraceSettings, in_block
     from workloads import allocate, steps
 
     def work() -> None:
@@ -86,9 +86,10 @@ def test_the_figures_of_a_kept_capture_are_those_of_its_block() -> None:
                 block = Block(
                     Budget(),
                     keep_capture="kept.bin",
+                    around_call=True,
                     on_measured=lambda measurement, *_: measured.append(measurement),  # noqa: B023
                 )
-                block(work)()
+                in_block(block, work)()
         assert outer.peak_bytes > len(kept)
         reader = memray.FileReader("kept.bin")
         peak = list(reader.get_high_watermark_allocation_records())

@@ -17,7 +17,7 @@ from ..availability import measuring_is_on, why_not_measured
 from ..block import Block, warm_up_block
 from ..budget import Budget, Phase
 from ..budget_arguments import leak_budget, memory_budget, object_budget
-from ..decorating import budget_of, measures
+from ..decorating import Decorator, budget_of, in_block, measures
 from ..host import system as system
 from ..host.origins import directories_of, origin_of, shown_path
 from ..noted_verdicts import delivering_verdicts
@@ -37,6 +37,7 @@ from .phases import PhasedBlock
 from .report import not_measured_text, report_lines, write_json
 from .run import Run
 from .suggested_limits import SuggestedLimits
+from .test_case import phases_of_test_case
 from .worker_results import Collection, TestNames, another_process_reports, leave
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Block",
     "Budget",
     "Collection",
+    "Decorator",
     "LateStacks",
     "Line",
     "Notes",
@@ -70,6 +72,7 @@ __all__ = [
     "exceeded_section",
     "find_settings",
     "has_nothing_to_measure",
+    "in_block",
     "leak_budget",
     "leave",
     "measures",
@@ -80,6 +83,7 @@ __all__ = [
     "options_of",
     "origin_of",
     "own_allocators_seen",
+    "phases_of_test_case",
     "report_lines",
     "result_from_json",
     "result_to_json",

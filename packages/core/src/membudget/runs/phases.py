@@ -140,48 +140,10 @@ class PhasedBlock:
         self._open.clear()
         self._block.__exit__(*_information(raised))
 
-    @contextlib.contextmanager
-    def around_test_case(
-        self, test: Any, set_up: Callable[[], object] | None = None
-    ) -> Iterator[None]:
-        """Find the phases of a ``unittest.TestCase`` while it runs, all but its call.
-
-        Its setup is what unittest runs before the test method, its teardown what it runs behind it:
-        ``setUp`` and ``asyncSetUp``, ``tearDown``, ``asyncTearDown`` and the cleanups.
-
-        Args:
-            test: the test, before anything of it ran.
-            set_up: what sets it up; its own ``_callSetUp`` if None.
-        """
-        set_up, tear_down = set_up or test._callSetUp, test._callTearDown
-        teardown = contextlib.ExitStack()
-
-        def set_up_in_phase() -> None:
-            with self.phase("setup"):
-                set_up()
-
-        def tear_down_in_phase() -> None:
-            teardown.enter_context(self.phase("teardown"))
-            tear_down()
-
-        def end() -> None:
-            teardown.close()
-            if self._open:  # there is no tearDown after a setUp that failed
-                with self.phase("teardown"):
-                    pass
-            self.abandon()
-
-        before = dict(vars(test))
-        vars(test).update(_callSetUp=set_up_in_phase, _callTearDown=tear_down_in_phase)
-        test.addCleanup(end)  # the first to be added is the last to be called
-        try:
-            yield
-        finally:
-            for name in ("_callSetUp", "_callTearDown"):
-                if name in before:
-                    setattr(test, name, before[name])
-                else:
-                    delattr(test, name)
+    @property
+    def is_open(self) -> bool:
+        """Whether the block has begun and not ended."""
+        return bool(self._open)
 
 
 class _InPhase(contextlib.AbstractContextManager[None]):
