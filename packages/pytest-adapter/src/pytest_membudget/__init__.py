@@ -1,14 +1,17 @@
 """Memory budgets for pytest: ``pytest --memray`` and ``@pytest.mark.limit_memory("24 MB")``.
 
 * :mod:`plugin` - what pytest loads: the options, and whether measuring is on;
-* :mod:`budgets` - markers in, budgets out; every bad marker is reported at once;
+* :mod:`markers` - markers in, rules of a test out; every bad marker is reported at once;
 * :mod:`measuring` - a block around each test;
 * :mod:`open_calls` - test functions that others run on, when they have returned;
 * :mod:`kept_by_pytest` - log records and output, which are not a test's leaks;
-* :mod:`warming_up` - a run before the measured one, for stable figures;
-* :mod:`reports` - what pytest's reports say of memory, the report at the end, and files;
-* :mod:`verdicts` - what is measured as over in a block of a test arrives, in every run;
-* :mod:`not_enforced` - what a run without ``--memray`` says of limits.
+* :mod:`warm_up` - a run before the measured one, for stable figures;
+* :mod:`reports` - what pytest's reports carry and say about memory;
+* :mod:`reporting` - the report at the end, and its JSON file;
+* :mod:`suggesting` - limits that a run suggests, and writes;
+* :mod:`verdicts` - verdicts of blocks in a test arrive, in every run;
+* :mod:`not_enforced` - notices about limits and settings that do nothing in this run;
+* :mod:`_private` - what is used of pytest that is not public.
 """
 
 from __future__ import annotations

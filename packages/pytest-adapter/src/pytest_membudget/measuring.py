@@ -37,12 +37,12 @@ from .markers import WAIVER, BadMarkerError, rules_of_item
 from .open_calls import OpenCall
 from .reports import (
     Details,
+    carried,
     insist_on_verdict,
     refuse_unmeasured,
     set_properties,
     tell_result,
     tell_rules,
-    was_told,
 )
 from .warm_up import silence, warm_up
 
@@ -398,7 +398,11 @@ class MeasuringPlugin:
 
     def _insist(self, report: pytest.TestReport) -> None:
         """Let no test pass whose verdict got lost after, or instead of, the report that we saw."""
-        if report.when == "call" and type(report) is pytest.TestReport and not was_told(report):
+        if (
+            report.when == "call"
+            and type(report) is pytest.TestReport
+            and not carried(report).get("rules_known")
+        ):
             item = self._items.get(report.nodeid)
             if item is not None:  # another plugin has made this report by itself
                 call = pytest.CallInfo[None].from_call(lambda: None, "call")

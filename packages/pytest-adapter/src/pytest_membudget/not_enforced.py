@@ -8,8 +8,7 @@ import pytest
 from membudget.runs import Settings
 
 from .markers import has_limit_marker
-
-_LIMITED_ATTRIBUTE = "membudget_not_enforced"
+from .reports import carried, carry
 
 
 class NotEnforcedPlugin:
@@ -30,11 +29,11 @@ class NotEnforcedPlugin:
         if call.when == "call":
             is_limited = has_limit_marker(item)
             if self._has_default if is_limited is None else is_limited:
-                setattr(report, _LIMITED_ATTRIBUTE, True)
+                carry(report, is_limited=True)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(report, _LIMITED_ATTRIBUTE):
+        if carried(report).get("is_limited"):
             self._names.add(report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -115,7 +115,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _register_enforcing(config: pytest.Config, settings: Settings, *, is_off: bool) -> None:
     from .measuring import MeasuringPlugin
-    from .reports import NotMeasuringPlugin, ReportingPlugin, run_of
+    from .reporting import NotMeasuringPlugin, ReportingPlugin, run_of
 
     register = config.pluginmanager.register
     register(MarkerCheck(config, settings), "membudget-markers")

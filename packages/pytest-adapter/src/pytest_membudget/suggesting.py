@@ -10,7 +10,7 @@ import pytest
 from membudget.runs import SUGGESTIONS_TITLE, Run, SuggestedLimits, written_test
 
 from .markers import BadMarkerError, rules_of_item
-from .reports import write_lines
+from .reporting import write_lines
 from .warm_up import is_silenced
 
 _WORKER_TESTS = "membudget_written_tests"

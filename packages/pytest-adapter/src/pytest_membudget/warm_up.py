@@ -7,8 +7,7 @@ import warnings
 import pytest
 
 from ._private import run_unreported
-
-_SILENCED = "membudget_warming_up"
+from .reports import carried, carry
 
 
 def warm_up(item: pytest.Item) -> None:
@@ -27,9 +26,9 @@ def silence(report: pytest.TestReport) -> None:
     report.outcome, report.when = "passed", "setup"
     report.longrepr = None
     report.sections = []
-    setattr(report, _SILENCED, True)
+    carry(report, warms_up=True)
 
 
 def is_silenced(report: pytest.CollectReport | pytest.TestReport) -> bool:
     """Whether a report is one of a test that only warmed up; also one that came from a worker."""
-    return hasattr(report, _SILENCED)
+    return carried(report).get("warms_up", False)

@@ -1,0 +1,179 @@
+"""The report at the end of a run, and its JSON file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterable
+from json import dumps, loads
+from typing import Any
+
+import pytest
+from membudget import InvalidOptionError
+from membudget.runs import (
+    TITLE,
+    Line,
+    Run,
+    Settings,
+    not_measured_text,
+    report_lines,
+    result_from_json,
+    result_to_json,
+    write_json,
+)
+
+from .reports import carried, why_unmeasured
+from .warm_up import is_silenced
+
+_WORKER_RESULTS = "membudget_results"
+_WORKER_PREFIX = "membudget_bin_prefix"
+_MARKUP: dict[str, dict[str, bool]] = {
+    "": {},
+    "over": {"red": True, "bold": True},
+    "near": {"yellow": True, "bold": True},
+    "failed": {"red": True},
+    "waived": {"cyan": True},
+}
+
+
+def run_of(config: pytest.Config, settings: Settings) -> Run:
+    """Return the run; that of a worker of pytest-xdist names captures as the other ones do."""
+    workerinput: dict[str, Any] = getattr(config, "workerinput", {})
+    return Run(settings, "pytest", capture_prefix=workerinput.get(_WORKER_PREFIX, ""))
+
+
+class NotMeasuringPlugin:
+    """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._is_worker = hasattr(config, "workeroutput")
+        self._run = run
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not session.config.pluginmanager.hasplugin("terminalreporter"):
+            sys.stderr.write(f"{not_measured_text()}\n")
+        # Results of an earlier run must not look like those of this one.
+        if not self._is_worker:
+            _write_json(self._run)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_line("")
+        terminalreporter.write_sep("=", TITLE)
+        terminalreporter.write_line(not_measured_text())
+
+
+class ReportingPlugin:
+    """Registered when measuring is on: collects what reports carry, and shows it at the end.
+
+    Args:
+        config: pytest's.
+        settings: what is shown and kept.
+        run: has what is measured in this process.
+    """
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._settings = run.settings
+        self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
+        self._run = run
+        self._wait_for_pytest_memray: set[str] = set()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._see_skip(report)
+
+    def _see_skip(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        """Take note of what ``pytest.importorskip("pytest_memray")`` skips."""
+        if report.skipped and "could not import 'pytest_memray'" in str(report.longrepr):
+            self._wait_for_pytest_memray.add(report.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        if self._run.captures is not None:
+            node.workerinput[_WORKER_PREFIX] = self._run.captures.prefix
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        results = self._run.end()
+        problem = None
+        if self._workeroutput is not None:
+            # What was read only now travels to the reporting process on its own.
+            self._workeroutput[_WORKER_RESULTS] = [
+                dumps(result_to_json(result))
+                for result in results
+                if result.measurement.allocations
+            ]
+        else:
+            try:
+                _write_json(self._run)
+            except pytest.UsageError as error:
+                problem = error
+        finished = yield
+        if problem is not None:
+            # Not before: pytest prints the failures of the run meanwhile, and no error may hide
+            # them.
+            raise problem
+        return finished
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
+            self._run.add_result(result_from_json(loads(data)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, str] | None:
+        if is_silenced(report):
+            return "", "", ""
+        if report.failed and carried(report).get("exceeded"):
+            return "failed", "M", "MEMORY PROBLEMS"
+        return None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if is_silenced(report):
+            return
+        self._see_skip(report)
+        name, notes = report.nodeid, self._run.notes
+        told = carried(report)
+        if "waiver" in told:
+            notes.waivers[name] = loads(told["waiver"])
+        if report.when == "call":
+            notes.failed.discard(name)
+            if report.failed and not told.get("exceeded"):
+                notes.failed.add(name)
+        reason = why_unmeasured(report)
+        if reason is not None:
+            notes.unmeasured[name] = reason
+        elif "result" in told:
+            notes.unmeasured.pop(name, None)
+        # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
+        if "result" in told and (hasattr(report, "node") or name not in self._run):
+            self._run.add_result(result_from_json(loads(told["result"])))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._wait_for_pytest_memray:
+            names = ", ".join(sorted(self._wait_for_pytest_memray))
+            terminalreporter.write_line(
+                f'Skipped by pytest.importorskip("pytest_memray"): {names}. Remove that line: '
+                f"pytest-membudget enforces these markers",
+                yellow=True,
+            )
+        if self._settings.hide_memray_summary or not self._settings.memray:
+            return
+        terminalreporter.write_line("")
+        terminalreporter.write_sep("=", TITLE)
+        width = terminalreporter.config.get_terminal_writer().fullwidth
+        is_terminal = sys.stdout.isatty()
+        lines = report_lines(self._run, sys.stdout, width=width if is_terminal else 0)
+        write_lines(terminalreporter, lines)
+
+
+def write_lines(terminalreporter: pytest.TerminalReporter, lines: Iterable[Line]) -> None:
+    """Write lines of a report, in colour where pytest uses colours."""
+    for line in lines:
+        terminalreporter.write_line(line.text, **_MARKUP[line.tells])
+
+
+def _write_json(run: Run) -> None:
+    try:
+        write_json(run)
+    except InvalidOptionError as error:
+        raise pytest.UsageError(str(error)) from error
