@@ -17,8 +17,9 @@ ADAPTERS = {
     "unittest_membudget": REPOSITORY / "packages/unittest-adapter/src/unittest_membudget",
 }
 
-# Every module of the core, in an order in which each imports only what stands above it.
-IN_ORDER = """
+# Every module of every package, in an order in which each imports only what stands above it.
+IN_ORDER = {
+    "membudget": """
 errors measurement measurement_json user_filters sizes
 
 host.system host.loaded_classes host.origins host.forks host.raised host.whole_files
@@ -55,8 +56,24 @@ runs.worker_results runs
 
 cli.doctor cli
 membudget __main__
-"""
-ORDER = IN_ORDER.split()
+""",
+    "pytest_membudget": """
+_private kept_by_pytest open_calls
+reports warm_up markers not_enforced verdicts
+measuring reporting suggesting
+plugin
+pytest_membudget
+""",
+    "unittest_membudget": """
+_private options rules warm_up
+measuring suggesting hooks case
+memory_run runner
+collect django
+unittest_membudget __main__
+""",
+}
+ORDERS = {package: names.split() for package, names in IN_ORDER.items()}
+PACKAGES = {"membudget": CORE, **ADAPTERS}
 IN_C = ("membudget.recording._marks", "membudget.recording._scanner")
 
 
@@ -74,39 +91,46 @@ def imports_of(file: Path) -> Iterator[str]:
                 yield ".".join([*parts, alias.name])
 
 
-def core_modules() -> list[Path]:
-    return sorted(CORE.rglob("*.py"))
+def module_of(file: Path) -> tuple[str, str]:
+    """Return the package that a file belongs to, and its name there as ORDERS has it."""
+    package = next(name for name, folder in PACKAGES.items() if file.is_relative_to(folder))
+    parts = file.relative_to(PACKAGES[package]).with_suffix("").parts
+    return package, ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or package
 
 
-def module_of(file: Path) -> str:
-    """Return the name of a module of the core, as ORDER has it."""
-    parts = file.relative_to(CORE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "membudget"
-
-
-def imported_module(name: str) -> str:
-    """Return the module of the core that a full name is, or is defined in."""
-    inside = name.removeprefix("membudget").lstrip(".")
-    while inside and inside not in ORDER:
+def imported_module(package: str, name: str) -> str:
+    """Return the module of a package that a full name is, or is defined in."""
+    inside = name.removeprefix(package).lstrip(".")
+    while inside and inside not in ORDERS[package]:
         inside = inside.rpartition(".")[0]
-    return inside or "membudget"
+    return inside or package
 
 
-def test_every_module_has_a_place() -> None:
-    assert sorted(ORDER) == sorted(map(module_of, core_modules()))
+def modules(*packages: str) -> list[Path]:
+    return [file for package in packages for file in sorted(PACKAGES[package].rglob("*.py"))]
 
 
-@pytest.mark.parametrize("file", core_modules(), ids=module_of)
-def test_the_core_imports_one_way(file: Path) -> None:
+def name_of(file: Path) -> str:
+    return "-".join(module_of(file))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_has_a_place(package: str) -> None:
+    assert sorted(ORDERS[package]) == sorted(module_of(file)[1] for file in modules(package))
+
+
+@pytest.mark.parametrize("file", modules(*PACKAGES), ids=name_of)
+def test_imports_point_one_way(file: Path) -> None:
     """Whoever changes a module finds what depends on it further down, nowhere else."""
-    own = module_of(file)
+    package, own = module_of(file)
+    order = ORDERS[package]
     for name in imports_of(file):
-        if name.partition(".")[0] == "membudget" and not name.startswith(IN_C):
-            imported = imported_module(name)
-            assert ORDER.index(imported) < ORDER.index(own), f"{own} imports {imported}"
+        if name.partition(".")[0] == package and not name.startswith(IN_C):
+            imported = imported_module(package, name)
+            assert order.index(imported) < order.index(own), f"{own} imports {imported}"
 
 
-@pytest.mark.parametrize("file", core_modules(), ids=module_of)
+@pytest.mark.parametrize("file", modules("membudget"), ids=name_of)
 def test_the_core_knows_no_test_framework(file: Path) -> None:
     """The core serves scripts and services; only its recording part imports memray."""
     roots = {name.partition(".")[0] for name in imports_of(file)}

@@ -29,8 +29,6 @@ from membudget.runs import (
     warm_up_block,
 )
 
-import pytest_membudget
-
 from ._private import pytest_itself
 from .kept_by_pytest import moved_out
 from .markers import WAIVER, BadMarkerError, rules_of_item
@@ -51,7 +49,9 @@ _PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 _WORKER_UNREPORTED = "membudget_unreported"
 # The packages whose ways to run a test are measured, see tests/pytest_adapter.
 _KNOWN_TO_MEASURE = ("_pytest", "anyio", "pytest_asyncio", "pytest_rerunfailures", "xdist", "")
-_OUTER_FILES = directories_of(pytest_itself, pluggy, unittest, asyncio, pytest_membudget)
+_OUTER_FILES = directories_of(
+    pytest_itself.__file__, pluggy.__file__, unittest.__file__, asyncio.__file__, __file__
+)
 
 
 @contextlib.contextmanager

@@ -46,8 +46,6 @@ from membudget.runs import (
     phases_of_test_case,
 )
 
-import unittest_membudget
-
 from ._private import CALL, OF_DECORATORS, SET_UP, method_name
 from ._private import set_up as set_up_as_unittest
 from .rules import CLASS_BUDGET, MEASURING, RUNS_MEASURED, rules_of
@@ -56,7 +54,7 @@ from .warm_up import warm_up
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True
 
-_OUTER_FILES: Final = directories_of(unittest, asyncio, unittest_membudget)
+_OUTER_FILES: Final = directories_of(unittest.__file__, asyncio.__file__, __file__)
 
 _DEFAULTS: Final = Settings()
 

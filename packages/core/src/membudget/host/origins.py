@@ -9,7 +9,7 @@ import contextlib
 import os
 from pathlib import Path
 from sys import _getframe
-from types import FrameType, ModuleType, TracebackType
+from types import FrameType, TracebackType
 from typing import Final
 
 from .system import Real
@@ -68,12 +68,12 @@ def levels_to_the_user() -> int:
     return n_levels
 
 
-def directories_of(*modules: ModuleType) -> tuple[str, ...]:
-    """Return the directories in which the code of some modules and packages is.
+def directories_of(*files: str | None) -> tuple[str, ...]:
+    """Return the directories of some files, such as a ``__file__``.
 
     For ``outer_files`` of a block: frames from there only lead to what is measured.
     """
-    return tuple(f"{Path(str(module.__file__)).parent}{os.sep}" for module in modules)
+    return tuple(f"{Path(file).parent}{os.sep}" for file in files if file is not None)
 
 
 def full_path(filename: str) -> str:
