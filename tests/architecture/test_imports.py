@@ -46,8 +46,8 @@ results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
 
-report.printable report.failure_text report.run_text report.suggestions_text report
-results.json_data results
+report.printable report.failure_text report.run_text report.suggestions_text
+results.run_log report.left_behind_text report results.json_data results
 
 unseen unused_limits block decorating budget_arguments limits
 

@@ -102,6 +102,7 @@ def test_defaults_and_values_can_be_written_as_text(option: Option, tmp_path: Pa
         "memray_include": ("setup", "teardown"),
         "memray_fix": "add",
         "memray_json": tmp_path / "m.json",
+        "memray_log": tmp_path / "log.jsonl",
         "memray_bin_path": tmp_path,
         "memray_bin_prefix": "p",
         "memray_own_allocators": "untouched",

@@ -30,6 +30,7 @@ def test_defaults() -> None:
         memray_include=("call",),
         memray_margins=False,
         memray_json=None,
+        memray_log=None,
         memray_bin_path=None,
         memray_bin_prefix="",
         memray_own_allocators="visible",

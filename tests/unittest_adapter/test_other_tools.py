@@ -595,3 +595,30 @@ class PlainTest(SimpleTestCase):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Measured 2 tests" in done.stderr.splitlines()
     assert "calls 2" in done.stdout or options
+
+
+def test_the_report_names_the_test_of_a_process_that_died(tmp_path: Path) -> None:
+    """What it had in memory is known, although it could tell nothing any more."""
+    (tmp_path / "test_it.py").write_text(
+        "import os, signal, unittest\n"
+        "class One(unittest.TestCase):\n"
+        "    def test_dies(self): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-m", "unittest_membudget", "test_it"]
+    done = run_python_in(tmp_path, "-m", "unittest_membudget.collect", "--", *command)
+    assert done.returncode == 128 + 9
+    assert " ended while it ran test_it.One.test_dies; it had " in done.stderr
+
+
+def test_the_log_of_a_run(tmp_path: Path) -> None:
+    """A test that measures itself is in it once, whoever reports."""
+    (tmp_path / "test_it.py").write_text(TESTS)
+    log = f"--memray-log={tmp_path / 'log.jsonl'}"
+    run_python_in(
+        tmp_path, "-m", "unittest_membudget", log, "test_it", environment={"PYTHONPATH": WORKLOADS}
+    )
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    ended = [line["name"] for line in lines if line["event"] == "end"]
+    assert sorted(ended) == sorted(line["name"] for line in lines if line["event"] == "start")
+    assert "test_it.Three.test_over" in ended
+    assert len(ended) == len(set(ended))

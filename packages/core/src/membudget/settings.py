@@ -195,6 +195,14 @@ class Settings:
         metavar="PATH",
         needs=_MEASURING,
     )
+    memray_log: Path | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Write a line to this file when a test starts and when it ends, at once, so that it "
+        "survives a killed process",
+        option_values.file_to_write,
+        metavar="PATH",
+        needs=_MEASURING,
+    )
     memray_bin_path: Path | None = _option(  # noqa: RUF009 - a field
         None,
         "Keep a capture of every test in this directory, for 'memray flamegraph' and others",

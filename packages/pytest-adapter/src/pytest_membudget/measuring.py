@@ -142,16 +142,18 @@ class MeasuringPlugin:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         self._failed_setup = None
-        if self._is_to_warm_up(item):
-            self._warming_up = True
-            try:
-                warm_up(item)
-            finally:
-                self._warming_up = False
+        self._run.starts(item.nodeid)
         try:
+            if self._is_to_warm_up(item):
+                self._warming_up = True
+                try:
+                    warm_up(item)
+                finally:
+                    self._warming_up = False
             return (yield)
         finally:
             self._abandon_phases()
+            self._run.ended(item.nodeid)
 
     def _is_to_warm_up(self, item: pytest.Item) -> bool:
         # Items of other kinds need not be such that they can run again: a doctest is not.

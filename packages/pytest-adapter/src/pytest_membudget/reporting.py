@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Generator, Iterable
 from json import dumps, loads
@@ -14,6 +15,7 @@ from membudget.runs import (
     Line,
     Run,
     Settings,
+    Worker,
     not_measured_text,
     report_lines,
     result_from_json,
@@ -26,6 +28,7 @@ from .warm_up import is_silenced
 
 _WORKER_RESULTS = "membudget_results"
 _WORKER_PREFIX = "membudget_bin_prefix"
+_WORKER_LOG = "membudget_log"
 _MARKUP: dict[str, dict[str, bool]] = {
     "": {},
     "over": {"red": True, "bold": True},
@@ -37,8 +40,12 @@ _MARKUP: dict[str, dict[str, bool]] = {
 
 def run_of(config: pytest.Config, settings: Settings) -> Run:
     """Return the run; that of a worker of pytest-xdist names captures as the other ones do."""
-    workerinput: dict[str, Any] = getattr(config, "workerinput", {})
-    return Run(settings, "pytest", capture_prefix=workerinput.get(_WORKER_PREFIX, ""))
+    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+    worker = None
+    if workerinput is not None:
+        prefix, log = workerinput.get(_WORKER_PREFIX, ""), workerinput.get(_WORKER_LOG, "")
+        worker = Worker(workerinput["workerid"], prefix, log)
+    return Run(settings, "pytest", worker=worker)
 
 
 class NotMeasuringPlugin:
@@ -75,6 +82,7 @@ class ReportingPlugin:
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
         self._run = run
         self._wait_for_pytest_memray: set[str] = set()
+        self._log = ""  # of all workers
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._see_skip(report)
@@ -88,6 +96,11 @@ class ReportingPlugin:
     def pytest_configure_node(self, node: Any) -> None:
         if self._run.captures is not None:
             node.workerinput[_WORKER_PREFIX] = self._run.captures.prefix
+        if not self._log:
+            shared = contextlib.ExitStack()
+            node.config.add_cleanup(shared.close)
+            self._log = shared.enter_context(self._run.log_of_workers())
+        node.workerinput[_WORKER_LOG] = self._log
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:

@@ -32,6 +32,7 @@ from membudget.runs import (
     TestRules,
     TraceSettings,
     Unmeasured,
+    Worker,
     another_process_reports,
     budget_of,
     delivering_verdicts,
@@ -356,13 +357,15 @@ def request_of_the_class(test: unittest.TestCase) -> Request | None:
         phases: Mapping[Phase, Measurement],
     ) -> None:
         leave([Result(name, measurement, verdict, tuple(phases.items()))])
+        run.ended(name, measurement)
 
     def begins() -> None:
         leave(notes=Notes(unmeasured={name: Unmeasured.UNKNOWN}))
+        run.starts(name)
 
     return Request(listener, run.settings, run.path_of(name), begins)
 
 
 @functools.cache
 def _run_of_this_process() -> Run:
-    return Run(find_settings("unittest"), "unittest")
+    return Run(find_settings("unittest"), "unittest", worker=Worker())

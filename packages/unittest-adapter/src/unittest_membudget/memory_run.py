@@ -19,6 +19,7 @@ from membudget.runs import (
     Settings,
     TestNames,
     Unmeasured,
+    Worker,
     another_process_reports,
     exceeded_message,
     leave,
@@ -50,7 +51,8 @@ class MemoryRun:
 
     def __init__(self, settings: Settings) -> None:
         self.settings: Final = settings
-        self._run = Run(settings, "unittest")
+        worker = Worker() if another_process_reports() else None
+        self._run = Run(settings, "unittest", worker=worker)
         self._measuring = contextlib.ExitStack()
         self._seen = contextlib.ExitStack()
         self._recording = False
@@ -95,6 +97,7 @@ class MemoryRun:
         if rules.is_waived:
             self._notes.waivers[name] = rules.waiver or ""
         self._note(name, Unmeasured.UNKNOWN)
+        self._run.starts(name)
         self._suggesting.starts(name, test)
         if ignores_limit(type(test)):
             self._notes.not_enforced.add(
@@ -122,6 +125,8 @@ class MemoryRun:
     def stop_test(self, test: unittest.TestCase) -> None:
         """Measure the test no more."""
         self._measuring.close()
+        if id(test) in self._names:
+            self._run.ended(self._names[id(test)])
         self._to_report.pop(self._name(test), None)
         self._names.pop(id(test), None)
 
@@ -195,6 +200,7 @@ class MemoryRun:
         try:
             with (
                 own_allocators_seen(self.settings),
+                self._run.log_of_workers(),
                 collection.open(self._run.environment),
             ):
                 yield

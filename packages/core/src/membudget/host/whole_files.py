@@ -46,6 +46,16 @@ def write_whole(path: str, data: bytes) -> None:
             _write(target, _THERE | os.O_CREAT | os.O_TRUNC, data)
 
 
+def append(path: str, data: bytes) -> None:
+    """Add to the end of a file, which is made if it is not there. Nothing is kept in a buffer.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with real_functions():
+        _write(path, _THERE | os.O_CREAT | os.O_APPEND, data)
+
+
 def _is_a_stream(path: str) -> bool:
     # /dev/stdout may be a file, to which others write as well.
     if path.startswith(("/dev/", "/proc/")):

@@ -35,7 +35,7 @@ from ..unseen import own_allocators_seen
 from .notes import Notes, Unmeasured
 from .phases import PhasedBlock
 from .report import not_measured_text, report_lines, write_json
-from .run import Run
+from .run import Run, Worker
 from .suggested_limits import SuggestedLimits
 from .test_case import phases_of_test_case
 from .worker_results import Collection, TestNames, another_process_reports, leave
@@ -61,6 +61,7 @@ __all__ = [
     "TestRules",
     "TraceSettings",
     "Unmeasured",
+    "Worker",
     "WrittenTest",
     "add_options",
     "another_process_reports",

@@ -7,6 +7,9 @@ from typing import TextIO
 
 from ..availability import why_not_measured
 from ..errors import InvalidOptionError
+from ..host.system import Real
+from ..recording.process_memory import most_memory
+from ..report.left_behind_text import ended_processes_lines, left_behind_line
 from ..report.run_text import (
     Line,
     can_show_symbols,
@@ -51,6 +54,7 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
     if settings.memray_margins:
         yield from margin_lines(results)
     yield from what_figures_mean(results, counts_objects=settings.trace_python_allocators)
+    yield from _process_lines(run)
     for text in sorted(notes.not_enforced):
         yield Line(f"Not enforced: {text}")
     idle = settings.idle_notice(run.front_end)
@@ -68,6 +72,21 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
         patterns=pattern_lines(results),
     ):
         yield Line(text)
+
+
+def _process_lines(run: Run) -> Iterator[Line]:
+    """Yield what the log tells of processes that ended early, and which tests left most behind."""
+    entries = [] if run.log is None else run.log.entries()
+    yield from ended_processes_lines(entries, own_pid=Real.getpid())
+    memory = most_memory()
+    sizes = [one.most_resident_bytes for one in entries if one.most_resident_bytes is not None]
+    sizes += [] if memory is None else [memory.most_bytes]
+    left = [(one.name, one.measurement.retained_bytes) for one in run.results]
+    line = left_behind_line(left, max(sizes, default=None))
+    if line:
+        yield Line(line)
+    if run.log is not None and run.log.problem:
+        yield Line(f"The log ends early: {run.log.path}: {run.log.problem}", "near")
 
 
 def write_json(run: Run) -> None:

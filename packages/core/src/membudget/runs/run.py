@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Mapping
-from dataclasses import replace
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -15,10 +17,26 @@ from ..measurement import Allocation, Measurement
 from ..recording import get_recorder
 from ..recording.marks import AtWork
 from ..recording.request import LateStacks
+from ..results.run_log import RunLog
 from ..settings import FrontEnd, Settings, option_named
 from ..verdict import Result, Verdict
 from .kept_captures import KeptCaptures
 from .notes import Notes
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker process has from the process that reports its tests.
+
+    Attributes:
+        name: what messages call the worker; may be empty.
+        capture_prefix: begins the names of kept captures; empty for what the settings say.
+        log: the file to which all processes of the run write; empty for what the settings say.
+    """
+
+    name: str = ""
+    capture_prefix: str = ""
+    log: str = ""
 
 
 class Run:
@@ -30,8 +48,7 @@ class Run:
     Args:
         settings: what is measured, shown and kept.
         front_end: the one that has these settings.
-        capture_prefix: begins the names of the kept captures, where another process of the run has
-            chosen it; empty for what the settings say.
+        worker: what this process has from the one that reports; None if it reports itself.
 
     Raises:
         InvalidOptionError: captures are to be kept, and cannot be.
@@ -39,6 +56,7 @@ class Run:
     Attributes:
         settings, front_end: as given.
         captures: where the captures of its blocks are kept; None for nowhere.
+        log: says which tests start and end; None for no log.
         notes: what is known about its tests besides their results.
 
     Example:
@@ -54,11 +72,13 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, front_end: FrontEnd, *, capture_prefix: str = ""
+        self, settings: Settings, front_end: FrontEnd, *, worker: Worker | None = None
     ) -> None:
         self.settings: Final = settings
         self.front_end: Final = front_end
-        self.captures: Final = _captures(settings, front_end, capture_prefix)
+        self.captures: Final = _captures(settings, front_end, worker or Worker())
+        self.log: RunLog | None = _log(settings, worker or Worker())
+        self._is_worker = worker is not None
         self.notes: Final = Notes()
         self._most = settings.most_allocations
         self._results: dict[str, Result] = {}
@@ -67,6 +87,8 @@ class Run:
 
     def begin(self) -> None:
         """Begin the run: the recording goes on between blocks from here on."""
+        if self.log is not None and not self._is_worker:
+            self.log.begin()
         if measuring_is_on():
             get_recorder().begin_run()
             self._recording = True
@@ -118,6 +140,8 @@ class Run:
             # Tests may change the working directory before the one that looks a path up.
             variables[option_named("memray_bin_path").variable] = self.captures.directory
             variables[option_named("memray_bin_prefix").variable] = self.captures.prefix
+        if self.log is not None:
+            variables[option_named("memray_log").variable] = self.log.path
         return variables
 
     def add_result(self, result: Result) -> None:
@@ -151,6 +175,38 @@ class Run:
                 lost_stacks=lost_stacks or result.measurement.lost_stacks,
             )
             self._results[name] = replace(result, measurement=measurement)
+
+    def starts(self, name: str) -> None:
+        """Write to the log that a test starts."""
+        if self.log is not None:
+            with self.left_out():
+                self.log.start(name)
+
+    def ended(self, name: str, measurement: Measurement | None = None) -> None:
+        """Write to the log that a test has ended.
+
+        Args:
+            name: its name.
+            measurement: of the test; None for that of its result, if there is one.
+        """
+        if self.log is not None:
+            with self.left_out():
+                if measurement is None and name in self._results:
+                    measurement = self._results[name].measurement
+                self.log.end(name, measurement)
+
+    @contextlib.contextmanager
+    def log_of_workers(self) -> Iterator[str]:
+        """Yield the file to which the workers of this run log; a temporary one if it has none.
+
+        A worker that dies tells nothing any more, but what it has logged is there.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.log is None:
+                directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="membudget-"))
+                self.log = RunLog(os.path.join(directory, "log.jsonl"))
+            yield self.log.path
+            self.log.close()
 
     def left_out(self) -> contextlib.AbstractContextManager[None]:
         """Let no block count what this thread does while this lasts: the work of a test framework.
@@ -190,9 +246,16 @@ class Run:
         return self.results
 
 
-def _captures(settings: Settings, front_end: FrontEnd, prefix: str) -> KeptCaptures | None:
+def _captures(settings: Settings, front_end: FrontEnd, worker: Worker) -> KeptCaptures | None:
     path = settings.memray_bin_path
     is_idle = settings.missing_for(option_named("memray_bin_path"), front_end) is not None
     if path is None or is_idle or why_not_measured() is not None:
         return None
-    return KeptCaptures(path, prefix or settings.memray_bin_prefix)
+    return KeptCaptures(path, worker.capture_prefix or settings.memray_bin_prefix)
+
+
+def _log(settings: Settings, worker: Worker) -> RunLog | None:
+    path = worker.log or settings.memray_log
+    return (
+        None if path is None or why_not_measured() is not None else RunLog(str(path), worker.name)
+    )

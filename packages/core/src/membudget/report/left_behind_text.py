@@ -1,0 +1,61 @@
+"""What tests left behind in their process, and the tests during which a process ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ..results.run_log import LogEntry, unfinished
+from ..sizes import format_size
+from .printable import printable
+from .run_text import N_NAMES, Line
+
+WORTH_A_LINE_BYTES: Final = 1024 * 1024
+"""What a test must leave behind to be named: as much as an arena of Python's."""
+
+
+def left_behind_line(left: Iterable[tuple[str, int]], most_resident_bytes: int | None) -> str:
+    """Rank the tests that left most behind; empty if none left much.
+
+    Args:
+        left: names, and the bytes that each left behind.
+        most_resident_bytes: the most memory that the process had; None if unknown.
+
+    Example:
+        >>> left_behind_line([("test_a", 2**20), ("test_b", 3 * 2**20), ("test_c", 5)], 2**27)
+        'Left behind: test_b 3.0MiB, test_a 1.0MiB. The process had 128.0MiB in memory at most'
+    """
+    much = [one for one in left if one[1] >= WORTH_A_LINE_BYTES]
+    if not much:
+        return ""
+    much.sort(key=lambda one: (-one[1], one[0]))
+    more = len(much) - N_NAMES
+    names = ", ".join(f"{printable(name)} {format_size(size)}" for name, size in much[:N_NAMES])
+    text = f"Left behind: {names}" + (f" and {more} more" if more > 0 else "")
+    if most_resident_bytes is None:
+        return text
+    return f"{text}. The process had {format_size(most_resident_bytes)} in memory at most"
+
+
+def ended_processes_lines(log: Iterable[LogEntry], *, own_pid: int) -> Iterator[Line]:
+    """Yield a line for each test during which a process ended: it crashed, or was killed.
+
+    Args:
+        log: the log of a run whose other processes have ended.
+        own_pid: the number of this process, which has not.
+    """
+    entries = list(log)
+    for entry in unfinished(entries):
+        if entry.pid == own_pid:
+            continue
+        what = f"Worker {entry.worker}" if entry.worker else f"Process {entry.pid}"
+        text = f"{what} ended while it ran {printable(entry.name)}"
+        if entry.resident_bytes is not None:
+            text += f"; it had {format_size(entry.resident_bytes)} in memory when the test began"
+        yield Line(text, "over")
+        of_it = [one for one in entries if one.pid == entry.pid]
+        left = [(one.name, one.retained_bytes or 0) for one in of_it if one.event == "end"]
+        sizes = [one.most_resident_bytes for one in of_it if one.most_resident_bytes is not None]
+        line = left_behind_line(left, max(sizes, default=None))
+        if line:
+            yield Line(f"  {line}", "over")

@@ -1,0 +1,150 @@
+"""The log of a run: a line for the start and for the end of each test.
+
+Each line is in the file before the test goes on, so the log survives whatever ends the process:
+the last line without an end names the test that ran. JSON, one object a line; docs/log.md describes
+it.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from json import JSONDecodeError, dumps, loads
+from typing import Final, Literal, TypeAlias
+
+from ..host.system import Real, real_functions
+from ..host.whole_files import append, write_whole
+from ..measurement import Measurement
+from ..recording.process_memory import process_memory
+
+FORMAT: Final = 1
+Event: TypeAlias = Literal["run", "start", "end"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One line of a log.
+
+    Attributes:
+        event: ``"run"`` for the first line of a log, then ``"start"`` and ``"end"`` of tests.
+        name: of the test; empty for the run.
+        worker: the name of the worker process, such as ``"gw1"``; empty if there are no workers.
+        pid: the number of the process.
+        time: seconds since the epoch.
+        resident_bytes: how much memory the process has; None where the system does not say.
+        most_resident_bytes: the most that it ever had; likewise.
+        peak_bytes, retained_bytes: what the test measured; None before its end, and for a test that
+            was not measured.
+    """
+
+    event: Event
+    name: str
+    worker: str
+    pid: int
+    time: float
+    resident_bytes: int | None = None
+    most_resident_bytes: int | None = None
+    peak_bytes: int | None = None
+    retained_bytes: int | None = None
+
+
+class RunLog:
+    """Writes a log. Several processes may write to one file: each line is written at once.
+
+    Args:
+        path: of the file.
+        worker: the name of this process, if it is a worker.
+
+    Attributes:
+        path: as given.
+        problem: why the log ends early; empty if it does not.
+    """
+
+    def __init__(self, path: str, worker: str = "") -> None:
+        self.path: Final = path
+        self.problem = ""
+        self._worker = worker
+        self._read: list[LogEntry] | None = None  # when it was closed
+
+    def begin(self) -> None:
+        """Replace what is in the file by the first line of a new log."""
+        self._write("run", "", None, anew=True)
+
+    def start(self, name: str) -> None:
+        """Say that a test starts."""
+        self._write("start", name, None)
+
+    def end(self, name: str, measurement: Measurement | None) -> None:
+        """Say that a test has ended; the measurement is None for one that was not measured."""
+        self._write("end", name, measurement)
+
+    def close(self) -> None:
+        """Keep what was written so far for :meth:`entries`: the file may be removed."""
+        self._read = self.entries()
+
+    def entries(self) -> list[LogEntry]:
+        """Return what all processes have written so far; nothing from a device or a pipe."""
+        if self._read is not None:
+            return self._read
+        try:
+            if not stat.S_ISREG(Real.stat(self.path).st_mode):
+                return []
+            with real_functions(), open(self.path, encoding="utf-8", errors="replace") as file:
+                return list(read_log(file.read()))
+        except FileNotFoundError:  # nothing was written
+            return []
+        except OSError as error:
+            self.problem = self.problem or str(error)
+            return []
+
+    def _write(
+        self, event: Event, name: str, measurement: Measurement | None, *, anew: bool = False
+    ) -> None:
+        memory = process_memory()
+        entry = LogEntry(
+            event=event,
+            name=name,
+            worker=self._worker,
+            pid=Real.getpid(),
+            time=Real.time(),
+            resident_bytes=None if memory is None else memory.resident_bytes,
+            most_resident_bytes=None if memory is None else memory.most_bytes,
+            peak_bytes=None if measurement is None else measurement.peak_bytes,
+            retained_bytes=None if measurement is None else measurement.retained_bytes,
+        )
+        line = dumps({"format": FORMAT, **asdict(entry)}).encode() + b"\n"
+        try:
+            if anew:
+                write_whole(self.path, line)
+            else:
+                append(self.path, line)
+        except OSError as error:
+            self.problem = self.problem or str(error)
+
+
+def read_log(text: str) -> Iterator[LogEntry]:
+    """Read the lines of a log.
+
+    Half a line is left out: a process was killed while it wrote, or the disk was full. So is what
+    a later version adds.
+    """
+    known = {field.name for field in fields(LogEntry)}
+    for line in text.splitlines():
+        try:
+            data = loads(line)
+        except JSONDecodeError:
+            continue
+        if isinstance(data, dict) and data.get("format") == FORMAT:
+            yield LogEntry(**{name: value for name, value in data.items() if name in known})
+
+
+def unfinished(entries: Iterable[LogEntry]) -> list[LogEntry]:
+    """Return the starts of tests that did not end, in the order in which they started."""
+    running: dict[tuple[int, str], LogEntry] = {}
+    for entry in entries:
+        if entry.event == "start":
+            running[entry.pid, entry.name] = entry
+        elif entry.event == "end":
+            running.pop((entry.pid, entry.name), None)
+    return list(running.values())
