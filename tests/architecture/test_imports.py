@@ -18,7 +18,7 @@ ADAPTERS = {
 
 # Every module of the core, in an order in which each imports only what stands above it.
 IN_ORDER = """
-errors measurement measurement_json user_filters sizes
+errors measurement plain_data user_filters sizes
 
 host.system host.loaded_classes host.origins host.forks host.raised host.whole_files
 host.module_names host
@@ -43,9 +43,9 @@ stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
 results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
+results.git_files results.environment results.run_file results.json_data results
 
 report.printable report.failure_text report.run_text report.suggestions_text report
-results.json_data results
 
 unseen unused_limits block budget_arguments limits
 

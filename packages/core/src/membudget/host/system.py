@@ -64,6 +64,9 @@ class Real:
     lstat: Final[Any] = staticmethod(os.lstat)
     fstat: Final = staticmethod(os.fstat)
     control: Final = staticmethod(_of(fcntl, "fcntl"))
+    lock_file: Final = staticmethod(_of(fcntl, "flock"))
+    locked: Final[int] = getattr(fcntl, "LOCK_EX", 0)
+    unlocked: Final[int] = getattr(fcntl, "LOCK_UN", 0)
     dup_above: Final[int] = getattr(fcntl, "F_DUPFD_CLOEXEC", 0)
     dup2: Final = staticmethod(os.dup2)
     get_inheritable: Final = staticmethod(os.get_inheritable)
@@ -98,8 +101,9 @@ class Real:
     poll_out: Final[int] = getattr(select, "POLLOUT", 0)
     poll_gone: Final[int] = getattr(select, "POLLHUP", 0)
 
-    # Frozen clocks look for this one in every module.
+    # Frozen clocks look for these in every module.
     perf_counter: Final = staticmethod(time.perf_counter)
+    time: Final = staticmethod(time.time)
 
     executable: Final = sys.executable
     path: Final = tuple(sys.path)

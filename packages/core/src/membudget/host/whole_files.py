@@ -33,7 +33,7 @@ def write_whole(path: str, data: bytes) -> None:
         OSError: it cannot be written.
     """
     with real_functions():
-        if _is_a_stream(path):
+        if is_a_stream(path):
             _write(path, _THERE | os.O_APPEND, data)
             return
         target = Real.realpath(path)
@@ -46,13 +46,31 @@ def write_whole(path: str, data: bytes) -> None:
             _write(target, _THERE | os.O_CREAT | os.O_TRUNC, data)
 
 
-def _is_a_stream(path: str) -> bool:
+def is_a_stream(path: str) -> bool:
+    """Whether what is written to a path goes on to somebody, and nothing is replaced."""
     # /dev/stdout may be a file, to which others write as well.
     if path.startswith(("/dev/", "/proc/")):
         return True
     with suppressed(FileNotFoundError):
         return not stat.S_ISREG(Real.stat(path).st_mode)
     return False
+
+
+@contextlib.contextmanager
+def directory_locked(directory: str) -> Iterator[None]:
+    """Let other processes that do the same wait while this lasts, where the system can do that."""
+    if Real.lock_file is None:  # Windows
+        yield
+        return
+    with _opened(directory, os.O_RDONLY | _CLOSED_AT_EXEC) as fd:
+        with suppressed(OSError):  # a network file system without locks
+            Real.lock_file(fd, Real.locked)
+        try:
+            yield
+        finally:
+            # A process that was forked meanwhile has this file open as well.
+            with suppressed(OSError):
+                Real.lock_file(fd, Real.unlocked)
 
 
 @contextlib.contextmanager
