@@ -43,14 +43,16 @@ stack_filter hookspecs plugins decorating lazy_work noted_verdicts testing
 results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
-results.git_files results.environment results.run_file results.json_data results
+results.git_files results.environment results.run_file results.json_data
+results.comparable results.merging results.comparing results
 
-report.printable report.failure_text report.run_text report.suggestions_text report
+report.printable report.failure_text report.run_text report.tables report.suggestions_text
+report.comparison_text report
 
 unseen unused_limits block budget_arguments limits
 
 runs.kept_captures runs.run runs.phases runs.suggested_limits runs
-cli.doctor cli
+cli.doctor cli.merge cli.compare cli.suggest cli
 membudget __main__
 """
 ORDER = IN_ORDER.split()

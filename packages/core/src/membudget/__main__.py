@@ -1,23 +1,52 @@
-"""The command line: ``python -m membudget doctor``."""
+"""The command line: ``membudget``, or ``python -m membudget``."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final, Protocol
 
-from .cli.doctor import diagnose
+from .cli import compare, doctor, merge, suggest
+from .errors import MembudgetError
+
+
+class Command(Protocol):
+    """A command: a module of :mod:`membudget.cli`."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments of the command."""
+
+    def run(self, arguments: argparse.Namespace) -> tuple[list[str], int]:
+        """Return the lines to show, and the exit status."""
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "doctor": doctor,
+    "merge": merge,
+    "compare": compare,
+    "suggest": suggest,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m membudget")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser(
-        "doctor", help="say whether budgets are enforced here, and what measures them"
-    )
-    parser.parse_args(arguments)
-    lines, enforced = diagnose()
+    """Run a command and return the exit status; 2 if it cannot do its work."""
+    started_as_module = os.path.basename(sys.argv[0]) == "__main__.py"
+    parser = argparse.ArgumentParser("python -m membudget" if started_as_module else "membudget")
+    parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        command.add_arguments(parsers.add_parser(name, help=command.HELP, description=command.HELP))
+    parsed = parser.parse_args(arguments)
+    try:
+        lines, status = COMMANDS[parsed.command].run(parsed)
+    except (MembudgetError, OSError) as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 2
     print(*lines, sep="\n")  # noqa: T201 - this is what the command is for
-    return 0 if enforced else 1
+    return status
 
 
 if __name__ == "__main__":

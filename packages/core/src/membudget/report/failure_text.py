@@ -276,7 +276,7 @@ def _listed(
     for allocation in shown:
         yield f"\t- {site_of(allocation)} -> {format_size(allocation.size_bytes)}"
         for frame in allocation.stack[1:n_frames]:
-            yield f"\t    called by {_place(frame)}"
+            yield f"\t    called by {place_of(frame)}"
     if len(allocations) > len(shown):
         rest = allocations[len(shown) :]
         n_bytes = sum(allocation.size_bytes for allocation in rest)
@@ -291,7 +291,7 @@ def _listed_objects(
         kind, example = printable(one.type_name), printable(one.example)
         yield f"\t- {one.n_objects:,} {kind}, such as {example}"
         for verb, frame in zip(_made_and_called(), one.stack[:n_frames], strict=False):
-            yield f"\t    {verb} by {_place(frame)}"
+            yield f"\t    {verb} by {place_of(frame)}"
     if len(objects) > len(shown):
         n_objects = sum(one.n_objects for one in objects[len(shown) :])
         yield f"\t- and {n_objects:,} more"
@@ -304,7 +304,7 @@ def _made_and_called() -> Iterator[str]:
 
 def site_of(allocation: Allocation) -> str:
     """Return where memory was allocated: function, file and line."""
-    return _place(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
+    return place_of(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
 
 
 def no_stacks(measurement: Measurement) -> str:
@@ -312,5 +312,6 @@ def no_stacks(measurement: Measurement) -> str:
     return f"The stack traces could not be read: {printable(measurement.stacks_problem)}"
 
 
-def _place(frame: Frame) -> str:
+def place_of(frame: Frame) -> str:
+    """Return where a frame is: function, file and line."""
     return printable(f"{frame.function}:{frame.filename}:{frame.lineno}")

@@ -119,7 +119,10 @@ class Environment:
     @property
     def started(self) -> float:
         """When the run began, in seconds since 1970; 0 if unknown."""
-        return datetime.fromisoformat(self.started_at).timestamp() if self.started_at else 0.0
+        try:
+            return datetime.fromisoformat(self.started_at).timestamp()
+        except ValueError:
+            return 0.0
 
 
 def _version(package: str) -> str:

@@ -162,7 +162,7 @@ def _is_of_another_run(path: str, environment: Environment) -> bool:
     """Whether a file was written since a run began, and not by that run itself."""
     try:
         modified: float = Real.stat(path).st_mtime
-        if not environment.started_at or modified <= environment.started:
+        if not environment.started or modified <= environment.started:
             return False
         return read_run(path).environment.started_at != environment.started_at
     except FileNotFoundError:
