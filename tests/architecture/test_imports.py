@@ -47,12 +47,12 @@ results.git_files results.environment results.run_file results.json_data
 results.comparable results.merging results.comparing results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
-report.comparison_text report
+report.comparison_text report.explanation_text report
 
 unseen unused_limits block budget_arguments limits
 
 runs.kept_captures runs.run runs.phases runs.suggested_limits runs
-cli.doctor cli.merge cli.compare cli.suggest cli
+cli.doctor cli.merge cli.compare cli.suggest cli.explain cli
 membudget __main__
 """
 ORDER = IN_ORDER.split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import membudget
+import membudget.results
 import pytest
 import pytest_membudget
 import unittest_membudget
@@ -21,7 +22,9 @@ from membudget import (
 from membudget.testing import make_measurement
 
 
-@pytest.mark.parametrize("module", [membudget, unittest_membudget, pytest_membudget])
+@pytest.mark.parametrize(
+    "module", [membudget, membudget.results, unittest_membudget, pytest_membudget]
+)
 def test_all_lists_what_is_public(module: object) -> None:
     """Nothing public is missing from ``__all__``, and nothing in it is missing."""
     listed = getattr(module, "__all__", [])
@@ -32,8 +35,10 @@ def test_all_lists_what_is_public(module: object) -> None:
 
 def test_every_error_has_one_base() -> None:
     """``except MembudgetError`` catches all of them."""
-    for name in membudget.__all__:
-        offered = getattr(membudget, name)
+    names = [(membudget, name) for name in membudget.__all__]
+    names += [(membudget.results, name) for name in membudget.results.__all__]
+    for module, name in names:
+        offered = getattr(module, name)
         if isinstance(offered, type) and issubclass(offered, Exception):
             assert issubclass(offered, (MembudgetError, Warning))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from .cli import compare, doctor, merge, suggest
+from .cli import compare, doctor, explain, merge, suggest
 from .errors import MembudgetError
 
 
@@ -29,25 +28,30 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "merge": merge,
     "compare": compare,
     "suggest": suggest,
+    "explain": explain,
 }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit status; 2 if it cannot do its work."""
-    started_as_module = os.path.basename(sys.argv[0]) == "__main__.py"
-    parser = argparse.ArgumentParser("python -m membudget" if started_as_module else "membudget")
+def main(arguments: list[str] | None = None, *, name: str = "membudget") -> int:
+    """Run a command and return the exit status; 2 if it cannot do its work.
+
+    Args:
+        arguments: of the command line; by default those of this process.
+        name: how the command line was started, for its messages.
+    """
+    parser = argparse.ArgumentParser(name)
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        command.add_arguments(parsers.add_parser(name, help=command.HELP, description=command.HELP))
+    for verb, command in COMMANDS.items():
+        command.add_arguments(parsers.add_parser(verb, help=command.HELP, description=command.HELP))
     parsed = parser.parse_args(arguments)
     try:
         lines, status = COMMANDS[parsed.command].run(parsed)
     except (MembudgetError, OSError) as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
+        sys.stderr.write(f"{name}: {error}\n")
         return 2
     print(*lines, sep="\n")  # noqa: T201 - this is what the command is for
     return status
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(name="python -m membudget"))

@@ -59,18 +59,15 @@ def is_a_stream(path: str) -> bool:
 @contextlib.contextmanager
 def directory_locked(directory: str) -> Iterator[None]:
     """Let other processes that do the same wait while this lasts, where the system can do that."""
-    if Real.lock_file is None:  # Windows
+    with contextlib.ExitStack() as held:
+        # Not on Windows, in a directory that cannot be listed, or on some network file systems.
+        with suppressed(OSError):
+            if Real.lock_file is not None:
+                fd = held.enter_context(_opened(directory, os.O_RDONLY | _CLOSED_AT_EXEC))
+                Real.lock_file(fd, Real.locked)
+                # A process that was forked meanwhile has this file open as well.
+                held.callback(Real.lock_file, fd, Real.unlocked)
         yield
-        return
-    with _opened(directory, os.O_RDONLY | _CLOSED_AT_EXEC) as fd:
-        with suppressed(OSError):  # a network file system without locks
-            Real.lock_file(fd, Real.locked)
-        try:
-            yield
-        finally:
-            # A process that was forked meanwhile has this file open as well.
-            with suppressed(OSError):
-                Real.lock_file(fd, Real.unlocked)
 
 
 @contextlib.contextmanager

@@ -207,17 +207,17 @@ def _details(
         return
     if verdict.leaks:
         yield "List of leaked allocations: "
-        yield from _listed(verdict.leaks, n_frames, n_allocations)
+        yield from allocation_lines(verdict.leaks, n_frames, n_allocations)
     if verdict.leaked_objects:
         yield "List of leaked objects: "
-        yield from _listed_objects(verdict.leaked_objects, n_frames, n_allocations)
+        yield from object_lines(verdict.leaked_objects, n_frames, n_allocations)
     if figures not in ([], ["retained_bytes"]):
         # A total and a count have no list of their own: what was alive at once says most of them.
         yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
-        yield from _listed(measurement.allocations, n_frames, n_allocations)
+        yield from allocation_lines(measurement.allocations, n_frames, n_allocations)
     if "retained_bytes" in figures:
         yield "Still alive at the end: "
-        yield from _listed(measurement.retained, n_frames, n_allocations)
+        yield from allocation_lines(measurement.retained, n_frames, n_allocations)
     if measurement.lost_stacks:
         yield LOST_STACKS
 
@@ -266,9 +266,16 @@ def _exactly(excess: Excess) -> str:
     )
 
 
-def _listed(
+def allocation_lines(
     allocations: tuple[Allocation, ...], n_frames: int, n_allocations: int | None
 ) -> Iterator[str]:
+    """Yield the largest of some allocations with their stacks, and the sum of the others.
+
+    Args:
+        allocations: largest first.
+        n_frames: how many frames of each stack to show, the innermost ones.
+        n_allocations: how many allocations to list; None for all.
+    """
     shown = allocations[:n_allocations]
     if n_allocations is not None:
         all_bytes = sum(allocation.size_bytes for allocation in allocations)
@@ -283,9 +290,10 @@ def _listed(
         yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
 
 
-def _listed_objects(
+def object_lines(
     objects: tuple[LeakedObjects, ...], n_frames: int, n_allocations: int | None
 ) -> Iterator[str]:
+    """Yield some of the objects that were left behind; see :func:`allocation_lines`."""
     shown = objects[:n_allocations]
     for one in shown:
         kind, example = printable(one.type_name), printable(one.example)
