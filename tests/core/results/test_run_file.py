@@ -302,14 +302,18 @@ def test_runs_that_end_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     assert found == [f"test_{number}" for number in range(8)]
 
 
-def test_a_run_of_pytest_says_where_its_results_are(run_python: RunPython, tmp_path: Path) -> None:
+@pytest.mark.parametrize("filters", ["default", "error"])
+def test_a_run_of_pytest_says_where_its_results_are(
+    filters: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    """A filter that makes an error of it would hide the failures of the run."""
     (tmp_path / "test_it.py").write_text(
         "from membudget.results import Environment, RunFile, write_run\n"
         "def test_it():\n"
         "    write_run('run.json', RunFile(Environment(started_at='2026-01-01'), ()))\n"
     )
     command = ("-m", "pytest", "-p", "no:cacheprovider", "--memray", "--memray-json=run.json")
-    done = run_python("-W", "default", *command)
+    done = run_python("-W", filters, *command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "another run has written this file since this run began" in done.stderr
     assert names_in(tmp_path / "run.json") == []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
-from ..errors import MembudgetError
+from ..errors import MembudgetError, NotReplacedWarning
 from ..verdict import Result
 from .environment import Environment
 from .run_file import FORMAT, RunFile, result_from_data, result_to_data, write_run
@@ -36,7 +37,8 @@ def write_results(
     """Write the file of a run that ends now; see :func:`membudget.results.write_run`.
 
     Args:
-        path: where to write it. A file that another run has written there meanwhile stays.
+        path: where to write it. A file that another run has written there meanwhile stays, and a
+            ``NotReplacedWarning`` says so.
         results: of the run.
         environment: of the run; by default, what is known of it in this process.
 
@@ -45,7 +47,9 @@ def write_results(
 
     Raises:
         OSError: it cannot be written.
-        NotReplacedWarning: it was written beside the file of another run.
     """
     run = RunFile(environment or Environment.here(), tuple(results))
-    return write_run(path, run, keep_newer=True)
+    with catch_warnings():
+        # As an error (python -W error), it would hide the failures of the run.
+        simplefilter("always", NotReplacedWarning)
+        return write_run(path, run, keep_newer=True)

@@ -128,6 +128,8 @@ def write_run(path: str, run: RunFile, *, keep_newer: bool = False) -> str:
 
     Raises:
         OSError: it cannot be written.
+
+    Warns:
         NotReplacedWarning: it was written beside another one.
 
     Example:
