@@ -20,7 +20,7 @@ ADAPTERS = {
 # Every module of every package, in an order in which each imports only what stands above it.
 IN_ORDER = {
     "membudget": """
-errors measurement measurement_json user_filters sizes
+errors measurement plain_data user_filters sizes
 
 host.system host.loaded_classes host.origins host.forks host.raised host.whole_files
 host.module_names host
@@ -45,16 +45,19 @@ stack_filter hookspecs plugins lazy_work noted_verdicts testing
 results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
+results.git_files results.environment results.run_file results.json_data
+results.comparable results.merging results.comparing results
 
-report.printable report.failure_text report.run_text report.suggestions_text
-results.run_log report.left_behind_text report results.json_data results
+report.printable report.failure_text report.run_text report.tables report.suggestions_text
+report.comparison_text report.explanation_text
+results.run_log report.left_behind_text report
 
 unseen unused_limits block decorating budget_arguments limits
 
 runs.kept_captures runs.notes runs.run runs.phases runs.test_case runs.report runs.suggested_limits
 runs.worker_results runs
 
-cli.doctor cli
+cli.doctor cli.merge cli.compare cli.suggest cli.explain cli
 membudget __main__
 """,
     "pytest_membudget": """

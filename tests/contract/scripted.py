@@ -14,9 +14,11 @@ from typing import Any
 
 import membudget
 import workloads
-from membudget import MemoryLimitExceeded, NotRaisedWarning
-from membudget.results import json_data as report_json
+from membudget import Measurement, MemoryLimitExceeded, NotRaisedWarning
+from membudget.plain_data import coder_of
 from membudget.runs import Block
+
+MEASUREMENT = coder_of(Measurement)
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def outcome_of(run: Any, scenario: dict[str, Any]) -> dict[str, Any]:
         outcome["result"] = "failed" if isinstance(error, MemoryLimitExceeded) else "error"
         outcome["text"] = "\n".join([str(error), *getattr(error, "__notes__", [])])
     if blocks and blocks[0].measurement:
-        outcome["measurement"] = report_json.measurement_to_json(blocks[0].measurement)
+        outcome["measurement"] = MEASUREMENT.to_data(blocks[0].measurement)
     return outcome
 
 

@@ -77,7 +77,7 @@ def verdicts(output: str, directory: Path) -> dict[str, str]:
         name = re.search(r"\w+_\d", result["name"].replace("test_", ""))
         assert name, result["name"]
         blind = "blind" if result["blind"] else "passed"
-        found[name[0]] = "MemoryLimitExceeded" if result["excesses"] else blind
+        found[name[0]] = blind if result["within"] else "MemoryLimitExceeded"
     return found
 
 

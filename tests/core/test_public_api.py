@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import membudget.results
 import membudget.runs
 import pytest
 import pytest_membudget
@@ -15,7 +16,8 @@ from membudget.verdict import judge
 
 
 @pytest.mark.parametrize(
-    "module", [membudget, membudget.runs, unittest_membudget, pytest_membudget]
+    "module",
+    [membudget, membudget.results, membudget.runs, unittest_membudget, pytest_membudget],
 )
 def test_all_lists_what_is_public(module: object) -> None:
     """Nothing public is missing from ``__all__``, and nothing in it is missing."""
@@ -27,8 +29,10 @@ def test_all_lists_what_is_public(module: object) -> None:
 
 def test_every_error_has_one_base() -> None:
     """``except MembudgetError`` catches all of them."""
-    for name in membudget.__all__:
-        offered = getattr(membudget, name)
+    names = [(membudget, name) for name in membudget.__all__]
+    names += [(membudget.results, name) for name in membudget.results.__all__]
+    for module, name in names:
+        offered = getattr(module, name)
         if isinstance(offered, type) and issubclass(offered, Exception):
             assert issubclass(offered, (MembudgetError, Warning))
 

@@ -13,9 +13,8 @@ import membudget
 import pytest
 import unittest_membudget
 from conftest import REPOSITORY, run_python_in
-from membudget.results.json_data import results_to_text
+from membudget.results import SCHEMA
 from membudget.settings import OPTIONS, Option
-from membudget.testing import make_measurement, make_result
 
 README = (REPOSITORY / "README.md").read_text()
 EXAMPLES = "\n".join(file.read_text() for file in (REPOSITORY / "docs/examples").rglob("*.py"))
@@ -97,16 +96,10 @@ def test_the_guide_has_the_table_of_options() -> None:
     assert without_links == [row_of(option) for option in OPTIONS]
 
 
-def test_every_key_of_the_json_is_described() -> None:
-    text = (REPOSITORY / "docs/json.md").read_text()
-    result = make_result("test", make_measurement(100), 50)
-    data = json.loads(results_to_text([result]))
-
-    def keys(value: object) -> set[str]:
-        if isinstance(value, dict):
-            return set(value).union(*map(keys, value.values()))
-        return set().union(*map(keys, value)) if isinstance(value, list) else set()
-
+def test_every_key_of_a_run_file_is_described() -> None:
+    text = re.sub(r"```.*?```", "", (REPOSITORY / "docs/run-file.md").read_text(), flags=re.S)
+    schema = json.loads(SCHEMA.read_text())
     described = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
-    assert keys(data) <= described
-    assert f"| `format` | {data['format']} |" in text
+    for one in (schema, *schema["$defs"].values()):
+        assert set(one.get("properties", ())) <= described
+    assert f"| `format` | {schema['properties']['format']['const']} |" in text

@@ -81,3 +81,17 @@ def test_the_script_runs_where_nothing_is_measured(examples: Path) -> None:
     """Switched off, a program with budgets does what it does without them."""
     done = run_python_in(examples, "script.py", environment={"MEMBUDGET": "off"})
     assert (done.returncode, done.stdout) == (0, "total: 9990000\n"), done.stderr
+
+
+def test_a_run_file_is_read(examples: Path) -> None:
+    """Written by pytest, with the figures of its report."""
+    command = (*PYTEST, "--memray", "--memray-json=memory.json", "test_quickstart.py")
+    done = run_python_in(examples, *command)
+    assert done.returncode == 0, done.stdout
+    read = run_python_in(examples, "largest_tests.py", "memory.json")
+    environment, *largest = read.stdout.splitlines()
+    assert environment.startswith(f"Python {sys.version.split()[0]}, memray "), read.stderr
+    assert len(largest) == 3
+    name, _, peak = largest[0].rpartition(" ")
+    start = done.stdout.index(f"Allocations results for {name}")
+    assert f"Peak memory: {peak}" in done.stdout[start:].split("Allocations results for")[1]

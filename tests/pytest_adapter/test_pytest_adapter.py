@@ -499,14 +499,14 @@ def test_json_has_every_result(runner: Pytest) -> None:
     for arguments in ((), ("-n", "2")):
         runner.run("--memray", "--memray-json", "memory.json", "--most-allocations=1", *arguments)
         data = json.loads((runner.directory / "memory.json").read_text())
-        assert data["format"] == 1
+        assert data["format"] == 2
         results = {result["name"]: result for result in data["results"]}
         assert set(results) == {f"test_it.py::test_{name}" for name in ("over", "within", "free")}
         over = results["test_it.py::test_over"]
         assert over["measurement"]["peak_bytes"] == 1000 * 1024
-        assert over["excesses"][0]["limit"]["maximum"] == 100 * 1024
+        assert over["verdict"]["excesses"][0]["limit"]["maximum"] == 100 * 1024
         assert over["measurement"]["allocations"][0]["stack"][0]["function"] == "malloc"
-        assert results["test_it.py::test_free"]["excesses"] == []
+        assert results["test_it.py::test_free"]["verdict"]["excesses"] == []
         (runner.directory / "memory.json").unlink()
     ran = runner.run("--memray", "--memray-json", "nowhere/memory.json")
     assert ran.returncode == 4
@@ -708,7 +708,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     assert re.search(r"Peak of each phase: setup [\d.]+B, call ", ran.stdout)
     data = json.loads((runner.directory / "memory.json").read_text())
     assert len(data["results"]) == 4
-    assert data["results"][0]["budget"]["scope"]["stable"] is True
+    assert data["results"][0]["verdict"]["budget"]["scope"]["stable"] is True
     if scanner_problem() is None:
         assert len(list((runner.directory / "kept").glob("p-*.bin"))) == 4
     assert "MEMRAY" not in runner.run("--hide-memray-summary").stdout
@@ -836,7 +836,10 @@ def test_limits_of_leaks(runner: Pytest, arguments: tuple[str, ...]) -> None:
         ran.stdout
     )
     data = json.loads((runner.directory / "memory.json").read_text())
-    leaks = {one["name"]: [leak["size_bytes"] for leak in one["leaks"]] for one in data["results"]}
+    leaks = {
+        one["name"]: [leak["size_bytes"] for leak in one["verdict"]["leaks"]]
+        for one in data["results"]
+    }
     assert [len(leaks[f"test_it.py::test_{name}"]) for name in ("leaks", "garbage", "both")] == [
         *(2, 0, 1)
     ]

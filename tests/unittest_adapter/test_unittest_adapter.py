@@ -194,7 +194,7 @@ def test_a_default_limit_and_json(case: Path) -> None:
     ], done.stderr
     assert "Measured 5 tests" in done.stderr
     data = json.loads((case / "memory.json").read_text())
-    exceeded = {result["name"] for result in data["results"] if result["excesses"]}
+    exceeded = {result["name"] for result in data["results"] if not result["within"]}
     assert len(data["results"]) == 5
     assert exceeded == {
         "test_default.PlainTest.test_large",

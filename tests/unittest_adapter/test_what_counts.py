@@ -118,7 +118,7 @@ def test_the_run_says_which_phases_count(tmp_path: Path) -> None:
     ran(tmp_path, "unittest_membudget", *arguments, "case")
     results = {one["name"]: one for one in json.loads((tmp_path / "m.json").read_text())["results"]}
     assert set(results["case.Mixed.test_assertion"]["phases"]) == {"setup", "call"}
-    assert results["case.Runs.test_it"]["budget"]["scope"] == {
+    assert results["case.Runs.test_it"]["verdict"]["budget"]["scope"] == {
         "current_thread_only": False,
         "only": [],
         "ignore": [],

@@ -81,3 +81,13 @@ def test_without_a_command_it_says_how_it_is_used(run_python: RunPython) -> None
     done = run_python("-m", "membudget")
     assert done.returncode == 2
     assert "usage: python -m membudget" in done.stderr
+
+
+def test_the_command_has_a_name_of_its_own(run_python: RunPython) -> None:
+    """``membudget doctor``, once it is installed."""
+    from importlib.metadata import entry_points
+
+    (script,) = entry_points(group="console_scripts", name="membudget")
+    assert script.value == "membudget.__main__:main"
+    done = run_python("-c", f"from {script.module} import {script.attr}; {script.attr}([])")
+    assert done.stderr.startswith("usage: membudget ")

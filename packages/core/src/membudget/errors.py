@@ -69,6 +69,18 @@ class BlindBudgetError(RecordingError):
     """
 
 
+class RunFileError(MembudgetError, ValueError):
+    """A run file, or a part of one, cannot be read; the message says where and why."""
+
+
+class IncomparableRunsError(MembudgetError, ValueError):
+    """Runs were measured in different ways, so that their figures cannot be put together."""
+
+
+class NotReplacedWarning(UserWarning):
+    """A run file was written beside the one that another run has written meanwhile."""
+
+
 class NotKeptWarning(UserWarning):
     """The capture of a block was to be kept and could not be; its figures are not affected."""
 

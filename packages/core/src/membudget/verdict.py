@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from .budget import Budget, LeakLimit, Limit, Phase
 from .errors import CaptureError, MembudgetError
@@ -182,6 +183,10 @@ class Verdict:
         return not (self.excesses or self.leaks or self.leaked_objects)
 
 
+Outcome: TypeAlias = Literal["", "passed", "failed", "skipped", "error"]
+"""How a test ended; empty where that is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One measured block with the name under which a report shows it.
@@ -190,9 +195,25 @@ class Result:
         name: the name.
         measurement, verdict: of the block.
         phases: what each phase of the test has used on its own, where the block lies over several.
+        outcome: how the test ended.
+        file, line: where the test is written; empty and 0 if unknown.
+        worker: the process that ran it, such as ``"gw0"``; empty for the one that reports.
+        attempt: which run of the test this is, from 1 on: one that fails can be run again.
+        is_warm: whether the test had run before in this process, to fill caches; None if unknown.
     """
 
     name: str
     measurement: Measurement
     verdict: Verdict
     phases: tuple[tuple[Phase, Measurement], ...] = ()
+    outcome: Outcome = ""
+    file: str = ""
+    line: int = 0
+    worker: str = ""
+    attempt: int = 1
+    is_warm: bool | None = None
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether memory that was not seen could have exceeded a limit that the figures keep."""
+        return self.verdict.within and is_blind(self.measurement, self.verdict.budget)

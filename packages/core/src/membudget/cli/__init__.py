@@ -1,1 +1,1 @@
-"""The command line: ``python -m membudget``."""
+"""The command line, ``membudget``: one module for each command."""

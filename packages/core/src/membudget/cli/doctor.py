@@ -1,4 +1,4 @@
-"""``python -m membudget doctor``: whether budgets are enforced here, and what measures them."""
+"""``membudget doctor``: whether budgets are enforced here, and what measures them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from importlib import metadata
 
@@ -20,7 +21,18 @@ from ..recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
 from ..recording.readers.scanner import scanner_problem
 from ..sizes import format_size
 
+HELP = "say whether budgets are enforced here, and what measures them"
 _N_BYTES = 1_000_000
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command: it has none."""
+
+
+def run(arguments: Namespace) -> tuple[list[str], int]:
+    """Return the lines to show, and the exit status: 1 if budgets are not enforced."""
+    lines, enforced = diagnose()
+    return lines, int(not enforced)
 
 
 def diagnose() -> tuple[list[str], bool]:

@@ -33,7 +33,7 @@ def write_whole(path: str, data: bytes) -> None:
         OSError: it cannot be written.
     """
     with real_functions():
-        if _is_a_stream(path):
+        if is_a_stream(path):
             _write(path, _THERE | os.O_APPEND, data)
             return
         target = Real.realpath(path)
@@ -56,13 +56,28 @@ def append(path: str, data: bytes) -> None:
         _write(path, _THERE | os.O_CREAT | os.O_APPEND, data)
 
 
-def _is_a_stream(path: str) -> bool:
+def is_a_stream(path: str) -> bool:
+    """Whether what is written to a path goes on to a reader, and replaces nothing."""
     # /dev/stdout may be a file, to which others write as well.
     if path.startswith(("/dev/", "/proc/")):
         return True
     with suppressed(FileNotFoundError):
         return not stat.S_ISREG(Real.stat(path).st_mode)
     return False
+
+
+@contextlib.contextmanager
+def directory_locked(directory: str) -> Iterator[None]:
+    """Let other processes that do the same wait while this lasts, where the system can do that."""
+    with contextlib.ExitStack() as held:
+        # Not on Windows, in a directory that cannot be listed, or on some network file systems.
+        with suppressed(OSError):
+            if Real.lock_file is not None:
+                fd = held.enter_context(_opened(directory, os.O_RDONLY | _CLOSED_AT_EXEC))
+                Real.lock_file(fd, Real.locked)
+                # A process that was forked meanwhile has this file open as well.
+                held.callback(Real.lock_file, fd, Real.unlocked)
+        yield
 
 
 @contextlib.contextmanager

@@ -207,17 +207,17 @@ def _details(
         return
     if verdict.leaks:
         yield "List of leaked allocations: "
-        yield from _listed(verdict.leaks, n_frames, n_allocations)
+        yield from allocation_lines(verdict.leaks, n_frames, n_allocations)
     if verdict.leaked_objects:
         yield "List of leaked objects: "
-        yield from _listed_objects(verdict.leaked_objects, n_frames, n_allocations)
+        yield from object_lines(verdict.leaked_objects, n_frames, n_allocations)
     if figures not in ([], ["retained_bytes"]):
         # A total and a count have no list of their own: what was alive at once says most of them.
         yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
-        yield from _listed(measurement.allocations, n_frames, n_allocations)
+        yield from allocation_lines(measurement.allocations, n_frames, n_allocations)
     if "retained_bytes" in figures:
         yield "Still alive at the end: "
-        yield from _listed(measurement.retained, n_frames, n_allocations)
+        yield from allocation_lines(measurement.retained, n_frames, n_allocations)
     if measurement.lost_stacks:
         yield LOST_STACKS
 
@@ -266,9 +266,16 @@ def _exactly(excess: Excess) -> str:
     )
 
 
-def _listed(
+def allocation_lines(
     allocations: tuple[Allocation, ...], n_frames: int, n_allocations: int | None
 ) -> Iterator[str]:
+    """Yield the largest of some allocations with their stacks, and the sum of the others.
+
+    Args:
+        allocations: largest first.
+        n_frames: how many frames of each stack to show, the innermost ones.
+        n_allocations: how many allocations to list; None for all.
+    """
     shown = allocations[:n_allocations]
     if n_allocations is not None:
         all_bytes = sum(allocation.size_bytes for allocation in allocations)
@@ -276,22 +283,23 @@ def _listed(
     for allocation in shown:
         yield f"\t- {site_of(allocation)} -> {format_size(allocation.size_bytes)}"
         for frame in allocation.stack[1:n_frames]:
-            yield f"\t    called by {_place(frame)}"
+            yield f"\t    called by {place_of(frame)}"
     if len(allocations) > len(shown):
         rest = allocations[len(shown) :]
         n_bytes = sum(allocation.size_bytes for allocation in rest)
         yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
 
 
-def _listed_objects(
+def object_lines(
     objects: tuple[LeakedObjects, ...], n_frames: int, n_allocations: int | None
 ) -> Iterator[str]:
+    """Yield some of the objects that were left behind; see :func:`allocation_lines`."""
     shown = objects[:n_allocations]
     for one in shown:
         kind, example = printable(one.type_name), printable(one.example)
         yield f"\t- {one.n_objects:,} {kind}, such as {example}"
         for verb, frame in zip(_made_and_called(), one.stack[:n_frames], strict=False):
-            yield f"\t    {verb} by {_place(frame)}"
+            yield f"\t    {verb} by {place_of(frame)}"
     if len(objects) > len(shown):
         n_objects = sum(one.n_objects for one in objects[len(shown) :])
         yield f"\t- and {n_objects:,} more"
@@ -304,7 +312,7 @@ def _made_and_called() -> Iterator[str]:
 
 def site_of(allocation: Allocation) -> str:
     """Return where memory was allocated: function, file and line."""
-    return _place(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
+    return place_of(allocation.stack[0]) if allocation.stack else "<outside of Python code>"
 
 
 def no_stacks(measurement: Measurement) -> str:
@@ -312,5 +320,6 @@ def no_stacks(measurement: Measurement) -> str:
     return f"The stack traces could not be read: {printable(measurement.stacks_problem)}"
 
 
-def _place(frame: Frame) -> str:
+def place_of(frame: Frame) -> str:
+    """Return where a frame is: function, file and line."""
     return printable(f"{frame.function}:{frame.filename}:{frame.lineno}")

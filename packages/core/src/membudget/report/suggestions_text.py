@@ -12,26 +12,22 @@ from ..source.writing import Written, diff
 from .failure_text import counted
 from .printable import printable
 from .run_text import Line, named
+from .tables import aligned
 
 TITLE: Final = "SUGGESTED MEMORY LIMITS"
 _HEADINGS: Final = ("test", "used", "limit now", "suggested", "why")
 _FIRST: Final[tuple[Need, ...]] = ("raise", "add", "lower")
-_WIDEST_NAME: Final = 60
 
 
 def table_lines(suggestions: Iterable[Suggestion]) -> Iterator[Line]:
     """Yield a table of the limits that a suggestion differs from, those to be raised first."""
     suggestions = list(suggestions)
     needed = [one for need in _FIRST for one in suggestions if one.need == need]
-    rows = [_HEADINGS, *map(_row, needed)]
     if needed:
-        name, *widths = (max(len(row[column]) for row in rows) for column in range(4))
-        name = min(name, _WIDEST_NAME)
-        for number, row in enumerate(rows):
-            cells = (cell.rjust(width) for cell, width in zip(row[1:4], widths, strict=True))
-            text = "  ".join([row[0].ljust(name), *cells, row[4]])
-            over = number > 0 and needed[number - 1].need == "raise"
-            yield Line(text, "over" if over else "")
+        heading, *lines = aligned([_HEADINGS, *map(_row, needed)])
+        yield Line(heading)
+        for one, line in zip(needed, lines, strict=True):
+            yield Line(line, "over" if one.need == "raise" else "")
     n_fit = len(suggestions) - len(needed)
     if n_fit:
         yield Line(f"{counted(n_fit, 'limit')} {'fits' if n_fit == 1 else 'fit'} as written")

@@ -1,1 +1,32 @@
-"""Results as data: what crosses a process, and what is kept in files."""
+"""Results as data: the files of runs, and what is made of them."""
+
+from ..errors import IncomparableRunsError, NotReplacedWarning, RunFileError
+from .comparable import differences
+from .comparing import (
+    FigureChange,
+    StackChange,
+    Tolerance,
+    compare_runs,
+    parse_tolerance,
+)
+from .environment import Environment
+from .merging import merge_runs
+from .run_file import SCHEMA, RunFile, read_run, write_run
+
+__all__ = [
+    "SCHEMA",
+    "Environment",
+    "FigureChange",
+    "IncomparableRunsError",
+    "NotReplacedWarning",
+    "RunFile",
+    "RunFileError",
+    "StackChange",
+    "Tolerance",
+    "compare_runs",
+    "differences",
+    "merge_runs",
+    "parse_tolerance",
+    "read_run",
+    "write_run",
+]

@@ -1,53 +1,20 @@
-"""Results as plain JSON data, for what crosses a process.
-
-``FORMAT`` is the version of the data; it is increased for incompatible changes.
-"""
+"""Results as plain JSON data, for what crosses a process, and the file of a run's results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
-from json import dumps
-from typing import Any, Final
+from typing import Any
+from warnings import catch_warnings, simplefilter
 
-from ..budget import Budget, LeakLimit, Limit, ObjectLimit, Scope
-from ..errors import MembudgetError
-from ..host.whole_files import write_whole
-from ..measurement_json import allocations_from_json
-from ..measurement_json import measurement_from_json as measurement_from_json
-from ..measurement_json import measurement_to_json as measurement_to_json
-from ..verdict import Excess, Result, Verdict, is_blind
-
-FORMAT: Final = 1
+from ..errors import MembudgetError, NotReplacedWarning
+from ..verdict import Result
+from .environment import Environment
+from .run_file import FORMAT, RunFile, result_from_data, result_to_data, write_run
 
 
 def result_to_json(result: Result) -> dict[str, Any]:
     """Return a result as JSON data; :func:`result_from_json` reads it back."""
-    return {
-        "format": FORMAT,
-        "name": result.name,
-        "measurement": measurement_to_json(result.measurement),
-        "budget": budget_to_json(result.verdict.budget),
-        "excesses": [asdict(excess) for excess in result.verdict.excesses],
-        "leaks": [asdict(allocation) for allocation in result.verdict.leaks],
-        "blind": result.verdict.within and is_blind(result.measurement, result.verdict.budget),
-        "phases": {phase: measurement_to_json(used) for phase, used in result.phases},
-    }
-
-
-def results_to_text(results: Iterable[Result]) -> str:
-    """Return the text of a JSON file with results; docs/json.md describes it."""
-    data = {"format": FORMAT, "results": [result_to_json(result) for result in results]}
-    return dumps(data, indent=1) + "\n"
-
-
-def write_results(path: str, results: Iterable[Result]) -> None:
-    """Write a JSON file with results, as a whole; see :mod:`membudget.host.whole_files`.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    write_whole(path, results_to_text(results).encode())
+    return {"format": FORMAT, **result_to_data(result)}
 
 
 def result_from_json(data: dict[str, Any]) -> Result:
@@ -61,49 +28,28 @@ def result_from_json(data: dict[str, Any]) -> Result:
             f"a result has format {data.get('format')!r}, and this membudget reads format "
             f"{FORMAT}: use one version of membudget in all processes"
         )
-    excesses = (Excess(Limit(**excess["limit"]), excess["measured"]) for excess in data["excesses"])
-    measurement = measurement_from_json(data["measurement"])
-    return Result(
-        data["name"],
-        measurement,
-        Verdict(
-            budget_from_json(data["budget"]),
-            tuple(excesses),
-            allocations_from_json(data["leaks"]),
-            measurement.leaked_objects,
-        ),
-        tuple((phase, measurement_from_json(used)) for phase, used in data["phases"].items()),
-    )
+    return result_from_data(data)
 
 
-def budget_to_json(budget: Budget) -> dict[str, Any]:
-    """Return a budget as JSON data: filters are left out, as they are code."""
-    return {
-        "limits": [asdict(limit) for limit in budget.limits],
-        "scope": asdict(budget.scope),
-        "leaks": _leaks_to_json(budget.leaks),
-        "objects": budget.objects is not None,
-        "objects_origin": "" if budget.objects is None else budget.objects.origin,
-    }
+def write_results(
+    path: str, results: Iterable[Result], *, environment: Environment | None = None
+) -> str:
+    """Write the file of a run that ends now; see :func:`membudget.results.write_run`.
 
+    Args:
+        path: where to write it. A file that another run has written there meanwhile stays, and a
+            ``NotReplacedWarning`` says so.
+        results: of the run.
+        environment: of the run; by default, what is known of it in this process.
 
-def _leaks_to_json(leaks: LeakLimit | None) -> dict[str, Any] | None:
-    return None if leaks is None else {"maximum": leaks.maximum, "origin": leaks.origin}
+    Returns:
+        The path that was written.
 
-
-def budget_from_json(data: dict[str, Any]) -> Budget:
-    """Read back what :func:`budget_to_json` returned."""
-    limits = tuple(Limit(**limit) for limit in data["limits"])
-    leaks = data["leaks"]
-    return Budget(
-        limits,
-        scope_from_json(data["scope"]),
-        None if leaks is None else LeakLimit(leaks["maximum"], origin=leaks["origin"]),
-        ObjectLimit(origin=data["objects_origin"]) if data["objects"] else None,
-    )
-
-
-def scope_from_json(data: dict[str, Any]) -> Scope:
-    """Read back a scope."""
-    lists = {name: tuple(data[name]) for name in ("only", "ignore", "include")}
-    return Scope(**{**data, **lists})
+    Raises:
+        OSError: it cannot be written.
+    """
+    run = RunFile(environment or Environment.here(), tuple(results))
+    with catch_warnings():
+        # As an error (python -W error), it would hide the failures of the run.
+        simplefilter("always", NotReplacedWarning)
+        return write_run(path, run, keep_newer=True)

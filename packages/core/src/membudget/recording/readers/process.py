@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from json import dumps, loads
 from typing import Any, Final
 
@@ -24,17 +24,16 @@ from ...host.raised import raised_by_us, suppressed
 from ...host.system import Real, real_functions, search_path
 from ...host.whole_files import write_all
 from ...measurement import Allocation, Frame, Measurement
-from ...measurement_json import (
-    allocations_from_json,
-    measurement_from_json,
-    measurement_to_json,
-    stack_from_json,
-    stack_to_json,
-)
+from ...plain_data import coder_of
 from ..marks import Alphabet
 from ..request import BlockRequest, CountsStacks
 from ..temp_files import OwnFile, duplicate_above, open_to_read, pipe, private_file, temporary_file
 from .whole_captures import BlockReader
+
+_REQUEST: Final = coder_of(BlockRequest)
+_MEASUREMENT: Final = coder_of(Measurement)
+_ALLOCATIONS: Final = coder_of(tuple[Allocation, ...])
+_STACKS: Final = coder_of(tuple[tuple[Frame, ...], ...])
 
 # Its input, where it answers, and for its last words. What else it prints goes to the latter.
 _INPUT, _OUTPUT, _ERRORS = 0, 3, 2
@@ -95,7 +94,7 @@ class ReaderProcess:
             while "stacks" in answer:
                 assert stack_filter is not None
                 with real_functions():
-                    kept = stack_filter.keeps(map(stack_from_json, answer["stacks"]))
+                    kept = stack_filter.keeps(_STACKS.from_data(answer["stacks"]))
                 answer = self._send({"kept": kept})
             self._busy = False
         except BaseException as error:
@@ -214,21 +213,21 @@ class RemoteReader:
             "path": path,
             "signature": alphabet.signature,
             # Filters stay here: only their process can call them.
-            "request": asdict(replace(request, stack_filter=None)),
+            "request": _REQUEST.to_data(request),
             "filters_stacks": request.stack_filter is not None,
         }
 
     def figures(self) -> Measurement:
         """See :class:`BlockReader`."""
-        return measurement_from_json(self._ask("figures", block=self._block))
+        return _MEASUREMENT.from_data(self._ask("figures", block=self._block))
 
     def at_peak(self) -> tuple[Allocation, ...]:
         """See :class:`BlockReader`."""
-        return allocations_from_json(self._ask("at_peak"))
+        return _ALLOCATIONS.from_data(self._ask("at_peak"))
 
     def at_end(self) -> tuple[Allocation, ...]:
         """See :class:`BlockReader`."""
-        return allocations_from_json(self._ask("at_end"))
+        return _ALLOCATIONS.from_data(self._ask("at_end"))
 
     @property
     def lost_stacks(self) -> bool:
@@ -269,9 +268,9 @@ def main() -> None:
 
 
 _ANSWERS: Final[dict[str, Callable[[BlockReader], Any]]] = {
-    "figures": lambda reader: measurement_to_json(reader.figures()),
-    "at_peak": lambda reader: [asdict(one) for one in reader.at_peak()],
-    "at_end": lambda reader: [asdict(one) for one in reader.at_end()],
+    "figures": lambda reader: _MEASUREMENT.to_data(reader.figures()),
+    "at_peak": lambda reader: _ALLOCATIONS.to_data(reader.at_peak()),
+    "at_end": lambda reader: _ALLOCATIONS.to_data(reader.at_end()),
     "lost_stacks": lambda reader: reader.lost_stacks,
 }
 
@@ -285,18 +284,16 @@ class _AskingFilter:
 
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
         """Ask about all of them at once."""
-        _say({"stacks": [stack_to_json(stack) for stack in stacks]})
+        _say({"stacks": _STACKS.to_data(tuple(stacks))})
         kept: list[bool] = loads(sys.stdin.readline())["kept"]
         return kept
 
 
 def _copied(block: dict[str, Any], copies: contextlib.ExitStack) -> BlockReader:
     """Return a reader of a block, from a copy of what has been written so far."""
-    asked = block["request"]
-    stack_filter = _AskingFilter() if block["filters_stacks"] else None
-    request = BlockRequest(
-        **{**asked, "outer_files": tuple(asked["outer_files"]), "stack_filter": stack_filter}
-    )
+    request = _REQUEST.from_data(block["request"])
+    if block["filters_stacks"]:
+        request = replace(request, stack_filter=_AskingFilter())
     try:
         copy = copies.enter_context(temporary_file())
         with open_to_read(block["path"]) as capture:

@@ -1,0 +1,38 @@
+"""``membudget compare``: what changed between two run files."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from ..report.comparison_text import comparison_lines
+from ..results import compare_runs, differences, parse_tolerance, read_run
+
+HELP = "show the figures that changed between two run files, and the stacks that grew"
+_TOLERANCE = "--tolerance"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("old", metavar="OLD", help="the run file of the earlier run")
+    parser.add_argument("new", metavar="NEW", help="the run file of the later run")
+    parser.add_argument(
+        _TOLERANCE,
+        default="10% + 64 KB",
+        metavar="TOLERANCE",
+        help="by how much a figure may differ and still be the same: a percentage, a size, or "
+        "both (%(default)s); 0 shows every difference",
+    )
+    parser.add_argument(
+        "--fail-on-increase", action="store_true", help="exit with status 1 if a figure grew"
+    )
+
+
+def run(arguments: Namespace) -> tuple[list[str], int]:
+    """Return the lines to show, and the exit status."""
+    tolerance = parse_tolerance(arguments.tolerance, where=_TOLERANCE)
+    old, new = read_run(arguments.old), read_run(arguments.new)
+    changes = compare_runs(old, new, tolerance)
+    problems = differences([old.environment, new.environment])
+    lines = [line.text for line in comparison_lines(changes, tolerance, problems)]
+    fails = arguments.fail_on_increase and any(one.change == "grew" for one in changes)
+    return lines, int(fails)

@@ -1,0 +1,34 @@
+"""``membudget merge``: several run files as one."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from ..errors import IncomparableRunsError
+from ..report.failure_text import counted
+from ..report.printable import printable
+from ..results import merge_runs, read_run, write_run
+
+HELP = "write the results of several run files, such as the shards of a suite, as one"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run file")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="the run file to write"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="merge runs that were measured in different ways too"
+    )
+
+
+def run(arguments: Namespace) -> tuple[list[str], int]:
+    """Return the lines to show, and the exit status."""
+    try:
+        merged = merge_runs(list(map(read_run, arguments.runs)), force=arguments.force)
+    except IncomparableRunsError as error:
+        raise IncomparableRunsError(f"{error}; --force merges them all the same") from None
+    path = write_run(arguments.output, merged)
+    tests, runs = counted(len(merged.results), "test"), counted(len(arguments.runs), "run")
+    return [printable(f"{path}: {tests} of {runs}")], 0

@@ -1,0 +1,31 @@
+"""``membudget suggest``: limits for the tests of run files."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from ..budget import Budget
+from ..report.suggestions_text import table_lines
+from ..results import read_run
+from ..results.suggest import Observed, observed_in, suggest
+from ..verdict import Result
+
+HELP = "list a limit for each test in run files; of several runs, the largest figures count"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run file, the last run last")
+
+
+def run(arguments: Namespace) -> tuple[list[str], int]:
+    """Return the lines to show, and the exit status."""
+    results = [result for path in arguments.runs for result in read_run(path).results]
+    observed = [_observed(result) for result in results if result.outcome != "skipped"]
+    return [line.text for line in table_lines(suggest(observed))], 0
+
+
+def _observed(result: Result) -> Observed:
+    # A test that is over its limit fails for that reason, and has used all that it needs.
+    broken = result.outcome in ("failed", "error") and result.verdict.within
+    return observed_in(result, Budget(), "it failed" if broken else "")

@@ -1,0 +1,226 @@
+"""Dataclasses as plain JSON data and back: for other processes, and for files of results.
+
+The fields of a class and their types say how its objects are written; nothing else has to be said:
+
+==================================  ============================================================
+type of a field                     JSON
+==================================  ============================================================
+``str``, ``int``, ``float``         text, number
+``bool``                            ``true`` or ``false``
+``Literal["a", "b"]``               one of these texts
+a dataclass                         an object with its fields
+``tuple[X, ...]``                   an array
+``tuple[tuple[str, X], ...]``       an object: a mapping that can be in a frozen dataclass
+``X | None``                        X, or ``null``
+anything else, such as a function   nothing; when read back, the field has its default
+==================================  ============================================================
+
+Keys that a class does not have are ignored, so that data of a later version can be read.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from reprlib import repr as shortened
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from .errors import RunFileError
+
+T = TypeVar("T")
+
+
+class _WrongError(Exception):
+    """Data does not fit a type.
+
+    Args:
+        problem: what was found.
+        where: the place in the data, from the outermost key on.
+    """
+
+    def __init__(self, problem: str, where: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.where = where
+
+
+@dataclass(frozen=True, slots=True)
+class Coder(Generic[T]):
+    """Turns objects of one type into plain data and back.
+
+    Attributes:
+        to_data: returns an object as data that ``json.dumps`` takes.
+    """
+
+    to_data: Callable[[T], Any]
+    _read: Callable[[Any], T]
+
+    def from_data(self, data: object, where: str = "") -> T:
+        """Return the object that was written as ``data``.
+
+        Args:
+            data: what ``json.loads`` returned.
+            where: what the data is called in an error.
+
+        Raises:
+            RunFileError: it does not fit the type. The message has the place in the data, and what
+                was found there.
+        """
+        try:
+            return self._read(data)
+        except _WrongError as wrong:
+            place = (where + wrong.where).removeprefix(".")
+            raise RunFileError(f"{place}: {wrong.problem}" if place else wrong.problem) from None
+
+
+def coder_of(kind: type[T]) -> Coder[T]:
+    """Return what reads and writes objects of a type.
+
+    Make it when a module is imported: it looks types up, which a test may have replaced later.
+
+    Example:
+        >>> from membudget import Frame
+        >>> frame = coder_of(Frame)
+        >>> frame.to_data(Frame("load", "app.py", 7))
+        {'function': 'load', 'filename': 'app.py', 'lineno': 7}
+        >>> frame.from_data({"function": "load", "filename": "app.py", "lineno": "7"})
+        Traceback (most recent call last):
+        membudget.errors.RunFileError: lineno: '7' is not a whole number
+    """
+    coder = _coder(cast(Any, kind))
+    assert coder is not None, kind
+    return coder
+
+
+_WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@functools.cache
+def _coder(kind: Any) -> Coder[Any] | None:
+    """Return the coder of a type; None for what is no data."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind in _WORDS:
+        return _plain(kind)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _of_dataclass(kind)
+    if origin is Literal:
+        return Coder(_as_it_is, functools.partial(_read_word, arguments))
+    if origin in (Union, UnionType):
+        others = [one for one in arguments if one is not NoneType]
+        coder = _coder(others[0]) if len(others) == 1 else None
+        return coder and _optional(coder)
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        pair = get_args(arguments[0])
+        if get_origin(arguments[0]) is tuple and Ellipsis not in pair:
+            return _mapping(*map(_coder, pair))
+        return _array(_coder(arguments[0]))
+    return None
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+def _plain(kind: type) -> Coder[Any]:
+    kinds = (int, float) if kind is float else (kind,)
+
+    def read(data: object) -> object:
+        if type(data) not in kinds:  # True is not a number
+            raise _WrongError(f"{shortened(data)} is not {_WORDS[kind]}")
+        return data
+
+    return Coder(_as_it_is, read)
+
+
+def _read_word(words: tuple[str, ...], data: object) -> object:
+    if data not in words:
+        raise _WrongError(f"{shortened(data)} is not one of {', '.join(map(repr, words))}")
+    return data
+
+
+def _optional(coder: Coder[Any]) -> Coder[Any]:
+    return Coder(
+        lambda value: None if value is None else coder.to_data(value),
+        lambda data: None if data is None else coder._read(data),
+    )
+
+
+def _array(coder: Coder[Any] | None) -> Coder[Any]:
+    assert coder is not None
+
+    def read(data: object) -> tuple[object, ...]:
+        items = enumerate(_expected(list, data, "an array"))
+        return tuple(_read_inside(coder, one, index) for index, one in items)
+
+    return Coder(lambda value: [coder.to_data(one) for one in value], read)
+
+
+def _mapping(keys: Coder[Any] | None, values: Coder[Any] | None) -> Coder[Any]:
+    assert keys is not None
+    assert values is not None
+
+    def read(data: object) -> tuple[tuple[object, object], ...]:
+        items = _expected(dict, data, "an object").items()
+        return tuple((keys._read(key), _read_inside(values, one, key)) for key, one in items)
+
+    return Coder(lambda value: {key: values.to_data(one) for key, one in value}, read)
+
+
+def _of_dataclass(kind: type) -> Coder[Any]:
+    hints = get_type_hints(kind)
+    coders = {
+        one.name: coder
+        for one in fields(kind)
+        if one.init and (coder := _coder(hints[one.name])) is not None
+    }
+    required = {
+        one.name
+        for one in fields(kind)
+        if one.default is MISSING and one.default_factory is MISSING
+    }
+
+    def read(data: object) -> object:
+        given = _expected(dict, data, "an object")
+        missing = sorted(required - given.keys())
+        if missing:
+            raise _WrongError(f"there is no {missing[0]!r}")
+        return kind(
+            **{
+                name: _read_inside(coder, given[name], name)
+                for name, coder in coders.items()
+                if name in given
+            }
+        )
+
+    def write(value: object) -> dict[str, object]:
+        return {name: coder.to_data(getattr(value, name)) for name, coder in coders.items()}
+
+    return Coder(write, read)
+
+
+def _read_inside(coder: Coder[Any], data: object, key: str | int) -> object:
+    """Read what is at a key or an index; an error says where it is."""
+    try:
+        return coder._read(data)
+    except _WrongError as wrong:
+        here = f"[{key}]" if isinstance(key, int) else f".{key}"
+        raise _WrongError(wrong.problem, here + wrong.where) from None
+
+
+def _expected(kind: type[T], data: object, words: str) -> T:
+    if not isinstance(data, kind):
+        raise _WrongError(f"{shortened(data)} is not {words}")
+    return data

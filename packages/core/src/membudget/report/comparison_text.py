@@ -1,0 +1,101 @@
+"""What changed between two runs, as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from ..results.comparing import Change, FigureChange, StackChange, Tolerance
+from ..results.suggest import KIND_NAMES
+from ..sizes import format_size
+from .failure_text import N_FRAMES, amount, counted, place_of
+from .printable import printable
+from .run_text import Line
+from .tables import aligned
+
+N_STACKS: Final = 3
+"""How many stacks are listed of a figure that grew."""
+_HEADINGS: Final = ("test", "old", "new", "change")
+_ORDER: Final[tuple[Change, ...]] = ("grew", "new", "shrank", "gone")
+
+
+def comparison_lines(
+    changes: Iterable[FigureChange], tolerance: Tolerance, differences: Sequence[str] = ()
+) -> Iterator[Line]:
+    """Yield a table of the figures that are not the same, those that grew first.
+
+    Args:
+        changes: what :func:`membudget.results.compare_runs` returned.
+        tolerance: what it was given.
+        differences: what keeps figures from being compared, see
+            :func:`membudget.results.differences`.
+    """
+    changes = list(changes)
+    if differences:
+        yield Line(f"The runs differ in {', '.join(map(printable, differences))}", "near")
+        yield Line("Their figures may differ for that reason alone", "near")
+    shown = [one for change in _ORDER for one in changes if one.change == change]
+    if shown:
+        heading, *rows = aligned([_HEADINGS, *map(_row, shown)])
+        yield Line(heading)
+        for one, row in zip(shown, rows, strict=True):
+            yield Line(row, "over" if one.change == "grew" else "")
+            yield from _stack_lines(one)
+    counts = Counter(one.change for one in changes)
+    words = ", ".join(
+        f"{counts[change]} {change}" for change in (*_ORDER, "same") if counts[change]
+    )
+    summary = f"{counted(len(changes), 'figure')} compared{': ' if words else ''}{words}"
+    yield Line(f"{summary}; tolerance {tolerance_text(tolerance)}")
+
+
+def tolerance_text(tolerance: Tolerance) -> str:
+    """Return a tolerance in words.
+
+    Example:
+        >>> tolerance_text(Tolerance(10, 65536)), tolerance_text(Tolerance())
+        ('10% + 64.0KiB', 'none')
+    """
+    percent = f"{tolerance.percent:g}%" if tolerance.percent else ""
+    size = format_size(tolerance.n_bytes) if tolerance.n_bytes else ""
+    return " + ".join(filter(None, (percent, size))) or "none"
+
+
+def _row(one: FigureChange) -> tuple[str, str, str, str]:
+    name = printable(one.test)
+    if one.figure != "peak_bytes":
+        name += f" ({KIND_NAMES[one.figure]})"
+    old = "-" if one.old is None else amount(one.figure, one.old)
+    new = "-" if one.new is None else amount(one.figure, one.new)
+    return name, old, new, _change_words(one)
+
+
+def _change_words(one: FigureChange) -> str:
+    if one.old is None or one.new is None:
+        return one.change
+    difference = amount(one.figure, abs(one.new - one.old))
+    percent = f" ({100 * abs(one.new - one.old) / one.old:.0f}%)" if one.old else ""
+    words = f"{one.change} by {difference}{percent}"
+    return words if one.counts_the_same else f"{words}; what counts has changed"
+
+
+def _stack_lines(one: FigureChange) -> Iterator[Line]:
+    if one.change == "grew" and not one.stacks_known:
+        yield Line("\tno stacks to compare: both runs need them (--most-allocations=0)")
+    for stack in one.stacks[:N_STACKS]:
+        yield from _one_stack(stack)
+    rest = one.stacks[N_STACKS:]
+    if rest:
+        grown = sum(stack.new_bytes - stack.old_bytes for stack in rest)
+        yield Line(f"\t- and {len(rest)} more grew by {format_size(grown)}")
+
+
+def _one_stack(change: StackChange) -> Iterator[Line]:
+    first = place_of(change.stack[0]) if change.stack else "<outside of Python code>"
+    sizes = format_size(change.new_bytes)
+    if change.old_bytes:
+        sizes = f"{format_size(change.old_bytes)} to {sizes}"
+    yield Line(f"\t- {'grew' if change.old_bytes else 'new'}: {first} -> {sizes}")
+    for frame in change.stack[1:N_FRAMES]:
+        yield Line(f"\t    called by {place_of(frame)}")

@@ -1,0 +1,66 @@
+"""Whether figures of several runs can be compared: only if they were measured in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from ..budget import Scope
+from ..verdict import Result
+from .environment import Environment
+
+
+def _setting(name: str) -> Callable[[Environment], str]:
+    return lambda environment: dict(environment.settings).get(name, "")
+
+
+# What figures depend on, and how to find it. Patch versions of Python allocate alike.
+_MATTERS: Final[dict[str, Callable[[Environment], str]]] = {
+    "Python": lambda environment: ".".join(environment.python.split(".")[:2]),
+    "implementation": lambda environment: environment.implementation,
+    "platform": lambda environment: environment.platform,
+    "machine": lambda environment: environment.machine,
+    "memray": lambda environment: environment.memray,
+    **{
+        name: _setting(name)
+        for name in (
+            "memray_stable",
+            "memray_include",
+            "memray_own_allocators",
+            "trace_python_allocators",
+        )
+    },
+}
+
+
+def differences(environments: Sequence[Environment]) -> list[str]:
+    """Return what keeps the figures of several runs from being compared.
+
+    What is not known of a run differs from nothing.
+
+    Returns:
+        A text for each difference, with the values in the order of the runs.
+
+    Example:
+        >>> differences([Environment(python="3.12.1"), Environment(python="3.13.0")])
+        ['Python (3.12, 3.13)']
+        >>> differences([Environment(python="3.13.1"), Environment(python="3.13.0")])
+        []
+    """
+    found = []
+    for name, value_of in _MATTERS.items():
+        values = dict.fromkeys(filter(None, map(value_of, environments)))
+        if len(values) > 1:
+            found.append(f"{name} ({', '.join(values)})")
+    return found
+
+
+def counts_the_same(one: Result, other: Result) -> bool:
+    """Whether the same memory counted for two results."""
+    return _scope(one) == _scope(other)
+
+
+def _scope(result: Result) -> Scope:
+    scope = result.verdict.budget.scope
+    return replace(scope, include=scope.phases, stable=bool(scope.stable))

@@ -1,0 +1,197 @@
+"""What changed between two runs: the figures of each test, and the stacks that grew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from ..errors import InvalidOptionError, InvalidSizeError
+from ..measurement import Allocation, Figure, Frame
+from ..sizes import parse_size
+from ..verdict import Result
+from .comparable import counts_the_same
+from .run_file import RunFile
+
+Change: TypeAlias = Literal["new", "gone", "grew", "shrank", "same"]
+"""What became of a figure."""
+
+# A total and a count have no stacks of their own.
+_STACKS_OF: Final = {"peak_bytes": "allocations", "retained_bytes": "retained"}
+_PERCENT: Final = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%\s*")
+# Where Python and its packages are differs from machine to machine.
+_INSTALLED_IN: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3[^/\\]*)[/\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """By how much a figure may differ and still count as the same.
+
+    Attributes:
+        percent: a part of the older figure.
+        n_bytes: on top of that, in bytes. A count of allocations has the percentage alone.
+    """
+
+    percent: float = 0.0
+    n_bytes: int = 0
+
+    def covers(self, figure: Figure, old: int, new: int) -> bool:
+        """Whether the difference between two figures is within the tolerance.
+
+        Example:
+            >>> tolerance = Tolerance(10, 64)
+            >>> [tolerance.covers("peak_bytes", 1000, peak) for peak in (1164, 1165)]
+            [True, False]
+        """
+        on_top = 0 if figure == "n_allocations" else self.n_bytes
+        return abs(new - old) <= old * self.percent / 100 + on_top
+
+
+def parse_tolerance(text: str, *, where: str) -> Tolerance:
+    """Return the tolerance that a text says: a percentage, a size, or both with a plus sign.
+
+    Args:
+        text: such as ``"10% + 64 KB"``.
+        where: what it is for; it begins the message of the error.
+
+    Raises:
+        InvalidOptionError: the text says something else.
+
+    Example:
+        >>> parse_tolerance("10% + 64 KB", where="--tolerance")
+        Tolerance(percent=10.0, n_bytes=65536)
+    """
+    percents, sizes = [], []
+    for part in text.split("+"):
+        percent = _PERCENT.fullmatch(part)
+        if percent is not None:
+            percents.append(float(percent[1]))
+            continue
+        try:
+            sizes.append(parse_size(f"{part} B" if part.strip().isdecimal() else part))
+        except InvalidSizeError as error:
+            raise InvalidOptionError(
+                f"{where}: {text!r} is not a tolerance: write a percentage, a size, or both, such "
+                f"as '10% + 64 KB'"
+            ) from error
+    return Tolerance(sum(percents), sum(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class StackChange:
+    """A stack that has more memory than before.
+
+    Attributes:
+        stack: as the newer run has it, innermost frame first.
+        old_bytes: what the older run had from it; 0 for a new stack.
+        new_bytes: what the newer run has.
+    """
+
+    stack: tuple[Frame, ...]
+    old_bytes: int
+    new_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FigureChange:
+    """One figure of one test in two runs.
+
+    Attributes:
+        test: the name of the test.
+        figure: which figure.
+        old, new: in bytes, or a count; None where the run does not have the test.
+        change: what became of it.
+        stacks: the stacks that are new or grew, of a peak or retained memory that grew; those that
+            grew most first.
+        stacks_known: whether both runs have the stacks that this takes.
+        counts_the_same: whether the same memory counted in both runs.
+    """
+
+    test: str
+    figure: Figure
+    old: int | None
+    new: int | None
+    change: Change
+    stacks: tuple[StackChange, ...] = ()
+    stacks_known: bool = True
+    counts_the_same: bool = True
+
+
+def compare_runs(
+    old: RunFile, new: RunFile, tolerance: Tolerance = Tolerance()
+) -> list[FigureChange]:
+    """Compare the figures of two runs, test by test.
+
+    Args:
+        old, new: the runs.
+        tolerance: by how much figures may differ and still be the same.
+
+    Returns:
+        The peak of each test, and the other figures that it limits in the newer run; in the order
+        of the newer run, with tests that are gone at the end.
+
+    Example:
+        >>> from membudget.results import Environment
+        >>> from membudget.testing import make_measurement, make_result
+        >>> runs = [
+        ...     RunFile(Environment(), (make_result("test_load", make_measurement(size)),))
+        ...     for size in (100, 300)
+        ... ]
+        >>> [(one.test, one.old, one.new, one.change) for one in compare_runs(*runs)]
+        [('test_load', 100, 300, 'grew')]
+    """
+    before = {result.name: result for result in old.results}
+    changes: list[FigureChange] = []
+    for result in new.results:
+        earlier = before.pop(result.name, None)
+        if earlier is None:
+            peak = result.measurement.peak_bytes
+            changes.append(FigureChange(result.name, "peak_bytes", None, peak, "new"))
+        else:
+            changes.extend(_changes(earlier, result, tolerance))
+    for result in before.values():
+        peak = result.measurement.peak_bytes
+        changes.append(FigureChange(result.name, "peak_bytes", peak, None, "gone"))
+    return changes
+
+
+def _changes(old: Result, new: Result, tolerance: Tolerance) -> Iterator[FigureChange]:
+    limited = (limit.figure for limit in new.verdict.budget.limits)
+    for figure in dict.fromkeys(("peak_bytes", *limited)):
+        was: int = getattr(old.measurement, figure)
+        now: int = getattr(new.measurement, figure)
+        change: Change = "same"
+        if not tolerance.covers(figure, was, now):
+            change = "grew" if now > was else "shrank"
+        stacks: tuple[StackChange, ...] = ()
+        stacks_known = True
+        if change == "grew" and figure in _STACKS_OF:
+            kept = _STACKS_OF[figure]
+            before, after = getattr(old.measurement, kept), getattr(new.measurement, kept)
+            stacks_known = bool(after) and (bool(before) or was == 0)
+            if stacks_known:
+                stacks = _stacks_that_grew(before, after)
+        comparable = counts_the_same(old, new)
+        yield FigureChange(new.name, figure, was, now, change, stacks, stacks_known, comparable)
+
+
+def _stacks_that_grew(
+    old: Iterable[Allocation], new: Iterable[Allocation]
+) -> tuple[StackChange, ...]:
+    """Match stacks by the files and functions in them: lines move when a file is edited."""
+    before: dict[tuple[tuple[str, str], ...], int] = {}
+    after: dict[tuple[tuple[str, str], ...], StackChange] = {}
+    for one in old:
+        key = _key(one.stack)
+        before[key] = before.get(key, 0) + one.size_bytes
+    for one in new:
+        key = _key(one.stack)
+        so_far = after[key].new_bytes if key in after else 0
+        after[key] = StackChange(one.stack, before.get(key, 0), so_far + one.size_bytes)
+    grown = (one for one in after.values() if one.new_bytes > one.old_bytes)
+    return tuple(sorted(grown, key=lambda one: one.old_bytes - one.new_bytes))
+
+
+def _key(stack: tuple[Frame, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((_INSTALLED_IN.sub("", frame.filename), frame.function) for frame in stack)

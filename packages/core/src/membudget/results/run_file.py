@@ -1,0 +1,242 @@
+"""Run files: the results of one run with its environment, as versioned JSON.
+
+``run-2.schema.json`` beside this module describes format 2, and docs/json.md what is in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from json import dumps, loads
+from pathlib import Path
+from typing import Any, Final
+from warnings import warn
+
+from ..errors import NotReplacedWarning, RunFileError
+from ..host.origins import full_path
+from ..host.system import Real, real_functions
+from ..host.whole_files import directory_locked, is_a_stream, write_whole
+from ..plain_data import coder_of
+from ..source.files import read_whole
+from ..verdict import Result
+from .environment import Environment
+
+FORMAT: Final = 2
+"""The version of the data; it is increased when a reader of the old one would misread the new."""
+SCHEMA: Final = Path(__file__).with_name(f"run-{FORMAT}.schema.json")
+"""The JSON Schema of run files."""
+
+_RESULT: Final = coder_of(Result)
+_ENVIRONMENT: Final = coder_of(Environment)
+_PATHS: Final = ("file", "filename", "origin")
+_PLACE: Final = re.compile(r"(.+)(:\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """The results of one run.
+
+    Attributes:
+        environment: where and how they were measured.
+        results: one for each measured test, in the order in which they ended.
+    """
+
+    environment: Environment
+    results: tuple[Result, ...]
+
+
+def result_to_data(result: Result) -> dict[str, Any]:
+    """Return a result as JSON data; :func:`result_from_data` reads it back.
+
+    The data also has what follows from the rest, for readers that are not written in Python.
+    """
+    data: dict[str, Any] = _RESULT.to_data(result)
+    return {**data, "within": result.verdict.within, "blind": result.is_blind}
+
+
+def result_from_data(data: object, where: str = "result") -> Result:
+    """Read back what :func:`result_to_data` returned.
+
+    Raises:
+        RunFileError: it is something else.
+    """
+    return _RESULT.from_data(data, where)
+
+
+def run_to_text(run: RunFile) -> str:
+    """Return the text of a run file; paths below the root are relative to it.
+
+    Example:
+        >>> import json
+        >>> json.loads(run_to_text(RunFile(Environment(python="3.13.1"), ())))["format"]
+        2
+    """
+    results = [result_to_data(result) for result in run.results]
+    if run.environment.root:
+        results = _mapped_paths(results, _relative_to(run.environment.root))
+    data = {
+        "format": FORMAT,
+        "environment": _ENVIRONMENT.to_data(run.environment),
+        "results": results,
+    }
+    return dumps(data, indent=1) + "\n"
+
+
+def _mapped_paths(data: Any, shorten: Callable[[str], str]) -> Any:
+    """Return data with the paths in it shortened."""
+    if isinstance(data, dict):
+        return {
+            key: shorten(value)
+            if key in _PATHS and isinstance(value, str)
+            else _mapped_paths(value, shorten)
+            for key, value in data.items()
+        }
+    return [_mapped_paths(one, shorten) for one in data] if isinstance(data, list) else data
+
+
+def _relative_to(root: str) -> Callable[[str], str]:
+    """Return a function that makes paths below ``root`` relative, and leaves all other text."""
+    with real_functions():
+        beginnings = tuple(Real.join(one, "") for one in (root, Real.realpath(root)))
+
+    def shorten(text: str) -> str:
+        # Places are relative to the directory in which the process started.
+        place = _PLACE.fullmatch(text)
+        full = full_path(place[1]) + place[2] if place else text
+        for beginning in beginnings:
+            if full.startswith(beginning):
+                return full.removeprefix(beginning).replace(os.sep, "/")
+        return full
+
+    return shorten
+
+
+def write_run(path: str, run: RunFile, *, keep_newer: bool = False) -> str:
+    """Write a run file as a whole: a full disk, or a process that is killed, leaves the old file.
+
+    Args:
+        path: where to write it.
+        run: what to write.
+        keep_newer: for a run that ends now. A file at ``path`` that another run has written since
+            this one began stays; this one is written beside it, to ``run-2.json`` for
+            ``run.json``, or the next number that is free.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        OSError: it cannot be written.
+
+    Warns:
+        NotReplacedWarning: it was written beside another one.
+
+    Example:
+        >>> import tempfile
+        >>> run = RunFile(Environment.here(), ())
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     written = write_run(f"{directory}/run.json", run)
+        ...     read_run(written) == run
+        True
+    """
+    data = run_to_text(run).encode()
+    with real_functions():
+        if not keep_newer or is_a_stream(path):
+            write_whole(path, data)
+            return path
+        with directory_locked(Real.dirname(Real.realpath(path))):
+            written = path
+            if _is_of_another_run(path, run.environment):
+                written = _free_path(path)
+            write_whole(written, data)
+    if written != path:
+        warn(
+            f"{path}: another run has written this file since this run began, so it was not "
+            f"replaced. The results of this run are in {written}",
+            NotReplacedWarning,
+            stacklevel=2,
+        )
+    return written
+
+
+def _is_of_another_run(path: str, environment: Environment) -> bool:
+    """Whether a file was written since a run began, and not by that run itself."""
+    try:
+        modified: float = Real.stat(path).st_mtime
+        if not environment.started or modified <= environment.started:
+            return False
+        return read_run(path).environment.started_at != environment.started_at
+    except FileNotFoundError:
+        return False
+    except (OSError, RunFileError):  # it is something else, which nobody wants to lose either
+        return True
+
+
+def _free_path(path: str) -> str:
+    start, ending = os.path.splitext(path)
+    number = 2
+    while True:
+        beside = f"{start}-{number}{ending}"
+        try:
+            Real.lstat(beside)
+        except FileNotFoundError:
+            return beside
+        number += 1
+
+
+def read_run(path: str) -> RunFile:
+    """Read a run file, of format 2 or 1; the environment of the latter is not known.
+
+    Raises:
+        OSError: it cannot be read.
+        RunFileError: it is no run file, or one of a later format. The message has the place in it
+            that is wrong, and what was found there.
+    """
+    try:
+        data = loads(read_whole(path))
+    except (ValueError, RecursionError) as error:
+        raise RunFileError(f"{path}: this is not JSON: {error}") from error
+    try:
+        return _run_from_data(data)
+    except RunFileError as error:
+        raise RunFileError(f"{path}: {error}") from None
+
+
+def _run_from_data(data: object) -> RunFile:
+    if not isinstance(data, dict) or "format" not in data:
+        raise RunFileError("this is no run file: it has no 'format'")
+    number, results = data["format"], data.get("results")
+    if number not in (1, FORMAT):
+        raise RunFileError(
+            f"it has format {number!r}, and this membudget reads formats 1 and {FORMAT}: use the "
+            f"version of membudget that has written it"
+        )
+    if not isinstance(results, list):
+        raise RunFileError("results: there is no array of results")
+    if number == 1:
+        results = [_from_format_1(one, f"results[{index}]") for index, one in enumerate(results)]
+    return RunFile(
+        _ENVIRONMENT.from_data(data.get("environment", {}), "environment"),
+        tuple(result_from_data(one, f"results[{index}]") for index, one in enumerate(results)),
+    )
+
+
+def _from_format_1(data: Any, where: str) -> Any:
+    """Return a result of format 1 as format 2 has it."""
+    try:
+        budget = data["budget"]
+        objects = {"origin": budget["objects_origin"]} if budget["objects"] else None
+        return {
+            **data,
+            "verdict": {
+                "budget": {**budget, "objects": objects},
+                "excesses": data["excesses"],
+                "leaks": data["leaks"],
+                "leaked_objects": data["measurement"]["leaked_objects"],
+            },
+        }
+    except KeyError as error:
+        raise RunFileError(f"{where}: there is no {error.args[0]!r}") from None
+    except TypeError:
+        raise RunFileError(f"{where}: this is no result of format 1") from None
