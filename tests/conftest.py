@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test asserts a time: machines are shared, and have their slow moments.
+settings.register_profile("membudget", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("membudget")
 
 REPOSITORY = Path(__file__).parents[1]
 

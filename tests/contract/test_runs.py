@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import run_python_in
 from membudget.recording.readers.scanner import scanner_problem
+from membudget.results import read_run
 
 HERE = Path(__file__).parent
 
@@ -189,3 +190,50 @@ def kept_lines(report: list[str]) -> list[str]:
     sites = re.compile(r"^\t\t- .*$", re.M)
     last = blocks[-1].rpartition("\n\n")[2]
     return [*sorted(sites.sub("", one).partition("\n\n\n")[0] for one in steady), last]
+
+
+ENDS = """
+import unittest
+class Ends(unittest.TestCase):
+    def test_error(self): raise KeyError
+    def test_failed(self): self.fail()
+    def test_passed(self): pass
+    def test_skipped(self):
+        bytearray(1)
+        self.skipTest("")
+"""
+
+
+@pytest.mark.parametrize("command", ["pytest", "pytest -n1", "unittest"])
+def test_a_run_file_says_how_tests_ended_and_where_they_are(command: str, tmp_path: Path) -> None:
+    """And how they were measured: by which worker, for which time, after a run to warm up."""
+    (tmp_path / "test_it.py").write_text(ENDS)
+    framework, *workers = command.split()
+    arguments = ["-m", "pytest", "--memray", "-p", "membudget", "-p", "xdist", "test_it.py"]
+    if framework == "unittest":
+        arguments = ["-m", "unittest_membudget", "test_it"]
+    options = ["--memray-json=run.json", "--memray-stable"]
+    done = run_python_in(
+        tmp_path,
+        *arguments,
+        *workers,
+        *options,
+        environment={"CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "4"},
+    )
+    run = read_run(str(tmp_path / "run.json"))
+    assert (run.environment.workers, run.environment.shard) == (len(workers), "2/4"), done.stderr
+    assert dict(run.environment.settings)["memray_stable"] == "true"
+    assert run.environment.root == str(tmp_path)
+    outcomes = {result.name.split("_")[-1]: result.outcome for result in run.results}
+    error = "failed" if framework == "pytest" else "error"
+    assert outcomes == {
+        "error": error,
+        "failed": "failed",
+        "passed": "passed",
+        "skipped": "skipped",
+    }
+    assert [(one.file, one.line) for one in sorted(run.results, key=lambda one: one.line)] == [
+        ("test_it.py", line) for line in (4, 5, 6, 7)
+    ]
+    assert {one.worker for one in run.results} == {"gw0" if workers else ""}
+    assert {(one.attempt, one.is_warm) for one in run.results} == {(1, True)}

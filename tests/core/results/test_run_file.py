@@ -29,7 +29,7 @@ from membudget.results import (
     read_run,
     write_run,
 )
-from membudget.results.json_data import write_results
+from membudget.results.json_data import write_run_of_now
 from membudget.results.run_file import run_to_text
 from membudget.testing import make_measurement, make_result
 from membudget.verdict import judge
@@ -323,4 +323,4 @@ def test_a_run_of_pytest_says_where_its_results_are(
 
 def test_devices_are_written_to() -> None:
     """``--memray-json=/dev/stdout`` goes on to whoever reads it."""
-    assert write_results("/dev/null", []) == "/dev/null"
+    assert write_run_of_now("/dev/null", RunFile(Environment(), ())) == "/dev/null"

@@ -104,6 +104,7 @@ class MeasuringPlugin:
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         self._hooks: list[ModuleType] = []
         self._warming_up = False
+        self._is_warm = False  # the test at hand has warmed up
         self._in_call = False
         self._never_ran = False  # what the test function returned, see OpenCall
         self._has_failed = False  # in a phase that is reported already
@@ -144,7 +145,8 @@ class MeasuringPlugin:
         self._failed_setup = None
         self._run.starts(item.nodeid)
         try:
-            if self._is_to_warm_up(item):
+            self._is_warm = self._is_to_warm_up(item)
+            if self._is_warm:
                 self._warming_up = True
                 try:
                     warm_up(item)
@@ -156,8 +158,9 @@ class MeasuringPlugin:
             self._run.ended(item.nodeid)
 
     def _is_to_warm_up(self, item: pytest.Item) -> bool:
-        # Items of other kinds need not be such that they can run again: a doctest is not.
-        if not isinstance(item, pytest.Function):
+        # Items of other kinds need not be such that they can run again: a doctest is not. And --pdb
+        # would open the debugger twice.
+        if not isinstance(item, pytest.Function) or item.config.getoption("usepdb"):
             return False
         try:
             plan = self._plan(item)
@@ -311,7 +314,9 @@ class MeasuringPlugin:
             if self._never_ran and verdict.within:
                 return
             phases = {} if self._phased is None else self._phased.measured
-            result = self._run.add(item.nodeid, measurement, verdict, late, phases)
+            result = self._run.add(
+                item.nodeid, measurement, verdict, late, phases, is_warm=self._is_warm
+            )
             item.stash[_RESULT_KEY] = result
             if not verdict.within:
                 self._to_report[item.nodeid] = result

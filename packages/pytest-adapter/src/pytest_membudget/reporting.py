@@ -23,7 +23,7 @@ from membudget.runs import (
     write_json,
 )
 
-from .reports import carried, why_unmeasured
+from .reports import carried, outcome_of, why_unmeasured
 from .warm_up import is_silenced
 
 _WORKER_RESULTS = "membudget_results"
@@ -45,7 +45,7 @@ def run_of(config: pytest.Config, settings: Settings) -> Run:
     if workerinput is not None:
         prefix, log = workerinput.get(_WORKER_PREFIX, ""), workerinput.get(_WORKER_LOG, "")
         worker = Worker(workerinput["workerid"], prefix, log)
-    return Run(settings, "pytest", worker=worker)
+    return Run(settings, "pytest", worker=worker, root=str(config.rootpath))
 
 
 class NotMeasuringPlugin:
@@ -94,6 +94,7 @@ class ReportingPlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
+        self._run.n_workers += 1
         if self._run.captures is not None:
             node.workerinput[_WORKER_PREFIX] = self._run.captures.prefix
         if not self._log:
@@ -148,6 +149,11 @@ class ReportingPlugin:
         told = carried(report)
         if "waiver" in told:
             notes.waivers[name] = loads(told["waiver"])
+        outcome = outcome_of(report)
+        if outcome is not None:
+            notes.outcomes[name] = outcome
+        file, line, _ = report.location
+        notes.places[name] = file, (line or 0) + 1
         if report.when == "call":
             notes.failed.discard(name)
             if report.failed and not told.get("exceeded"):

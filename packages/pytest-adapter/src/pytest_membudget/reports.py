@@ -9,6 +9,7 @@ import pytest
 from membudget import Measurement, MembudgetError, MemoryLimitExceeded, Result, Verdict
 from membudget.runs import (
     N_ALLOCATIONS,
+    Outcome,
     Settings,
     TestRules,
     Unmeasured,
@@ -180,6 +181,15 @@ def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict
         limits["memray_leaked_objects"] = sum(one.n_objects for one in verdict.leaked_objects)
     others = [one for one in item.user_properties if not one[0].startswith("memray_")]
     item.user_properties[:] = [*others, *figures.items(), *limits.items()]
+
+
+def outcome_of(report: pytest.TestReport) -> Outcome | None:
+    """Return how a test ended, as far as one of its reports tells; None if it changes nothing."""
+    if report.failed:
+        return "failed" if report.when == "call" else "error"
+    if report.skipped:
+        return "skipped"
+    return "passed" if report.when == "call" else None
 
 
 def why_unmeasured(report: pytest.TestReport) -> Unmeasured | None:

@@ -13,12 +13,11 @@ from .reports import carried, carry
 def warm_up(item: pytest.Item) -> None:
     """Run a test: its function-scoped fixtures are set up and torn down, the others stay.
 
-    Nothing of this run is reported: the run that follows shows whether the test passes. Not with
-    ``--pdb``, which would open the debugger twice. pytest-rerunfailures runs tests in the same way.
+    Nothing of this run is reported: the run that follows shows whether the test passes.
+    pytest-rerunfailures runs tests in the same way.
     """
-    if not item.config.getoption("usepdb"):
-        with warnings.catch_warnings(record=True):
-            run_unreported(item)
+    with warnings.catch_warnings(record=True):
+        run_unreported(item)
 
 
 def silence(report: pytest.TestReport) -> None:

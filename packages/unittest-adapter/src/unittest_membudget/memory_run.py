@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import multiprocessing
+import os
 import sys
 import unittest
 from collections.abc import Iterator
 from typing import Any, Final
 
-from membudget import MembudgetError, MemoryLimitExceeded, Result
+from membudget import Measurement, MembudgetError, MemoryLimitExceeded, Result, Verdict
 from membudget.runs import (
     SUGGESTIONS_TITLE,
     TITLE,
     Collection,
     Notes,
+    Outcome,
     Run,
     Settings,
     TestNames,
@@ -52,7 +55,7 @@ class MemoryRun:
     def __init__(self, settings: Settings) -> None:
         self.settings: Final = settings
         worker = Worker() if another_process_reports() else None
-        self._run = Run(settings, "unittest", worker=worker)
+        self._run = Run(settings, "unittest", worker=worker, root=os.getcwd())
         self._measuring = contextlib.ExitStack()
         self._seen = contextlib.ExitStack()
         self._recording = False
@@ -109,8 +112,13 @@ class MemoryRun:
                 f"the markers of {name}, which only pytest reads. Here, write @limit_memory(...)"
             )
 
-        def keep(*measured: Any) -> None:
-            result = self._run.add(name, *measured)
+        place = place_of(test)
+        if place is not None:
+            self._notes.places[name] = place
+
+        def keep(measurement: Measurement, verdict: Verdict, *others: Any) -> None:
+            is_warm = bool(verdict.budget.scope.stable)
+            result = self._run.add(name, measurement, verdict, *others, is_warm=is_warm)
             if not result.verdict.within:
                 self._to_report[name] = result
             if another_process_reports():
@@ -164,14 +172,23 @@ class MemoryRun:
         # Python 3.12.1 skips tests without starting them.
         name = self._names.get(id(test)) or self._test_names.new(test.id())
         self._note(name, Unmeasured.SKIPPED)
+        self._notes.outcomes[name] = "skipped"
         self._suggesting.skipped(name)
 
-    def saw_failure(self, test: unittest.TestCase, error: BaseException | None) -> None:
-        """Take note of why a test failed."""
+    def saw_success(self, test: unittest.TestCase) -> None:
+        """Take note that a test passed."""
+        if self._measures_here:
+            self._notes.outcomes[self._name(test)] = "passed"
+
+    def saw_failure(
+        self, test: unittest.TestCase, error: BaseException | None, outcome: Outcome
+    ) -> None:
+        """Take note of how and why a test failed."""
         test = getattr(test, "test_case", test)  # of a subtest
         if not self._measures_here:
             return
         name = self._name(test)
+        self._notes.outcomes[name] = outcome
         over = self._to_report.pop(name, None)
         if not isinstance(error, MemoryLimitExceeded):
             self._notes.failed.add(name)
@@ -207,6 +224,7 @@ class MemoryRun:
         finally:
             self._measures_here = True
             self._notes.add(collection.notes)
+            self._run.n_workers += collection.n_processes
             for result in collection.results.values():
                 self._run.add_result(result)
 
@@ -239,6 +257,13 @@ class MemoryRun:
             )
         else:
             write_json(self._run)
+
+
+def place_of(test: unittest.TestCase) -> tuple[str, int] | None:
+    """Return the file and the line where the method of a test is written; None if unknown."""
+    method = getattr(type(test), method_name(test), None)
+    code = getattr(inspect.unwrap(method) if callable(method) else None, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if inspect.iscode(code) else None
 
 
 def _heading(title: str) -> str:

@@ -77,6 +77,7 @@ class MemoryResultMixin:
     def addSuccess(self, test: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N802
         """Let no test succeed that was over its limit."""
         if not self._failed_instead(test):
+            self.memory_run.saw_success(test)
             super().addSuccess(test, *args, **kwargs)  # type: ignore[misc]
 
     # testtools gives details in place of reasons and exceptions, as keywords.
@@ -97,14 +98,14 @@ class MemoryResultMixin:
         self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
     ) -> None:
         """Take note of a test that fails."""
-        self.memory_run.saw_failure(test, err and err[1])
+        self.memory_run.saw_failure(test, err and err[1], "error")
         super().addError(test, err, **kwargs)  # type: ignore[misc]
 
     def addFailure(  # noqa: N802
         self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
     ) -> None:
         """Take note of a test that fails, and whether its budget is why."""
-        self.memory_run.saw_failure(test, err and err[1])
+        self.memory_run.saw_failure(test, err and err[1], "failed")
         super().addFailure(test, err, **kwargs)  # type: ignore[misc]
 
     def addSubTest(  # noqa: N802
@@ -113,7 +114,7 @@ class MemoryResultMixin:
         """Take note of a subtest that fails; what is done about it is none of its test's doing."""
         with self.memory_run.left_out():
             if err is not None:
-                self.memory_run.saw_failure(subtest, err[1])
+                self.memory_run.saw_failure(subtest, err[1], "failed")
             super().addSubTest(test, subtest, err)  # type: ignore[misc]
 
 
@@ -131,7 +132,7 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
         if err is None or not isinstance(err[1], MemoryLimitExceeded):
             super().addFailure(test, err, **kwargs)
             return
-        self.memory_run.saw_failure(test, err[1])
+        self.memory_run.saw_failure(test, err[1], "failed")
         # Counts as a failure; only the letter differs.
         unittest.TestResult.addFailure(self, test, err)
         self._show_over_budget(test)
@@ -143,7 +144,7 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
         if err is None or not isinstance(err[1], MemoryLimitExceeded):
             super().addSubTest(test, subtest, err)
             return
-        self.memory_run.saw_failure(subtest, err[1])
+        self.memory_run.saw_failure(subtest, err[1], "failed")
         unittest.TestResult.addSubTest(self, test, subtest, err)
         self._show_over_budget(subtest)
 

@@ -84,7 +84,8 @@ class Environment:
             root: the directory to which paths are to be relative: that of the project. By default
                 the one in which the process started.
             workers: how many other processes ran tests.
-            shard: which part of the tests ran, such as ``"2/4"``.
+            shard: which part of the tests ran, such as ``"2/4"``. By default, what the variables
+                ``CI_NODE_INDEX`` and ``CI_NODE_TOTAL`` say, as on GitLab.
             started: when the run began, in seconds since 1970. By default, when membudget was
                 imported.
             environment: the environment variables, which CI servers tell the commit in.
@@ -111,7 +112,7 @@ class Environment:
                 commit=commit,
                 branch=branch,
                 workers=workers,
-                shard=shard,
+                shard=shard or _shard(environment),
                 started_at=datetime.fromtimestamp(began, UTC).isoformat(timespec="microseconds"),
                 duration_seconds=max(0.0, round(Real.time() - began, 3)),
             )
@@ -123,6 +124,11 @@ class Environment:
             return datetime.fromisoformat(self.started_at).timestamp()
         except ValueError:
             return 0.0
+
+
+def _shard(environment: Mapping[str, str]) -> str:
+    index, total = environment.get("CI_NODE_INDEX"), environment.get("CI_NODE_TOTAL")
+    return f"{index}/{total}" if index and total else ""
 
 
 def _version(package: str) -> str:

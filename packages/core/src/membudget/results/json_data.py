@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
 from ..errors import MembudgetError, NotReplacedWarning
 from ..verdict import Result
-from .environment import Environment
 from .run_file import FORMAT, RunFile, result_from_data, result_to_data, write_run
 
 
@@ -31,16 +29,10 @@ def result_from_json(data: dict[str, Any]) -> Result:
     return result_from_data(data)
 
 
-def write_results(
-    path: str, results: Iterable[Result], *, environment: Environment | None = None
-) -> str:
+def write_run_of_now(path: str, run: RunFile) -> str:
     """Write the file of a run that ends now; see :func:`membudget.results.write_run`.
 
-    Args:
-        path: where to write it. A file that another run has written there meanwhile stays, and a
-            ``NotReplacedWarning`` says so.
-        results: of the run.
-        environment: of the run; by default, what is known of it in this process.
+    A file that another run has written there meanwhile stays, and a ``NotReplacedWarning`` says so.
 
     Returns:
         The path that was written.
@@ -48,7 +40,6 @@ def write_results(
     Raises:
         OSError: it cannot be written.
     """
-    run = RunFile(environment or Environment.here(), tuple(results))
     with catch_warnings():
         # As an error (python -W error), it would hide the failures of the run.
         simplefilter("always", NotReplacedWarning)

@@ -32,6 +32,7 @@ from ..settings import Option, Settings, add_options, options_of
 from ..settings_sources import find_settings
 from ..source.definitions import WrittenTest, written_test
 from ..unseen import own_allocators_seen
+from ..verdict import Outcome
 from .notes import Notes, Unmeasured
 from .phases import PhasedBlock
 from .report import not_measured_text, report_lines, write_json
@@ -52,6 +53,7 @@ __all__ = [
     "Line",
     "Notes",
     "Option",
+    "Outcome",
     "Phase",
     "PhasedBlock",
     "Run",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from ..verdict import Outcome, Result
 
 
 class Unmeasured(StrEnum):
@@ -34,12 +36,16 @@ class Notes:
         failed: the tests that failed for another reason than their own limit.
         unmeasured: why a test has no measurement, if it has none.
         not_enforced: which limits were not enforced, and why; each ends a sentence.
+        outcomes: how tests ended.
+        places: the file and the line where a test is written.
     """
 
     waivers: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     unmeasured: dict[str, Unmeasured] = field(default_factory=dict)
     not_enforced: set[str] = field(default_factory=set)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def add(self, other: Notes) -> None:
         """Add what another process knows about its tests."""
@@ -47,6 +53,14 @@ class Notes:
         self.failed |= other.failed
         self.unmeasured |= other.unmeasured
         self.not_enforced |= other.not_enforced
+        self.outcomes |= other.outcomes
+        self.places |= other.places
+
+    def completed(self, result: Result) -> Result:
+        """Return a result with what is known about its test."""
+        file, line = self.places.get(result.name, (result.file, result.line))
+        outcome = self.outcomes.get(result.name, result.outcome)
+        return replace(result, outcome=outcome, file=file, line=line)
 
     def reasons(self, measured: Container[str]) -> Counter[str]:
         """Count the tests without a measurement by reason.
@@ -76,4 +90,6 @@ class Notes:
             {named(name) for name in data["failed"]},
             {named(name): Unmeasured(reason) for name, reason in data["unmeasured"].items()},
             set(data["not_enforced"]),
+            {named(name): outcome for name, outcome in data["outcomes"].items()},
+            {named(name): (file, line) for name, (file, line) in data["places"].items()},
         )

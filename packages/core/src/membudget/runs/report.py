@@ -19,7 +19,7 @@ from ..report.run_text import (
     what_figures_mean,
 )
 from ..report.run_text import report_lines as result_lines
-from ..results.json_data import write_results
+from ..results.json_data import write_run_of_now
 from ..settings import option_named
 from .run import Run
 
@@ -99,7 +99,7 @@ def write_json(run: Run) -> None:
     if path is None:
         return
     try:
-        write_results(str(path), run.results)
+        write_run_of_now(str(path), run.file())
     except OSError as error:
         flag = option_named("memray_json").flag
         raise InvalidOptionError(f"{flag}: cannot write to {str(path)!r}: {error}") from error

@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -13,10 +14,13 @@ from typing import Final
 
 from ..availability import measuring_is_on, why_not_measured
 from ..budget import Phase
+from ..host.system import Real
 from ..measurement import Allocation, Measurement
 from ..recording import get_recorder
 from ..recording.marks import AtWork
 from ..recording.request import LateStacks
+from ..results.environment import Environment
+from ..results.run_file import RunFile
 from ..results.run_log import RunLog
 from ..settings import FrontEnd, Settings, option_named
 from ..verdict import Result, Verdict
@@ -49,6 +53,7 @@ class Run:
         settings: what is measured, shown and kept.
         front_end: the one that has these settings.
         worker: what this process has from the one that reports; None if it reports itself.
+        root: the directory of the project; the paths in a run file are relative to it.
 
     Raises:
         InvalidOptionError: captures are to be kept, and cannot be.
@@ -58,6 +63,7 @@ class Run:
         captures: where the captures of its blocks are kept; None for nowhere.
         log: says which tests start and end; None for no log.
         notes: what is known about its tests besides their results.
+        n_workers: how many other processes run its tests.
 
     Example:
         >>> from membudget.runs import Block, Budget, Settings
@@ -72,13 +78,22 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, front_end: FrontEnd, *, worker: Worker | None = None
+        self,
+        settings: Settings,
+        front_end: FrontEnd,
+        *,
+        worker: Worker | None = None,
+        root: str = "",
     ) -> None:
         self.settings: Final = settings
         self.front_end: Final = front_end
         self.captures: Final = _captures(settings, front_end, worker or Worker())
         self.log: RunLog | None = _log(settings, worker or Worker())
-        self._is_worker = worker is not None
+        self.root: Final = root
+        self.n_workers = 0
+        self._worker = worker
+        self._started = Real.time()
+        self._attempts: Counter[str] = Counter()
         self.notes: Final = Notes()
         self._most = settings.most_allocations
         self._results: dict[str, Result] = {}
@@ -87,7 +102,7 @@ class Run:
 
     def begin(self) -> None:
         """Begin the run: the recording goes on between blocks from here on."""
-        if self.log is not None and not self._is_worker:
+        if self.log is not None and self._worker is None:
             self.log.begin()
         if measuring_is_on():
             get_recorder().begin_run()
@@ -100,6 +115,8 @@ class Run:
         verdict: Verdict,
         late: LateStacks | None,
         phases: Mapping[Phase, Measurement] = MappingProxyType({}),
+        *,
+        is_warm: bool = False,
     ) -> Result:
         """Keep what a block told its ``on_measured``, under a name; return it as a result.
 
@@ -107,8 +124,18 @@ class Run:
             name: the name under which a report shows it.
             measurement, verdict, late: what the block told.
             phases: what each phase has used on its own, see :class:`PhasedBlock`.
+            is_warm: whether the test ran before, to fill caches.
         """
-        result = Result(name, measurement, verdict, tuple(phases.items()))
+        self._attempts[name] += 1
+        result = Result(
+            name,
+            measurement,
+            verdict,
+            tuple(phases.items()),
+            worker="" if self._worker is None else self._worker.name,
+            attempt=self._attempts[name],
+            is_warm=is_warm,
+        )
         self.add_result(result)
         if late is not None:
             self._late[name] = late
@@ -229,6 +256,13 @@ class Run:
     def results(self) -> list[Result]:
         """The results so far, in the order in which they came."""
         return list(self._results.values())
+
+    def file(self) -> RunFile:
+        """Return the results and the environment of the run so far."""
+        environment = Environment.here(
+            self.settings, root=self.root, workers=self.n_workers, started=self._started
+        )
+        return RunFile(environment, tuple(map(self.notes.completed, self.results)))
 
     def end(self) -> list[Result]:
         """End the run, and return the results in the order in which they came.

@@ -70,11 +70,13 @@ class Collection:
     Attributes:
         results: what they measured, by name. Tests of one name in several processes are numbered.
         notes: what they know about their tests besides.
+        n_processes: how many processes left something.
     """
 
     def __init__(self) -> None:
         self.results: dict[str, Result] = {}
         self.notes = Notes()
+        self.n_processes = 0
         self._taken: set[str] = set()  # names
 
     @contextlib.contextmanager
@@ -100,6 +102,7 @@ class Collection:
 
     def _read(self, directory: str) -> None:
         for path in sorted(Path(directory).glob("*.jsonl")):
+            self.n_processes += 1
             names: dict[str, str] = {}  # those of this process, and what they are called here
             for line in path.read_text(encoding="utf-8").splitlines():
                 # A process that was killed may have left half a line.
