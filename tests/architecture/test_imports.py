@@ -20,7 +20,7 @@ ADAPTERS = {
 # Every module of every package, in an order in which each imports only what stands above it.
 IN_ORDER = {
     "membudget": """
-errors measurement plain_data user_filters sizes
+errors measurement plain_data user_filters sizes tolerance
 
 host.system host.loaded_classes host.origins host.forks host.raised host.whole_files
 host.module_names host
@@ -45,8 +45,8 @@ stack_filter hookspecs plugins lazy_work noted_verdicts testing
 results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
-results.git_files results.environment results.run_file results.json_data
-results.comparable results.merging results.comparing results
+results.sites results.git_files results.environment results.run_file results.json_data
+results.comparable results.merging results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
 report.comparison_text report.explanation_text
@@ -54,7 +54,7 @@ results.run_log report.left_behind_text report
 
 unseen unused_limits block decorating budget_arguments limits
 
-runs.kept_captures runs.notes runs.run runs.phases runs.test_case runs.report runs.suggested_limits
+runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report runs.suggested_limits
 runs.worker_results runs
 
 cli.doctor cli.merge cli.compare cli.suggest cli.explain cli

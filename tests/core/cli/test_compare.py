@@ -41,7 +41,7 @@ def test_what_grew_is_shown(runs: list[str], capsys: pytest.CaptureFixture[str])
         ((), 0),
         (("--tolerance=0",), 1),
         (("--tolerance", "5% + 40 KB"), 1),
-        (("--tolerance", "5% + 49 KB"), 0),
+        (("--tolerance", "5% + 100 KB"), 0),
     ],
 )
 def test_an_increase_fails_on_request(

@@ -47,11 +47,14 @@ class Limit:
         figure: which one.
         maximum: in bytes; a count, for ``n_allocations``.
         origin: where the limit is written, such as ``"tests/test_orders.py:12"``; empty if unknown.
+        baseline: of a limit that comes from an earlier run: the largest of what was alive at the
+            peak then, by the line that allocated it.
     """
 
     figure: Figure
     maximum: int
     origin: str = field(default="", compare=False)
+    baseline: tuple[Allocation, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +238,12 @@ class Budget:
                 f"the default (no_memory_limit)"
             )
         return self.combined_with(replace(default, scope=self.scope))
+
+    def with_baseline(self, limit: Limit | None) -> Budget:
+        """Return this budget with the limit that an earlier run makes; a closer one wins."""
+        if limit is None or self.limit_of(limit.figure) is not None:
+            return self
+        return replace(self, limits=(*self.limits, limit))
 
     def with_scope(self, outer: Scope) -> Budget:
         """Return this budget, with what its scope leaves open taken from ``outer``."""

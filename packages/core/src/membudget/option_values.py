@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 from .budget import Phase, parse_phases
 from .errors import InvalidLimitError, InvalidOptionError
 from .sizes import parse_size
+from .tolerance import Tolerance, parse_tolerance
 
 FixMode: TypeAlias = Literal["raise", "lower", "add", "all"]
 """Which limits change in the source: they are raised, lowered, added, or all of that."""
+UpdateMode: TypeAlias = Literal["new", "worse", "better", "all"]
+"""Which tests get another baseline; ``"all"`` also takes out those that are gone."""
 LONGEST_PREFIX: Final = 100
 """How many bytes a prefix of file names may have, so that there is room for a test's name."""
 
@@ -70,14 +73,37 @@ def one_of(*words: str) -> Callable[[object, str], str]:
 
 def fix_mode(value: object, where: str) -> FixMode:
     """Return one of the words of :data:`FixMode`."""
-    for mode in get_args(FixMode):
-        if value == mode:
-            return mode  # type: ignore[no-any-return]
-    words = ", ".join(get_args(FixMode))
-    raise InvalidOptionError(
-        f"{where}: {value!r} is not one of {words}. On a command line, write one of them with an "
-        f"equals sign: --memray-fix=all"
+    return cast(FixMode, _word(value, where, get_args(FixMode), "--memray-fix=all"))
+
+
+def update_modes(value: object, where: str) -> tuple[UpdateMode, ...]:
+    """Return some of the words of :data:`UpdateMode`; a text has commas between them.
+
+    Example:
+        >>> update_modes("new, better", "--memray-update-baseline")
+        ('new', 'better')
+    """
+    words = [word.strip() for word in _text(value, where).split(",")]
+    example = "--memray-update-baseline=new"
+    return tuple(
+        cast(UpdateMode, _word(word, where, get_args(UpdateMode), example)) for word in words
     )
+
+
+def _word(value: object, where: str, words: tuple[str, ...], example: str) -> object:
+    """Return one of the words of an option whose flag can stand alone."""
+    if value in words:
+        return value
+    raise InvalidOptionError(
+        f"{where}: {value!r} is not one of {', '.join(words)}. On a command line, write one of "
+        f"them with an equals sign: {example}"
+    )
+
+
+def tolerance(value: object, where: str) -> Tolerance:
+    """Return the tolerance that a text says, such as ``"10% + 64 KB"``."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return parse_tolerance(_text(text, where), where=where)
 
 
 def size(value: object, where: str) -> int:

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .budget import Budget
+from .budget import Budget, Limit
 from .settings import Settings
 
 
@@ -49,18 +49,22 @@ class TestRules:
             budget = self.budget.combined_with(outer.budget)
         return TestRules(budget, outer.waiver, measured)
 
-    def budget_with(self, settings: Settings) -> Budget:
+    def budget_with(self, settings: Settings, baseline: Limit | None = None) -> Budget:
         """Return the budget that holds for the test in a run.
 
         Args:
             settings: of the run: its default limit, unless a waiver keeps that out, and what counts
                 where the test leaves that open.
+            baseline: the limit that an earlier run makes for the test, unless a waiver keeps it
+                out; None for none.
 
         Raises:
             InvalidLimitError: the default limit would hold as well, and counts other memory.
         """
         budget = (self.budget or Budget()).with_scope(settings.scope)
-        return budget if self.waiver is not None else budget.with_default(settings.default_budget)
+        if self.waiver is not None:
+            return budget
+        return budget.with_default(settings.default_budget).with_baseline(baseline)
 
     @property
     def limits_do_not_hold(self) -> bool:

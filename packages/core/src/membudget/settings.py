@@ -16,6 +16,7 @@ from . import option_values
 from .availability import ENFORCEMENT_VARIABLE
 from .budget import Budget, Limit, Phase, Scope
 from .recording.request import TraceSettings
+from .tolerance import Tolerance
 
 T = TypeVar("T")
 FrontEnd: TypeAlias = Literal["pytest", "unittest"]
@@ -187,6 +188,41 @@ class Settings:
     memray_fix_in_ci: bool = _switch(
         "Let --memray-fix write where the environment variable CI is set as well",
         needs=("memray_fix",),
+    )
+    memray_baseline: Path | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Compare each test with the file for this environment in this directory: its peak may grow "
+        "by the tolerance",
+        option_values.directory,
+        metavar="DIR",
+        needs=_MEASURING,
+    )
+    memray_tolerance: Tolerance = _option(  # noqa: RUF009 - a field
+        Tolerance(10, 64 * 1024),
+        "By how much a peak may exceed its baseline: a percentage, a size, or both with a plus "
+        "sign, which must both be exceeded",
+        option_values.tolerance,
+        metavar="TOLERANCE",
+        needs=("memray_baseline",),
+    )
+    memray_update_baseline: tuple[option_values.UpdateMode, ...] = _option(
+        (),
+        "Write the baseline of tests that are 'new', 'worse' or 'better', with commas between, or "
+        "of 'all' of these, which is what it means alone and takes out tests that are gone",
+        option_values.update_modes,
+        metavar="MODE",
+        bare="all",
+        needs=("memray_baseline",),
+    )
+    memray_require_baseline: bool = _switch(
+        "Fail the run if a test that was measured has no baseline",
+        needs=("memray_baseline",),
+    )
+    fail_on_increase: bool = _switch(
+        "Fail a test whose peak is larger than in the last run in which it passed, by a baseline "
+        "in pytest's cache directory, without tolerance",
+        needs=("memray",),
+        only_for="pytest",
     )
     memray_json: Path | None = _option(  # noqa: RUF009 - a field
         None,

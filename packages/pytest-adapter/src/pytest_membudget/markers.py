@@ -12,7 +12,7 @@ import pytest
 from membudget import InvalidLimitError
 from membudget.runs import (
     Budget,
-    Settings,
+    Run,
     TestRules,
     budget_of,
     leak_budget,
@@ -70,7 +70,7 @@ class _Known(NamedTuple):
 _KNOWN = pytest.StashKey[_Known]()
 
 
-def rules_of_item(item: pytest.Item, settings: Settings) -> ItemRules:
+def rules_of_item(item: pytest.Item, run: Run) -> ItemRules:
     """Return the rules of a test; they are worked out again only when its markers have changed.
 
     Raises:
@@ -91,7 +91,7 @@ def rules_of_item(item: pytest.Item, settings: Settings) -> ItemRules:
         return known.made
     try:
         rules = TestRules(own).combined_with(marked(item))
-        made = ItemRules(rules, rules.budget_with(settings))
+        made = ItemRules(rules, run.budget_of(item.nodeid, rules))
     except InvalidLimitError as error:
         raise BadMarkerError(str(error)) from error
     item.stash[_KNOWN] = _Known(markers, own, outside, made)
@@ -264,7 +264,7 @@ _MARKERS: dict[str, Callable[..., object]] = {
 }
 
 
-def _check_markers(items: Iterable[pytest.Item], settings: Settings) -> None:
+def _check_markers(items: Iterable[pytest.Item], run: Run) -> None:
     """Check the markers of all tests.
 
     Raises:
@@ -277,7 +277,7 @@ def _check_markers(items: Iterable[pytest.Item], settings: Settings) -> None:
                 if mark.name in _MARKERS:
                     _parse(mark, _MARKERS[mark.name])
             _check_ambiguity(item)
-            rules_of_item(item, settings)
+            rules_of_item(item, run)
         except BadMarkerError as error:
             problems.append(f"{item.nodeid}: {error}")
     if problems:
@@ -287,8 +287,8 @@ def _check_markers(items: Iterable[pytest.Item], settings: Settings) -> None:
 class MarkerCheck:
     """Makes bad markers one usage error of the run, before any test."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._run = run
         # Of a worker of pytest-xdist: what it leaves to the reporting process.
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
         self._problem: str | None = None
@@ -305,7 +305,7 @@ class MarkerCheck:
             marks = (mark for node in item.iter_parents() for mark in node.own_markers)
             item.stash[_BY_HOOKS] = frozenset(map(id, marks))
         try:
-            _check_markers([*session.items, *self._deselected], self._settings)
+            _check_markers([*session.items, *self._deselected], self._run)
         except pytest.UsageError as error:
             if self._workeroutput is None:
                 raise

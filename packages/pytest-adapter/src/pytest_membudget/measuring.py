@@ -294,7 +294,7 @@ class MeasuringPlugin:
 
     def _plan(self, item: pytest.Item) -> _Plan:
         """Return how a test is measured, by the markers that it has so far."""
-        rules, budget = rules_of_item(item, self._settings)
+        rules, budget = rules_of_item(item, self._run)
         function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
         if function is not None:
             function = budget_of(function)[1]
@@ -376,7 +376,7 @@ class MeasuringPlugin:
     def _check_enforced(self, item: pytest.Item, plan: _Plan) -> None:
         """Fail a test that passed, and whose limits were compared with nothing."""
         __tracebackhide__ = True
-        if rules_of_item(item, self._settings).rules != plan.rules:
+        if rules_of_item(item, self._run).rules != plan.rules:
             raise MisuseError(
                 "a marker about memory was added to this test while it ran, when its limits were "
                 "known already: add it in a fixture, or write 'with limit_memory(...)'"

@@ -118,11 +118,11 @@ def _register_enforcing(config: pytest.Config, settings: Settings, *, is_off: bo
     from .reporting import NotMeasuringPlugin, ReportingPlugin, run_of
 
     register = config.pluginmanager.register
-    register(MarkerCheck(config, settings), "membudget-markers")
     try:
         run = run_of(config, settings)
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error
+    register(MarkerCheck(config, run), "membudget-markers")
     if is_off:
         register(NotMeasuringPlugin(config, run), "membudget-measuring")
         return

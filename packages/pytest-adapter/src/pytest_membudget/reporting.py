@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from json import dumps, loads
 from typing import Any
 
@@ -15,18 +16,20 @@ from membudget.runs import (
     Line,
     Run,
     Settings,
+    Tolerance,
     Worker,
     not_measured_text,
     report_lines,
     result_from_json,
     result_to_json,
-    write_json,
+    write_files,
 )
 
 from .reports import carried, outcome_of, why_unmeasured
 from .warm_up import is_silenced
 
 _WORKER_RESULTS = "membudget_results"
+_WORKER_COLLECTED = "membudget_collected"
 _WORKER_PREFIX = "membudget_bin_prefix"
 _WORKER_LOG = "membudget_log"
 _MARKUP: dict[str, dict[str, bool]] = {
@@ -45,7 +48,28 @@ def run_of(config: pytest.Config, settings: Settings) -> Run:
     if workerinput is not None:
         prefix, log = workerinput.get(_WORKER_PREFIX, ""), workerinput.get(_WORKER_LOG, "")
         worker = Worker(workerinput["workerid"], prefix, log)
+    if settings.fail_on_increase:
+        settings = _with_the_last_run(config, settings)
     return Run(settings, "pytest", worker=worker, root=str(config.rootpath))
+
+
+def _with_the_last_run(config: pytest.Config, settings: Settings) -> Settings:
+    """Return settings for ``--fail-on-increase``: a baseline that is written by what passes."""
+    if config.cache is None:
+        raise InvalidOptionError(
+            "--fail-on-increase keeps peaks in pytest's cache directory, and the cache is off "
+            "(-p no:cacheprovider): use --memray-baseline=DIR"
+        )
+    if settings.memray_baseline is not None:
+        raise InvalidOptionError(
+            "--fail-on-increase and --memray-baseline are two baselines: give one of them"
+        )
+    return replace(
+        settings,
+        memray_baseline=config.cache.mkdir("membudget"),
+        memray_tolerance=Tolerance(),
+        memray_update_baseline=("new", "better"),
+    )
 
 
 class NotMeasuringPlugin:
@@ -60,7 +84,7 @@ class NotMeasuringPlugin:
             sys.stderr.write(f"{not_measured_text()}\n")
         # Results of an earlier run must not look like those of this one.
         if not self._is_worker:
-            _write_json(self._run)
+            _write_files(self._run)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("")
@@ -83,6 +107,17 @@ class ReportingPlugin:
         self._run = run
         self._wait_for_pytest_memray: set[str] = set()
         self._log = ""  # of all workers
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._note_collected(item.nodeid for item in items)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._note_collected(item.nodeid for item in session.items)
+
+    def _note_collected(self, names: Iterable[str]) -> None:
+        if self._run.baseline is not None:
+            self._run.baseline.collected.update(names)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._see_skip(report)
@@ -108,6 +143,8 @@ class ReportingPlugin:
         results = self._run.end()
         problem = None
         if self._workeroutput is not None:
+            if self._run.baseline is not None:
+                self._workeroutput[_WORKER_COLLECTED] = sorted(self._run.baseline.collected)
             # What was read only now travels to the reporting process on its own.
             self._workeroutput[_WORKER_RESULTS] = [
                 dumps(result_to_json(result))
@@ -116,7 +153,7 @@ class ReportingPlugin:
             ]
         else:
             try:
-                _write_json(self._run)
+                _write_files(self._run)
             except pytest.UsageError as error:
                 problem = error
         finished = yield
@@ -128,7 +165,9 @@ class ReportingPlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        for data in getattr(node, "workeroutput", {}).get(_WORKER_RESULTS, ()):
+        workeroutput = getattr(node, "workeroutput", {})
+        self._note_collected(workeroutput.get(_WORKER_COLLECTED, ()))
+        for data in workeroutput.get(_WORKER_RESULTS, ()):
             self._run.add_result(result_from_json(loads(data)))
 
     @pytest.hookimpl(tryfirst=True)
@@ -191,8 +230,8 @@ def write_lines(terminalreporter: pytest.TerminalReporter, lines: Iterable[Line]
         terminalreporter.write_line(line.text, **_MARKUP[line.tells])
 
 
-def _write_json(run: Run) -> None:
+def _write_files(run: Run) -> None:
     try:
-        write_json(run)
+        write_files(run)
     except InvalidOptionError as error:
         raise pytest.UsageError(str(error)) from error

@@ -30,7 +30,6 @@ class SuggestingPlugin:
     def __init__(self, config: pytest.Config, run: Run) -> None:
         self._config = config
         self._run = run
-        self._settings = run.settings
         self._limits = SuggestedLimits(run.settings, str(config.rootpath))
         self._found: list[pytest.Item | pytest.Collector] = []
         self._collected: set[str] = set()
@@ -68,7 +67,7 @@ class SuggestingPlugin:
     def _see(self, item: pytest.Function) -> None:
         waived = False
         with contextlib.suppress(BadMarkerError):
-            waived = rules_of_item(item, self._settings).rules.limits_do_not_hold
+            waived = rules_of_item(item, self._run).rules.limits_do_not_hold
         where = written_test(
             item.obj, item.originalname, module=str(item.path), cls=item.cls, waived=waived
         )

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from membudget import (
     InvalidLimitError,
+    Limit,
     Measurement,
     MemoryLimitExceeded,
     MisuseError,
@@ -72,12 +73,14 @@ class Request:
         listener: called with what was measured.
         settings: what to trace, the default limit, and how much a failure shows.
         keep_capture: where to keep the capture of the block; empty for nowhere.
+        baseline: the limit that an earlier run makes; None for none.
         begins: called before the block; None for nothing to call.
     """
 
     listener: Listener
     settings: Settings
     keep_capture: str = ""
+    baseline: Limit | None = None
     begins: Callable[[], None] | None = None
 
 
@@ -110,7 +113,8 @@ class _Measuring:
     @property
     def _budget(self) -> Budget:
         # All requests are known when the test begins.
-        return self._rules.budget_with(self._settings).minus(self._enforced)
+        baseline = self._requests[-1].baseline if self._requests else None
+        return self._rules.budget_with(self._settings, baseline).minus(self._enforced)
 
     def set_up(self, set_up: Callable[[], object]) -> None:
         """Set a test up: where unittest does so, and all that is measured is still to come."""
@@ -363,7 +367,7 @@ def request_of_the_class(test: unittest.TestCase) -> Request | None:
         leave(notes=Notes(unmeasured={name: Unmeasured.UNKNOWN}))
         run.starts(name)
 
-    return Request(listener, run.settings, run.path_of(name), begins)
+    return Request(listener, run.settings, run.path_of(name), run.baseline_limit(name), begins)
 
 
 @functools.cache

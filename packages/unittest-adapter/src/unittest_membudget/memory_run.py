@@ -29,7 +29,7 @@ from membudget.runs import (
     own_allocators_seen,
     report_lines,
     why_not_measured,
-    write_json,
+    write_files,
 )
 
 from ._private import method_name
@@ -124,7 +124,8 @@ class MemoryRun:
             if another_process_reports():
                 leave([result])
 
-        request = Request(keep, self.settings, self._run.path_of(name))
+        baseline = self._run.baseline_limit(name)
+        request = Request(keep, self.settings, self._run.path_of(name), baseline)
         if not self._measuring.enter_context(measured(test, request)):
             nothing = Unmeasured.NOTHING_TO_MEASURE
             self._note(name, nothing if rules.measured else Unmeasured.KEPT_OUT)
@@ -237,6 +238,7 @@ class MemoryRun:
         """
         if another_process_reports():
             return
+        problem = self._write_files(stream)
         lines: list[str] = []
         if not self.settings.hide_memray_summary:
             lines.append(_heading(TITLE))
@@ -249,14 +251,23 @@ class MemoryRun:
         if lines:
             stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
+        if problem is not None:
+            raise problem
+
+    def _write_files(self, stream: Any) -> InvalidOptionError | None:
+        """Write what the settings ask for; return what went wrong, for after the report."""
         path = self.settings.memray_json
         if path is not None and multiprocessing.parent_process() is not None:
             stream.write(
                 f"{path} was not written: this is one of several processes. Run the tool with "
                 f"python -m unittest_membudget.collect\n"
             )
-        else:
-            write_json(self._run)
+            return None
+        try:
+            write_files(self._run)
+        except InvalidOptionError as error:
+            return error
+        return None
 
 
 def place_of(test: unittest.TestCase) -> tuple[str, int] | None:

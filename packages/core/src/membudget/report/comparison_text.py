@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ..results.comparing import Change, FigureChange, StackChange, Tolerance
+from ..results.comparing import Change, FigureChange, StackChange
 from ..results.suggest import KIND_NAMES
 from ..sizes import format_size
+from ..tolerance import Tolerance
 from .failure_text import N_FRAMES, amount, counted, place_of
 from .printable import printable
 from .run_text import Line
@@ -47,19 +48,7 @@ def comparison_lines(
         f"{counts[change]} {change}" for change in (*_ORDER, "same") if counts[change]
     )
     summary = f"{counted(len(changes), 'figure')} compared{': ' if words else ''}{words}"
-    yield Line(f"{summary}; tolerance {tolerance_text(tolerance)}")
-
-
-def tolerance_text(tolerance: Tolerance) -> str:
-    """Return a tolerance in words.
-
-    Example:
-        >>> tolerance_text(Tolerance(10, 65536)), tolerance_text(Tolerance())
-        ('10% + 64.0KiB', 'none')
-    """
-    percent = f"{tolerance.percent:g}%" if tolerance.percent else ""
-    size = format_size(tolerance.n_bytes) if tolerance.n_bytes else ""
-    return " + ".join(filter(None, (percent, size))) or "none"
+    yield Line(f"{summary}; tolerance {tolerance}")
 
 
 def _row(one: FigureChange) -> tuple[str, str, str, str]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ..budget import Budget
+from ..host.origins import shown_path
 from ..measurement import ARENA_BYTES, Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
+from ..results.sites import key_of, sites_of
 from ..settings import DEFAULTS
 from ..sizes import format_size
 from ..verdict import Excess, Verdict
@@ -15,6 +17,8 @@ from .printable import printable
 
 N_ALLOCATIONS: Final = 10
 """How many allocations a failure lists."""
+N_NEW: Final = 3
+"""How many functions that have more memory than in the baseline a failure names."""
 N_FRAMES: Final = DEFAULTS.stacks
 """How many frames of the stack trace of each it shows."""
 _NOISE: Final = 1000
@@ -193,6 +197,7 @@ def _details(
     for excess in verdict.excesses:
         yield _exactly(excess)
     yield from _origin(verdict)
+    yield from _new_since_baseline(measurement, verdict)
     yield from _others(measurement, verdict)
     listed = measurement.retained if figures == ["retained_bytes"] else measurement.allocations
     arena_bytes = sum(one.arena_bytes for one in listed) if figures else 0
@@ -233,6 +238,24 @@ def _origin(verdict: Verdict) -> Iterator[str]:
     known = dict.fromkeys(filter(None, origins))
     if known:
         yield f"The limit is written in {' and in '.join(map(printable, known))}"
+
+
+def _new_since_baseline(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
+    """Yield a line with the functions that have more memory than in the baseline."""
+    baseline = [one for excess in verdict.excesses for one in excess.limit.baseline]
+    if not (baseline and measurement.allocations):
+        return
+    before = {key_of(one.stack[0]): one.size_bytes for one in baseline if one.stack}
+    grown = []
+    for one in sites_of(measurement.allocations):
+        more = one.size_bytes - (before.get(key_of(one.stack[0]), 0) if one.stack else 0)
+        if one.stack and more * 100 >= measurement.peak_bytes:
+            frame = one.stack[0]
+            place = printable(f"{frame.function} ({shown_path(frame.filename)}:{frame.lineno})")
+            grown.append((more, f"{place} +{format_size(more)}"))
+    grown.sort(key=lambda one: -one[0])
+    if grown:
+        yield f"New since the baseline: {', '.join(text for _, text in grown[:N_NEW])}"
 
 
 def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:

@@ -1,13 +1,12 @@
 """Results as data: the files of runs, and what is made of them."""
 
 from ..errors import IncomparableRunsError, NotReplacedWarning, RunFileError
+from ..tolerance import Tolerance, parse_tolerance
 from .comparable import differences
 from .comparing import (
     FigureChange,
     StackChange,
-    Tolerance,
     compare_runs,
-    parse_tolerance,
 )
 from .environment import Environment
 from .merging import merge_runs

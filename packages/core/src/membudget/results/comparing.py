@@ -2,80 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from ..errors import InvalidOptionError, InvalidSizeError
 from ..measurement import Allocation, Figure, Frame
-from ..sizes import parse_size
+from ..tolerance import Tolerance
 from ..verdict import Result
 from .comparable import counts_the_same
 from .run_file import RunFile
+from .sites import key_of
 
+EXACT: Final = Tolerance()
 Change: TypeAlias = Literal["new", "gone", "grew", "shrank", "same"]
 """What became of a figure."""
 
 # A total and a count have no stacks of their own.
 _STACKS_OF: Final = {"peak_bytes": "allocations", "retained_bytes": "retained"}
-_PERCENT: Final = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%\s*")
-# Where Python and its packages are differs from machine to machine.
-_INSTALLED_IN: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3[^/\\]*)[/\\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """By how much a figure may differ and still count as the same.
-
-    Attributes:
-        percent: a part of the older figure.
-        n_bytes: on top of that, in bytes. A count of allocations has the percentage alone.
-    """
-
-    percent: float = 0.0
-    n_bytes: int = 0
-
-    def covers(self, figure: Figure, old: int, new: int) -> bool:
-        """Whether the difference between two figures is within the tolerance.
-
-        Example:
-            >>> tolerance = Tolerance(10, 64)
-            >>> [tolerance.covers("peak_bytes", 1000, peak) for peak in (1164, 1165)]
-            [True, False]
-        """
-        on_top = 0 if figure == "n_allocations" else self.n_bytes
-        return abs(new - old) <= old * self.percent / 100 + on_top
-
-
-def parse_tolerance(text: str, *, where: str) -> Tolerance:
-    """Return the tolerance that a text says: a percentage, a size, or both with a plus sign.
-
-    Args:
-        text: such as ``"10% + 64 KB"``.
-        where: what it is for; it begins the message of the error.
-
-    Raises:
-        InvalidOptionError: the text says something else.
-
-    Example:
-        >>> parse_tolerance("10% + 64 KB", where="--tolerance")
-        Tolerance(percent=10.0, n_bytes=65536)
-    """
-    percents, sizes = [], []
-    for part in text.split("+"):
-        percent = _PERCENT.fullmatch(part)
-        if percent is not None:
-            percents.append(float(percent[1]))
-            continue
-        try:
-            sizes.append(parse_size(f"{part} B" if part.strip().isdecimal() else part))
-        except InvalidSizeError as error:
-            raise InvalidOptionError(
-                f"{where}: {text!r} is not a tolerance: write a percentage, a size, or both, such "
-                f"as '10% + 64 KB'"
-            ) from error
-    return Tolerance(sum(percents), sum(sizes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +61,7 @@ class FigureChange:
     counts_the_same: bool = True
 
 
-def compare_runs(
-    old: RunFile, new: RunFile, tolerance: Tolerance = Tolerance()
-) -> list[FigureChange]:
+def compare_runs(old: RunFile, new: RunFile, tolerance: Tolerance = EXACT) -> list[FigureChange]:
     """Compare the figures of two runs, test by test.
 
     Args:
@@ -194,4 +135,4 @@ def _stacks_that_grew(
 
 
 def _key(stack: tuple[Frame, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((_INSTALLED_IN.sub("", frame.filename), frame.function) for frame in stack)
+    return tuple(map(key_of, stack))

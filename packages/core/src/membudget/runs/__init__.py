@@ -8,7 +8,7 @@ keeps and reports is here, once for all frameworks.
     run.begin()
     ...                      # for each test: a Block whose on_measured calls run.add(name, ...)
     run.end()
-    write_json(run)
+    write_files(run)
     for line in report_lines(run, sys.stdout):
         print(line.text)
 """
@@ -31,11 +31,12 @@ from ..rules import TestRules, has_nothing_to_measure
 from ..settings import Option, Settings, add_options, options_of
 from ..settings_sources import find_settings
 from ..source.definitions import WrittenTest, written_test
+from ..tolerance import Tolerance
 from ..unseen import own_allocators_seen
 from ..verdict import Outcome
 from .notes import Notes, Unmeasured
 from .phases import PhasedBlock
-from .report import not_measured_text, report_lines, write_json
+from .report import not_measured_text, report_lines, write_files
 from .run import Run, Worker
 from .suggested_limits import SuggestedLimits
 from .test_case import phases_of_test_case
@@ -61,6 +62,7 @@ __all__ = [
     "SuggestedLimits",
     "TestNames",
     "TestRules",
+    "Tolerance",
     "TraceSettings",
     "Unmeasured",
     "Worker",
@@ -94,6 +96,6 @@ __all__ = [
     "shown_path",
     "warm_up_block",
     "why_not_measured",
-    "write_json",
+    "write_files",
     "written_test",
 ]

@@ -54,6 +54,8 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
     if settings.memray_margins:
         yield from margin_lines(results)
     yield from what_figures_mean(results, counts_objects=settings.trace_python_allocators)
+    if run.baseline is not None:
+        yield from run.baseline.lines()
     yield from _process_lines(run)
     for text in sorted(notes.not_enforced):
         yield Line(f"Not enforced: {text}")
@@ -89,17 +91,22 @@ def _process_lines(run: Run) -> Iterator[Line]:
         yield Line(f"The log ends early: {run.log.path}: {run.log.problem}", "near")
 
 
-def write_json(run: Run) -> None:
-    """Write the JSON file of a run, if its settings ask for one.
+def write_files(run: Run) -> None:
+    """Write the run file and the baseline of a run that has ended, if its settings ask for them.
 
     Raises:
-        InvalidOptionError: it cannot be written.
+        InvalidOptionError: one of them cannot be written, or tests need a baseline and have none.
     """
     path = run.settings.memray_json
-    if path is None:
-        return
+    if path is not None:
+        _write_run(str(path), run)
+    if run.baseline is not None:
+        run.baseline.finish(map(run.notes.completed, run.results), run.notes.failed)
+
+
+def _write_run(path: str, run: Run) -> None:
     try:
-        write_run_of_now(str(path), run.file())
+        write_run_of_now(path, run.file())
     except OSError as error:
         flag = option_named("memray_json").flag
         raise InvalidOptionError(f"{flag}: cannot write to {str(path)!r}: {error}") from error

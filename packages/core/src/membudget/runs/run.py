@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ..availability import measuring_is_on, why_not_measured
-from ..budget import Phase
+from ..budget import Budget, Limit, Phase
 from ..host.system import Real
 from ..measurement import Allocation, Measurement
 from ..recording import get_recorder
@@ -22,8 +22,10 @@ from ..recording.request import LateStacks
 from ..results.environment import Environment
 from ..results.run_file import RunFile
 from ..results.run_log import RunLog
+from ..rules import TestRules
 from ..settings import FrontEnd, Settings, option_named
 from ..verdict import Result, Verdict
+from .baseline import RunBaseline
 from .kept_captures import KeptCaptures
 from .notes import Notes
 
@@ -62,6 +64,7 @@ class Run:
         settings, front_end: as given.
         captures: where the captures of its blocks are kept; None for nowhere.
         log: says which tests start and end; None for no log.
+        baseline: what the tests used in an earlier run; None for no baseline.
         notes: what is known about its tests besides their results.
         n_workers: how many other processes run its tests.
 
@@ -95,7 +98,10 @@ class Run:
         self._started = Real.time()
         self._attempts: Counter[str] = Counter()
         self.notes: Final = Notes()
-        self._most = settings.most_allocations
+        self.baseline: Final = _baseline(settings, front_end, root)
+        # A baseline keeps stacks of every test.
+        writes_baseline = self.baseline is not None and bool(settings.memray_update_baseline)
+        self._most = 0 if writes_baseline else settings.most_allocations
         self._results: dict[str, Result] = {}
         self._late: dict[str, LateStacks] = {}
         self._recording = False
@@ -154,6 +160,18 @@ class Run:
         )
         for name in self._late.keys() - set(largest):
             self._late.pop(name).wanted = False
+
+    def budget_of(self, name: str, rules: TestRules) -> Budget:
+        """Return the budget that holds for a test in this run.
+
+        Raises:
+            InvalidLimitError: the default limit would hold as well, and counts other memory.
+        """
+        return rules.budget_with(self.settings, self.baseline_limit(name))
+
+    def baseline_limit(self, name: str) -> Limit | None:
+        """Return the limit that an earlier run makes for a test; None for none."""
+        return None if self.baseline is None else self.baseline.limit_for(name)
 
     def path_of(self, name: str) -> str:
         """Return where to keep the capture of a block of that name; empty for nowhere."""
@@ -286,6 +304,13 @@ def _captures(settings: Settings, front_end: FrontEnd, worker: Worker) -> KeptCa
     if path is None or is_idle or why_not_measured() is not None:
         return None
     return KeptCaptures(path, worker.capture_prefix or settings.memray_bin_prefix)
+
+
+def _baseline(settings: Settings, front_end: FrontEnd, root: str) -> RunBaseline | None:
+    is_idle = settings.missing_for(option_named("memray_baseline"), front_end) is not None
+    if settings.memray_baseline is None or is_idle or why_not_measured() is not None:
+        return None
+    return RunBaseline(settings, root)
 
 
 def _log(settings: Settings, worker: Worker) -> RunLog | None:

@@ -1,0 +1,73 @@
+"""Where memory was allocated, by file and function: what can be compared between runs.
+
+Lines move when a file is edited, and Python and its packages are elsewhere on another machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from ..host.system import Real
+from ..measurement import Allocation, Frame
+
+_INSTALLED_IN: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3[^/\\]*)[/\\]")
+
+
+def key_of(frame: Frame) -> tuple[str, str]:
+    """Return what is the same for a frame in another run: its file and its function.
+
+    Example:
+        >>> key_of(Frame("read_csv", "/opt/venv/lib/python3.13/site-packages/pandas/io.py", 5))
+        ('pandas/io.py', 'read_csv')
+    """
+    return _INSTALLED_IN.sub("", frame.filename), frame.function
+
+
+def sites_of(allocations: Iterable[Allocation]) -> list[Allocation]:
+    """Sum allocations by the function that made them, largest first.
+
+    Returns:
+        Allocations with one frame: the first of those that were summed.
+    """
+    sums: dict[tuple[str, str], Allocation] = {}
+    for one in allocations:
+        frames = one.stack[:1]
+        key = key_of(frames[0]) if frames else ("", "")
+        before = sums.get(key, Allocation(0, 0, frames))
+        sums[key] = replace(
+            before,
+            size_bytes=before.size_bytes + one.size_bytes,
+            n_allocations=before.n_allocations + one.n_allocations,
+        )
+    return sorted(sums.values(), key=lambda one: -one.size_bytes)
+
+
+def relative(sites: Iterable[Allocation], root: str) -> Iterator[Allocation]:
+    """Yield sites with the paths that a committed file has: relative to the root."""
+    beginning = Real.join(root, "")
+    for site in sites:
+        frames = (
+            replace(frame, filename=key_of(frame)[0].removeprefix(beginning).replace(os.sep, "/"))
+            for frame in site.stack
+        )
+        yield replace(site, stack=tuple(frames))
+
+
+def absolute(sites: Iterable[Allocation], root: str) -> Iterator[Allocation]:
+    """Yield sites as they were before :func:`relative`, in this working tree."""
+    for site in sites:
+        frames = (replace(frame, filename=_absolute(frame.filename, root)) for frame in site.stack)
+        yield replace(site, stack=tuple(frames))
+
+
+def _absolute(filename: str, root: str) -> str:
+    path: str = Real.join(root, filename)
+    try:
+        Real.stat(path)
+    except OSError:  # in an installed package, or gone
+        return filename
+    return path

@@ -1,0 +1,147 @@
+"""The baseline of a run: the limits that it makes, and what the run changes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ..budget import Limit
+from ..errors import InvalidOptionError, RunFileError
+from ..host.system import Real
+from ..report.run_text import Line, named
+from ..results.baseline import Baseline, Changes, file_name
+from ..results.environment import Environment
+from ..settings import Settings, option_named
+from ..sizes import format_size
+from ..verdict import Result
+
+
+class RunBaseline:
+    """The baseline of a run.
+
+    Args:
+        settings: those of the run; they name a directory.
+        root: the directory of the project.
+
+    Raises:
+        InvalidOptionError: the file of the baseline cannot be read.
+
+    Attributes:
+        collected: the names of all tests that the suite has, those that do not run as well; empty
+            if they are not known. Then no test is taken for gone.
+    """
+
+    def __init__(self, settings: Settings, root: str) -> None:
+        directory = settings.memray_baseline
+        assert directory is not None
+        self._settings = settings
+        self._root = root
+        self.collected: Final[set[str]] = set()
+        name = file_name(Environment.here(settings, root=root), settings)
+        path = Real.join(Real.getcwd(), str(directory), name)
+        try:
+            self._baseline = Baseline.read(path)
+        except (OSError, RunFileError) as error:
+            raise InvalidOptionError(f"{_flag('memray_baseline')}: {error}") from error
+        self._changes = Changes()
+        self._written = Changes()
+        self._after = self._baseline
+        self._results: list[Result] = []
+
+    def limit_for(self, name: str) -> Limit | None:
+        """Return the limit that the baseline makes for a test; None for none.
+
+        A test whose baseline will be written anew if it is worse has none.
+        """
+        if {"worse", "all"} & set(self._settings.memray_update_baseline):
+            return None
+        return self._baseline.limit_for(name, self._settings.memray_tolerance, self._root)
+
+    def finish(self, results: Iterable[Result], failed: Iterable[str]) -> None:
+        """Compare the run with the baseline, and write that as far as the settings say so.
+
+        Args:
+            results: of all tests that were measured.
+            failed: the names of those that failed for another reason than their limit.
+
+        Raises:
+            InvalidOptionError: it cannot be written, or tests have no baseline and need one.
+        """
+        broken = set(failed)
+        self._results = [
+            one
+            for one in results
+            if one.name not in broken and one.outcome not in ("skipped", "error")
+        ]
+        tolerance, modes = self._settings.memray_tolerance, self._settings.memray_update_baseline
+        self._changes = self._baseline.changes(self._results, tolerance, self._gone())
+        if modes:
+            self._written = self._changes.of(modes)
+            self._after = self._baseline.updated(self._written, self._results, self._root)
+            self._write()
+        missing = sorted(one.name for one in self._results if one.name not in self._after.entries)
+        if self._settings.memray_require_baseline and missing:
+            raise InvalidOptionError(
+                f"{_flag('memray_require_baseline')}: {self._baseline.path} has no baseline for "
+                f"{named(missing)}: write it with {_flag('memray_update_baseline')}=new"
+            )
+
+    def _write(self) -> None:
+        if self._written == Changes():
+            return
+        try:
+            self._after.write()
+        except OSError as error:
+            flag = _flag("memray_update_baseline")
+            raise InvalidOptionError(
+                f"{flag}: cannot write to {self._after.path!r}: {error}"
+            ) from error
+
+    def _gone(self) -> set[str]:
+        """Return the tests that are no longer in the files that were collected."""
+        files = {name.partition("::")[0] for name in self.collected}
+        return {
+            name
+            for name in self._baseline.entries
+            if name not in self.collected and name.partition("::")[0] in files
+        }
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines of a report; they say what differs, and what was written."""
+        peaks = {one.name: one.measurement.peak_bytes for one in self._results}
+
+        def sizes(name: str) -> str:
+            before = self._baseline.entries[name].peak_bytes
+            return f"{name} {format_size(before)} -> {format_size(peaks[name])}"
+
+        changes, written = self._changes, self._written
+        if changes.better:
+            better = named([sizes(name) for name in changes.better])
+            yield Line(f"Better than the baseline: {better}{_is_written(written.better)}")
+        if written.worse:
+            worse = named([sizes(name) for name in written.worse])
+            yield Line(f"Worse than the baseline: {worse}{_is_written(written.worse)}", "near")
+        drifted = [
+            f"{name} {format_size(entry.first_bytes)} -> {format_size(peaks[name])}"
+            for name, entry in self._baseline.entries.items()
+            if name in peaks
+            and name not in changes.better
+            and not self._settings.memray_tolerance.covers(
+                "peak_bytes", entry.first_bytes, max(entry.first_bytes, peaks[name])
+            )
+        ]
+        if drifted:
+            yield Line(f"Grown since they came into the baseline: {named(drifted)}", "near")
+        if changes.new:
+            yield Line(f"Without a baseline: {named(changes.new)}{_is_written(written.new)}")
+        if changes.gone:
+            done = ", taken out" if written.gone else ""
+            yield Line(f"Gone since the baseline: {named(changes.gone)}{done}")
+
+
+def _is_written(names: tuple[str, ...]) -> str:
+    return ", written" if names else ""
+
+
+def _flag(name: str) -> str:
+    return option_named(name).flag
