@@ -52,4 +52,4 @@ def write_results(
     with catch_warnings():
         # As an error (python -W error), it would hide the failures of the run.
         simplefilter("always", NotReplacedWarning)
-        return write_run(path, run, keep_newer=True)
+        return write_run(path, run, ends_now=True)
