@@ -73,6 +73,8 @@ def test_every_run_comes_back_as_it_was(run: RunFile) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = write_run(f"{directory}/run.json", run)
         assert read_run(path) == run
+        # Where limits are written does not count when they are compared.
+        assert run_to_text(read_run(path)) == run_to_text(run)
         check(json.loads(Path(path).read_text()))
 
 
@@ -145,16 +147,20 @@ def test_origins_are_relative_to_the_root_wherever_the_run_began(tmp_path: Path)
         "places = ('test_a.py:3', 'the command line, --memray-default-limit'); "
         "budgets = [Budget((Limit('peak_bytes', 1, place),)) for place in places]; "
         "results = tuple(Result('t', measured, judge(measured, one)) for one in budgets); "
-        "write_run('run.json', RunFile(Environment.here(root='..'), results))"
+        "write_run('run.json', RunFile(Environment.here(root='..'), results), ends_now=True)"
     )
     (tmp_path / "tests").mkdir()
     done = run_python_in(tmp_path / "tests", "-c", program)
     assert done.returncode == 0, done.stderr
     run = read_run(str(tmp_path / "tests/run.json"))
-    assert [one.verdict.budget.limits[0].origin for one in run.results] == [
-        "tests/test_a.py:3",
-        "the command line, --memray-default-limit",
-    ]
+    # Written once more, by a process that started elsewhere below the root: they stay.
+    again = str(tmp_path / "again.json")
+    write_run(again, replace(run, environment=Environment(root=os.sep)))
+    for read in (run, read_run(again)):
+        assert [one.verdict.budget.limits[0].origin for one in read.results] == [
+            "tests/test_a.py:3",
+            "the command line, --memray-default-limit",
+        ]
 
 
 def test_format_1_is_read() -> None:
@@ -229,10 +235,10 @@ def test_a_file_that_another_run_has_written_meanwhile_stays(tmp_path: Path) -> 
     """The later of two runs that write one path writes beside it, and says so."""
     path = tmp_path / "run.json"
     first, second, third = (run_named(name, started=float(n)) for n, name in enumerate("abc", 1))
-    assert write_run(str(path), first, keep_newer=True) == str(path)
+    assert write_run(str(path), first, ends_now=True) == str(path)
     for run, beside in ((second, "run-2.json"), (third, "run-3.json")):
         with pytest.warns(NotReplacedWarning, match=f"results of this run are in .*{beside}$"):
-            written = write_run(str(path), run, keep_newer=True)
+            written = write_run(str(path), run, ends_now=True)
         assert written == str(tmp_path / beside)
         assert names_in(written) == [run.results[0].name]
     assert names_in(path) == ["a"]
@@ -244,9 +250,9 @@ def test_a_run_replaces_older_files_and_its_own(tmp_path: Path) -> None:
         path.write_text(old)
         os.utime(path, (1000, 1000))
         run = run_named("new", started=2000.0)
-        assert write_run(str(path), run, keep_newer=True) == str(path)
+        assert write_run(str(path), run, ends_now=True) == str(path)
         again = replace(run, results=run.results * 2)
-        assert write_run(str(path), again, keep_newer=True) == str(path)
+        assert write_run(str(path), again, ends_now=True) == str(path)
         assert names_in(path) == ["new", "new"]
     assert sorted(os.listdir(tmp_path)) == ["run.json"]
     # Without a run of its own, as when files are merged, a file is replaced.
@@ -258,7 +264,7 @@ def test_what_is_no_run_file_stays_too(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text("mine")
     with pytest.warns(NotReplacedWarning):
-        written = write_run(str(path), run_named("a", started=1.0), keep_newer=True)
+        written = write_run(str(path), run_named("a", started=1.0), ends_now=True)
     assert (path.read_text(), names_in(written)) == ("mine", ["a"])
 
 
@@ -274,7 +280,7 @@ run = RunFile(
 )
 print("ready", flush=True)
 sys.stdin.readline()
-write_run("run.json", run, keep_newer=True)
+write_run("run.json", run, ends_now=True)
 """
 
 

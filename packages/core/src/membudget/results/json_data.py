@@ -43,4 +43,4 @@ def write_run_of_now(path: str, run: RunFile) -> str:
     with catch_warnings():
         # As an error (python -W error), it would hide the failures of the run.
         simplefilter("always", NotReplacedWarning)
-        return write_run(path, run, keep_newer=True)
+        return write_run(path, run, ends_now=True)

@@ -65,8 +65,12 @@ def result_from_data(data: object, where: str = "result") -> Result:
     return _RESULT.from_data(data, where)
 
 
-def run_to_text(run: RunFile) -> str:
+def run_to_text(run: RunFile, *, ends_now: bool = False) -> str:
     """Return the text of a run file; paths below the root are relative to it.
+
+    Args:
+        run: the run.
+        ends_now: whether it is the run of this process; see :func:`write_run`.
 
     Example:
         >>> import json
@@ -75,7 +79,7 @@ def run_to_text(run: RunFile) -> str:
     """
     results = [result_to_data(result) for result in run.results]
     if run.environment.root:
-        results = _mapped_paths(results, _relative_to(run.environment.root))
+        results = _mapped_paths(results, _relative_to(run.environment.root, from_here=ends_now))
     data = {
         "format": FORMAT,
         "environment": _ENVIRONMENT.to_data(run.environment),
@@ -96,14 +100,19 @@ def _mapped_paths(data: Any, shorten: Callable[[str], str]) -> Any:
     return [_mapped_paths(one, shorten) for one in data] if isinstance(data, list) else data
 
 
-def _relative_to(root: str) -> Callable[[str], str]:
-    """Return a function that makes paths below ``root`` relative, and leaves all other text."""
+def _relative_to(root: str, *, from_here: bool) -> Callable[[str], str]:
+    """Return a function that makes paths below ``root`` relative, and leaves all other text.
+
+    Args:
+        root: the directory.
+        from_here: whether places in files, such as ``test_orders.py:12``, are relative to the
+            directory in which this process started.
+    """
     with real_functions():
         beginnings = tuple(Real.join(one, "") for one in (root, Real.realpath(root)))
 
     def shorten(text: str) -> str:
-        # Places are relative to the directory in which the process started.
-        place = _PLACE.fullmatch(text)
+        place = _PLACE.fullmatch(text) if from_here else None
         full = full_path(place[1]) + place[2] if place else text
         for beginning in beginnings:
             if full.startswith(beginning):
@@ -113,15 +122,15 @@ def _relative_to(root: str) -> Callable[[str], str]:
     return shorten
 
 
-def write_run(path: str, run: RunFile, *, keep_newer: bool = False) -> str:
+def write_run(path: str, run: RunFile, *, ends_now: bool = False) -> str:
     """Write a run file as a whole: a full disk, or a process that is killed, leaves the old file.
 
     Args:
         path: where to write it.
         run: what to write.
-        keep_newer: for a run that ends now. A file at ``path`` that another run has written since
-            this one began stays; this one is written beside it, to ``run-2.json`` for
-            ``run.json``, or the next number that is free.
+        ends_now: whether it is the run of this process, which ends now. Then a file at ``path``
+            that another run has written since this one began stays; this one is written beside it,
+            to ``run-2.json`` for ``run.json``, or the next number that is free.
 
     Returns:
         The path that was written.
@@ -140,9 +149,9 @@ def write_run(path: str, run: RunFile, *, keep_newer: bool = False) -> str:
         ...     read_run(written) == run
         True
     """
-    data = run_to_text(run).encode()
+    data = run_to_text(run, ends_now=ends_now).encode()
     with real_functions():
-        if not keep_newer or is_a_stream(path):
+        if not ends_now or is_a_stream(path):
             write_whole(path, data)
             return path
         with directory_locked(Real.dirname(Real.realpath(path))):
