@@ -54,8 +54,8 @@ results.run_log report.left_behind_text report
 
 unseen unused_limits block decorating budget_arguments limits
 
-runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report runs.suggested_limits
-runs.worker_results runs
+runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report
+runs.suggested_limits runs.worker_results runs
 
 cli.doctor cli.merge cli.compare cli.suggest cli.explain cli
 membudget __main__

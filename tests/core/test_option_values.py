@@ -9,6 +9,7 @@ import pytest
 from membudget import InvalidOptionError
 from membudget.runs import Option
 from membudget.settings import OPTIONS
+from membudget.tolerance import Tolerance
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -101,6 +102,9 @@ def test_defaults_and_values_can_be_written_as_text(option: Option, tmp_path: Pa
         "memray_default_limit": 10_000,
         "memray_include": ("setup", "teardown"),
         "memray_fix": "add",
+        "memray_baseline": tmp_path,
+        "memray_tolerance": Tolerance(5, 1024),
+        "memray_update_baseline": ("new", "better"),
         "memray_json": tmp_path / "m.json",
         "memray_log": tmp_path / "log.jsonl",
         "memray_bin_path": tmp_path,

@@ -42,7 +42,8 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("front_end", "lacks"), [("pytest", set()), ("unittest", {"memray_enforce_markers"})]
+    ("front_end", "lacks"),
+    [("pytest", set()), ("unittest", {"memray_enforce_markers", "fail_on_increase"})],
 )
 def test_each_front_end_has_its_own_options(front_end: FrontEnd, lacks: set[str]) -> None:
     """On its command line as well: one that is not its own is a mistake there."""

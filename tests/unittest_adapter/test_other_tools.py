@@ -622,3 +622,32 @@ def test_the_log_of_a_run(tmp_path: Path) -> None:
     assert sorted(ended) == sorted(line["name"] for line in lines if line["event"] == "start")
     assert "test_it.Three.test_over" in ended
     assert len(ended) == len(set(ended))
+
+
+def test_a_baseline_compares_with_an_earlier_run(tmp_path: Path) -> None:
+    """With the same file, the same failure and the same options as under pytest."""
+    test = "import unittest\nclass One(unittest.TestCase):\n    def test_load(self):\n        {}\n"
+    path = tmp_path / "test_it.py"
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        arguments = ("--memray-stable", "--memray-baseline=memory", *options, "test_it")
+        return run_python_in(tmp_path, "-m", "unittest_membudget", *arguments)
+
+    path.write_text(test.format("bytearray(3 * 1024 * 1024)"))
+    assert (
+        "Without a baseline: test_it.One.test_load, written"
+        in run("--memray-update-baseline=all").stderr
+    )
+    path.write_text(test.format("bytearray(4 * 1024 * 1024)"))
+    done = run()
+    assert done.returncode == 1
+    assert "Test was limited to 3.3MiB but allocated 4.0MiB" in done.stderr
+    assert "New since the baseline: test_load (test_it.py:4) +1.0MiB" in done.stderr
+    path.write_text(test.format("pass"))
+    assert "Better than the baseline: test_it.One.test_load 3.0MiB -> " in run().stderr
+    done = run("--memray-require-baseline")
+    assert done.returncode == 0
+    (tmp_path / "test_it.py").write_text(test.format("pass").replace("test_load", "test_new"))
+    done = run("--memray-require-baseline")
+    assert done.returncode == 2
+    assert "has no baseline for test_it.One.test_new" in done.stderr

@@ -55,7 +55,8 @@ def run_of(config: pytest.Config, settings: Settings) -> Run:
 
 def _with_the_last_run(config: pytest.Config, settings: Settings) -> Settings:
     """Return settings for ``--fail-on-increase``: a baseline that is written by what passes."""
-    if config.cache is None:
+    cache = getattr(config, "cache", None)
+    if cache is None:
         raise InvalidOptionError(
             "--fail-on-increase keeps peaks in pytest's cache directory, and the cache is off "
             "(-p no:cacheprovider): use --memray-baseline=DIR"
@@ -66,7 +67,7 @@ def _with_the_last_run(config: pytest.Config, settings: Settings) -> Settings:
         )
     return replace(
         settings,
-        memray_baseline=config.cache.mkdir("membudget"),
+        memray_baseline=cache.mkdir("membudget"),
         memray_tolerance=Tolerance(),
         memray_update_baseline=("new", "better"),
     )

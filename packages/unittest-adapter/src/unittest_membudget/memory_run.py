@@ -11,7 +11,14 @@ import unittest
 from collections.abc import Iterator
 from typing import Any, Final
 
-from membudget import Measurement, MembudgetError, MemoryLimitExceeded, Result, Verdict
+from membudget import (
+    InvalidOptionError,
+    Measurement,
+    MembudgetError,
+    MemoryLimitExceeded,
+    Result,
+    Verdict,
+)
 from membudget.runs import (
     SUGGESTIONS_TITLE,
     TITLE,
