@@ -276,7 +276,7 @@ class Asserts(MemoryTestCase):
         self.assertMemoryLimit("1 MBanana", load, 1)
     def test_generator(self):
         def generate(): yield bytearray(50_000)
-        with self.assertRaisesRegex(TypeError, "generate is a generator .* 'with self.assertMemoryLimit"):
+        with self.assertRaisesRegex(TypeError, "generate is a generator .* 'with self.assert"):
             self.assertMemoryLimit("1 KB", generate)
         with self.assertRaisesRegex(RuntimeError, "returned a generator that has not run yet"):
             self.assertMemoryLimit("1 KB", lambda: generate())
