@@ -140,8 +140,8 @@ def test_options_without_effect_are_refused_on_a_command_line(below: Path) -> No
     with pytest.raises(InvalidOptionError) as raised:
         find_settings("pytest", given, directory=below)
     assert str(raised.value) == (
-        "--memray-stable, --memray-margins do nothing without --memray: give that as well; "
-        "--memray-bin-prefix does nothing without --memray-bin-path: give that as well"
+        "--memray-stable, --memray-margins do nothing without --memray: add --memray; "
+        "--memray-bin-prefix does nothing without --memray-bin-path: add --memray-bin-path"
     )
     with pytest.raises(InvalidOptionError, match=r"^--memray-bin-prefix does nothing without"):
         find_settings("unittest", given, directory=below)
@@ -150,7 +150,7 @@ def test_options_without_effect_are_refused_on_a_command_line(below: Path) -> No
     with pytest.raises(InvalidOptionError) as raised:
         find_settings("pytest", given, directory=below, own_file=own_file)
     assert str(raised.value) == (
-        "--memray-margins, --memray-bin-prefix do nothing without --memray: give that as well"
+        "--memray-margins, --memray-bin-prefix do nothing without --memray: add --memray"
     )
     # Equal to the default, and given all the same.
     with pytest.raises(InvalidOptionError, match="--memray-include does nothing without"):

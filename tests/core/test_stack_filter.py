@@ -144,7 +144,9 @@ def test_what_is_not_loaded_cannot_have_run(pattern: str) -> None:
     stack_filter = StackFilter(Scope(only=(pattern,)))
     stack_filter.keeps([(JSON,)])
     assert stack_filter.unknown() == [f"only={pattern!r}"]
-    with pytest.raises(InvalidLimitError, match="matches nothing: no code of it is loaded") as said:
+    with pytest.raises(
+        InvalidLimitError, match="matches nothing: no code of this name is loaded"
+    ) as said:
         stack_filter.check_only()
     assert f"only={pattern!r}" in str(said.value)
 

@@ -1,4 +1,4 @@
-"""A limit that is written and never holds for anything does not stay unnoticed."""
+"""A limit that is never used causes a warning."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_warning_points_at_the_line(run_python: RunPython, tmp_path: Path, rea
     lines = done.stderr.replace(f"{tmp_path}/", "").splitlines()
     assert [line.partition(":")[0] for line in lines[::2]] == ["program.py"] * 3, done.stderr
     assert lines[0] == (
-        "program.py:5: NotEnforcedWarning: this limit is written and never used, so it limits "
+        "program.py:5: NotEnforcedWarning: this limit is never used, so it limits "
         "nothing: write 'with limit_memory(...):', or use it as a decorator"
     )
     assert "program.py:8: NotEnforcedWarning: this block was entered and never left" in lines[2]

@@ -32,7 +32,7 @@ tracks_objects = pytest.mark.skipif(not SUPPORTED, reason="objects cannot be tra
 def test_where_objects_cannot_be_tracked_it_says_why() -> None:
     """At once, where it is written: a limit that nobody enforces is no pass."""
     is_old = sys.version_info < OLDEST_PYTHON_WITH_OBJECTS
-    cause = "only CPython 3.13.3 and later" if is_old else "objects are read in C"
+    cause = "use CPython 3.13.3 or later" if is_old else "only by the reader in C"
     with pytest.raises(UnsupportedLimitError, match=cause):
         limit_leaked_objects()
     assert issubclass(UnsupportedLimitError, InvalidLimitError)
@@ -52,7 +52,7 @@ def test_where_objects_cannot_be_tracked_the_marker_is_a_usage_error(tmp_path: P
 
 
 def test_a_filter_is_something_that_can_be_called() -> None:
-    with pytest.raises(InvalidLimitError, match="filter_fn: 1 cannot be called"):
+    with pytest.raises(InvalidLimitError, match="filter_fn: 1 is not callable"):
         limit_leaked_objects(filter_fn=1)  # type: ignore[arg-type]
 
 
