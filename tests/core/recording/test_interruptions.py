@@ -348,14 +348,14 @@ def test_another_threads_decision_about_garbage_stays() -> None:
     import gc
     import threading
 
-    from membudget.recording.garbage import GarbageStays
+    from membudget.recording.garbage import CollectorPause
 
     before = gc.get_threshold()
     for decide, thresholds in (
         (gc.disable, before),
         (lambda: gc.set_threshold(5), (5, *before[1:])),
     ):
-        garbage, inner = GarbageStays(), GarbageStays()
+        garbage, inner = CollectorPause(), CollectorPause()
         garbage.begin()
         inner.begin()
         inner.end()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import in_subprocess, run_python_in
 from membudget.recording.readers.scanner import scanner_problem
-from membudget.recording.restart_policy import SECONDS_PER_BYTE, Lingering
+from membudget.recording.restart_policy import SECONDS_PER_BYTE, RestartPolicy
 
 SCANS = scanner_problem() is None
 needs_scanner = pytest.mark.skipif(
@@ -17,17 +17,17 @@ needs_scanner = pytest.mark.skipif(
 
 def test_a_gap_that_costs_more_than_a_restart_stops_the_recording() -> None:
     """Once, then twice as long each time; a cheap gap forgives."""
-    lingering = Lingering()
-    lingering.restart_seconds = 0.01
+    policy = RestartPolicy()
+    policy.restart_seconds = 0.01
     dear = int(0.02 / SECONDS_PER_BYTE)
-    assert lingering.goes_on()
+    assert policy.continues()
     for n_stopped in (1, 2, 4):
-        lingering.saw_gap(dear)
-        assert [lingering.goes_on() for _ in range(n_stopped + 1)] == [False] * n_stopped + [True]
-    lingering.saw_gap(100)
-    assert lingering.goes_on()
-    lingering.saw_gap(dear)
-    assert [lingering.goes_on(), lingering.goes_on()] == [False, True]
+        policy.add_gap(dear)
+        assert [policy.continues() for _ in range(n_stopped + 1)] == [False] * n_stopped + [True]
+    policy.add_gap(100)
+    assert policy.continues()
+    policy.add_gap(dear)
+    assert [policy.continues(), policy.continues()] == [False, True]
 
 
 @needs_scanner

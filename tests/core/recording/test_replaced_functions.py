@@ -381,7 +381,7 @@ def test_a_reading_process_that_says_nothing_is_an_error() -> None:
             with measure_memory():
                 pass
         except CaptureError as error:
-            assert "said nothing for 2 seconds" in str(error)
+            assert "did not answer for 2 seconds" in str(error)
         else:
             raise AssertionError
         os.kill(stopped, signal.SIGKILL)

@@ -12,7 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m membudget")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser(
-        "doctor", help="say whether budgets are enforced here, and what measures them"
+        "doctor", help="say whether budgets are enforced here, and how they are measured"
     )
     parser.parse_args(arguments)
     lines, enforced = diagnose()
