@@ -177,7 +177,7 @@ def test_last_failed(runner: Pytest) -> None:
     ran = runner.run("--memray", "-q", "--lf", "--memray-fix", *cache)
     ran.counts(passed=1)
     assert limits(runner) == ["50 MB", "60 MB"]
-    assert "not all tests that it holds for were measured" in ran.stdout
+    assert "not all tests with this limit were measured" in ran.stdout
 
 
 def test_the_first_failure_ends_a_run(runner: Pytest) -> None:

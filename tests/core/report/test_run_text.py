@@ -257,7 +257,7 @@ def test_memory_that_was_not_seen() -> None:
     text = [line.text for line in report_lines([result], most_allocations=5, symbols=False)]
     assert (
         "\t Not counted: pyarrow took 5.0MiB from its own allocator, which memray does not see; "
-        "polars is loaded, and memray does not see what its allocator gives out; "
+        "polars is loaded, and memray does not see memory from its allocator; "
         "the process grew by 40.0MiB more than the figures explain"
     ) in text
     over = make_result("test_over", measurement, 50)
@@ -282,7 +282,7 @@ def test_what_the_default_figure_counts() -> None:
 
 
 def test_arenas_in_a_failure_and_in_margins() -> None:
-    """The line that needed room for one more small object is not to blame for a megabyte."""
+    """They say that the blamed line may have needed room for only one more small object."""
     frames = (Frame("load", "app.py", 7),)
     sites = (Allocation(3 * MIB, 9, frames, arena_bytes=2 * MIB), Allocation(10, 1, ()))
     measurement = replace(make_measurement(3 * MIB, 10), allocations=sites)
@@ -290,7 +290,7 @@ def test_arenas_in_a_failure_and_in_margins() -> None:
     said = exceeded_section("Test", measurement, over.verdict).splitlines()
     assert said[2] == (
         "2.0MiB of it is 2 arenas, in which Python keeps small objects: the line that needed "
-        "room for one more is blamed. stable=True counts the objects instead"
+        "a new arena is blamed. stable=True counts the objects instead"
     )
     unread = replace(make_measurement(1 * MIB), allocations=())
     margins = [

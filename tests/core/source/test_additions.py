@@ -139,12 +139,12 @@ def test_an_import_that_is_there_is_used(tmp_path: Path, start: str, marker: str
 def test_a_name_that_is_something_else(tmp_path: Path, start: str) -> None:
     """Nothing is written that would mean another thing, or hide the user's own."""
     reason = added(tmp_path, f"{start}\n\ndef test_it(): ...\n")
-    assert reason == "the name pytest stands for something else in the file"
+    assert reason == "the name pytest has another meaning in the file"
 
 
 def test_names_of_a_class(tmp_path: Path) -> None:
     source = "import pytest\nclass TestA:\n    pytest = 1\n    def test_it(self): ...\n"
-    assert "stands for something else" in added(tmp_path, source, "TestA.test_it")
+    assert "has another meaning" in added(tmp_path, source, "TestA.test_it")
 
 
 def test_an_import_below_the_test_does_not_count(tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_both_frameworks_in_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("@pytest.mark.no_memory_limit(reason='x')", "limits are waived"),
-        ("@pytest.mark.no_memray", "limits are waived"),
+        ("@pytest.mark.no_memory_limit(reason='x')", "it has a waiver"),
+        ("@pytest.mark.no_memray", "it has a waiver"),
         ("@membudget.limit_memory(total='1 MB')", "other limits are written there"),
         ("@pytest.mark.limit_memory('1 MB')", "other limits are written there"),
         (
@@ -217,11 +217,11 @@ def test_functions_that_say_something_already(tmp_path: Path, code: str, reason:
 
 
 def test_a_waiver_further_out(tmp_path: Path) -> None:
-    """It is as somebody wants it: listed, and no work for anybody."""
+    """It is listed, but is not a change that was wanted and could not be made."""
     project = Project(tmp_path, is_imported=False)
     project.write("test_it.py", "def test_it(): ...\n")
     (one,) = project.plan("test_it.py", {"test_it": Use(waived=True)}).unchanged
-    assert (one.wanted, one.reason[:21]) == (False, "limits are waived for")
+    assert (one.wanted, one.reason[:15]) == (False, "it has a waiver")
 
 
 def test_parameters(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_parameters(tmp_path: Path) -> None:
     assert project.fixed("test_it.py", uses) == after
     del uses["test_it[1]"]
     reason = project.fixed("test_it.py", uses, unmeasured=["test_it[1]"])
-    assert reason == "not all tests that it holds for were measured"
+    assert reason == "not all tests with this limit were measured"
     # One of the parameters has a limit of a hook's on something else.
     limits = (LimitNow("total_bytes", MB),)
     uses["test_it[1]"] = Use({"peak_bytes": 1, "total_bytes": 1}, limits)
@@ -287,8 +287,8 @@ def test_decorators_that_hide_the_function(tmp_path: Path) -> None:
         expected = expected.replace(f"\n{above}\n", f"\n{LIMIT}\n{above}\n")
     assert file.new.decode() == expected
     assert [(one.test, one.reason) for one in plan.unchanged] == [
-        ("test_assigned", "test_it.py:23: another function runs in its place"),
-        ("test_made", "test_it.py has no function test_made: it was made while the tests ran"),
+        ("test_assigned", "test_it.py:23: another function runs instead of it"),
+        ("test_made", "test_it.py has no function test_made: it was created at run time"),
     ]
 
 

@@ -305,7 +305,7 @@ def test_a_shared_limit_stays_for_tests_that_did_not_run(tmp_path: Path) -> None
     more = {"TestAll.test_one": Use(20 * MB, limit=20 * MB)}
     for name in ("TestAll.test_two", "TestAll.test_n[1]"):
         reason = project.fixed("test_it.py", uses, unmeasured=[name])
-        assert reason == "not all tests that it holds for were measured"
+        assert reason == "not all tests with this limit were measured"
         assert '"25 MB"' in project.fixed("test_it.py", more, unmeasured=[name])
     failed = {"TestAll.test_two": Use(3 * MB, 20 * MB, incomplete="it failed")}
     reason = project.fixed("test_it.py", {**uses, **failed})
@@ -334,14 +334,14 @@ def test_a_test_that_did_not_run_keeps_no_other_limit(tmp_path: Path) -> None:
         ("limit_memory(+5_242_880)", "it is an expression"),
         ("limit_memory(*ARGS)", "its arguments come from * or **"),
         ("limit_memory(**KWARGS)", "its arguments come from * or **"),
-        ("limit_memory(total='9 MB')", "its limit is not written at it"),
-        ("limit_memory('6 MB')", "test_it.py:8 says 6.0MiB, and 5.0MiB held"),
+        ("limit_memory(total='9 MB')", "its limit is not written at the test"),
+        ("limit_memory('6 MB')", "test_it.py:8 says 6.0MiB, but the limit was 5.0MiB"),
         ("limit_memory('5 '  # five\n    'MB')", "it has a comment between its parts"),
-        ("skip", "its limit is not written at it (from a hook)"),
+        ("skip", "its limit is not written at the test (from a hook)"),
         (
             "parametrize('n', [pytest.param(1, marks=pytest.mark.limit_memory('5 MB'))])\n"
             "@pytest.mark.limit_memory('5 MB')",
-            "several limits say the same: test_it.py:8, test_it.py:9",
+            "several limits have the same value: test_it.py:8, test_it.py:9",
         ),
     ],
 )
@@ -366,29 +366,29 @@ def test_it(): ...
     [
         (
             "small = pytest.mark.limit_memory('5 MB')\n@small\ndef test_it(): ...",
-            "it has a name, small",
+            "it has the name small",
         ),
         (
             "marks = [pytest.mark.limit_memory('5 MB')]\nmarks = marks + []\npytestmark = marks\n"
             "def test_it(): ...",
-            "it has a name, marks",
+            "it has the name marks",
         ),
         (
             "def make():\n    def test_it(): ...\n    return test_it\n"
             "test_it = pytest.mark.limit_memory('5 MB')(make())",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
         (
             "@(m := pytest.mark.limit_memory('5 MB'))\ndef test_it(): ...",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
         (
             "def test_it():\n    with membudget.limit_memory('5 MB'): ...",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
         (
             "exec('@pytest.mark.limit_memory(\"5 MB\")\\ndef test_it(): ...')",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
     ],
 )
@@ -473,7 +473,7 @@ def test_everything_that_does_not_change_is_listed(tmp_path: Path) -> None:
             "TestAll.test_one",
             "peak_bytes",
             True,
-            "not all tests that it holds for were measured",
+            "not all tests with this limit were measured",
         ),
         ("TestAll.test_n[1]", "peak_bytes", False, "fits; used + 20% + 1 MB"),
     ]

@@ -113,11 +113,11 @@ def test_a_file_that_changed_since_the_import(project: Project) -> None:
     path.write_bytes(SOURCE + b"# mine\n")
     assert "has changed since the tests were imported" in project.fixed("test_it.py", OVER)
     project.fingerprints.clear()
-    assert "no one knows what test_it.py was" in project.fixed("test_it.py", OVER)
+    assert "it is unknown whether test_it.py has changed" in project.fixed("test_it.py", OVER)
     path.unlink()
     assert "test_it.py cannot be read: No such file" in project.fixed("test_it.py", OVER)
     os.mkfifo(path)
-    assert "test_it.py is no file" in project.fixed("test_it.py", OVER)
+    assert "test_it.py is not a file" in project.fixed("test_it.py", OVER)
 
 
 def test_a_file_that_changes_after_the_plan(project: Project) -> None:
@@ -125,7 +125,7 @@ def test_a_file_that_changes_after_the_plan(project: Project) -> None:
     plan = planned(project, "test_a.py", "test_b.py")
     (project.root / "test_a.py").write_bytes(b"mine")
     done = write_fixes(plan, environment=NOWHERE)
-    assert [one.reason for one in done.not_written] == ["test_a.py has changed meanwhile"]
+    assert [one.reason for one in done.not_written] == ["test_a.py was changed during the run"]
     assert [file.disk.shown for file in done.written] == ["test_b.py"]
     assert (project.root / "test_a.py").read_bytes() == b"mine"
     assert sorted(os.listdir(project.root)) == ["test_a.py", "test_b.py"]
@@ -137,7 +137,7 @@ def test_a_link_that_appears_after_the_plan(project: Project) -> None:
     shutil.move(project.root / "tests", outside)
     (project.root / "tests").symlink_to(outside)
     (one,) = write_fixes(plan, environment=NOWHERE).not_written
-    assert one.reason == "tests/test_it.py has changed meanwhile"
+    assert one.reason == "tests/test_it.py was changed during the run"
     assert (outside / "test_it.py").read_bytes() == SOURCE
 
 
@@ -237,9 +237,9 @@ def test_the_diff_can_be_applied(project: Project, source: bytes, encoding: str)
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        ("'12 MB', total='9 MB'", "test_it.py would change in another way as well"),
+        ("'12 MB', total='9 MB'", "test_it.py would change in other ways as well"),
         ("'12 MB", "test_it.py would be broken: "),
-        ("'13 MB'", "test_it.py would change in another way as well"),
+        ("'13 MB'", "test_it.py would change in other ways as well"),
     ],
 )
 def test_what_would_break_a_file_is_not_written(

@@ -66,7 +66,7 @@ def test_the_text_of_objects_that_were_left() -> None:
     assert not verdict.within
     text = failure.exceeded_message("Test", measurement, verdict)
     assert text.splitlines() == [
-        "Test was allowed to leave no object behind but left 1,201",
+        "Test was allowed to leak no objects but leaked 1,201",
         "List of leaked objects: ",
         "\t- 1,200 shop.Order, such as <Order 1>",
         "\t- 1 dict, such as {}",
@@ -334,7 +334,7 @@ def test_markers(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert any(line.startswith("\t- 1 test_it.Thing, such as <test_it.Thing obj") for line in lines)
     assert any(line.startswith("\t    made by make:") for line in lines)
     assert "memray-tracked-objects" in done.stdout
-    assert "It was allowed to leave no object behind but left" in done.stdout
+    assert "It was allowed to leak no objects but leaked" in done.stdout
 
 
 @tracks_objects
@@ -344,4 +344,4 @@ def test_unittest(runner: str, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": WORKLOADS}
     done = run_python_in(tmp_path, "-m", runner, "test_it", environment=environment)
     assert "failures=2" in done.stderr, done.stderr
-    assert done.stderr.count("allowed to leave no object behind but left") >= 2
+    assert done.stderr.count("allowed to leak no objects but leaked") >= 2
