@@ -1,4 +1,4 @@
-"""Values as users write them, and what becomes of them."""
+"""Parsing of option values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BY_NAME = {option.name: option for option in OPTIONS}
     ],
 )
 def test_values_have_types(name: str, written: object, value: object) -> None:
-    """No code parses the text of an option again."""
+    """Values are parsed once, into their types."""
     parsed = BY_NAME[name].parse(written, source="x.ini")
     assert (parsed, type(parsed)) == (value, type(value))
 
@@ -70,7 +70,7 @@ def test_values_have_types(name: str, written: object, value: object) -> None:
         ("memray_bin_prefix", 3, "3 is not text"),
     ],
 )
-def test_a_wrong_value_names_its_place(name: str, written: object, problem: str) -> None:
+def test_an_invalid_value_names_its_place(name: str, written: object, problem: str) -> None:
     """A typo in a file is an error that says which key of which file."""
     with pytest.raises(InvalidOptionError) as raised:
         BY_NAME[name].parse(written, source=f"x.ini: {name}")
@@ -78,7 +78,7 @@ def test_a_wrong_value_names_its_place(name: str, written: object, problem: str)
     assert problem in str(raised.value)
 
 
-def test_a_file_to_write_stays_where_it_was_named(
+def test_the_path_of_a_file_to_write_is_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tests may change the working directory before the file is written."""

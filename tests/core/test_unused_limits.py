@@ -81,8 +81,8 @@ def test_a_warning_points_at_the_line(run_python: RunPython, tmp_path: Path, rea
     assert "program.py:11: NotEnforcedWarning: this block was entered" in lines[4]
 
 
-def test_limits_that_are_used_are_no_reason(run_python: RunPython, tmp_path: Path) -> None:
-    """Nor is one that is only made, when the program ends; nor anything with MEMBUDGET=off."""
+def test_limits_that_are_used_do_not_warn(run_python: RunPython, tmp_path: Path) -> None:
+    """Nor limits without a block when the program ends; nor anything with MEMBUDGET=off."""
     (tmp_path / "used.py").write_text(USED)
     (tmp_path / "program.py").write_text(PROGRAM)
     for program, environment in (("used.py", {}), ("program.py", {"MEMBUDGET": "off"})):
@@ -96,7 +96,7 @@ def test_limits_that_are_used_are_no_reason(run_python: RunPython, tmp_path: Pat
 def test_a_block_of_a_generator_that_is_alive_at_the_end(
     run_python: RunPython, reader: str
 ) -> None:
-    """Python closes it when its modules are gone: nothing is measured, and nothing printed."""
+    """Python closes it when modules are gone: nothing is measured, and nothing is printed."""
     program = """
 from membudget import measure_memory
 def rows():

@@ -1,4 +1,4 @@
-"""``python -m membudget doctor`` says what is so."""
+"""``python -m membudget doctor`` describes the installation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ raise SystemExit(status)
 
 
 def test_without_the_extensions_budgets_are_enforced_by_python_code(run_python: RunPython) -> None:
-    """As it is where there was no compiler."""
+    """As in an installation without a compiler."""
     done = run_python("-c", WITHOUT_EXTENSIONS, environment=SCANNER)
     assert done.returncode == 0, done.stderr
     assert "reader: replay (Python), slower, because the C extension is missing" in done.stdout
@@ -70,7 +70,7 @@ raise SystemExit(main(["doctor"]))
 """
 
 
-def test_a_capture_of_another_version_is_left_to_the_replay(run_python: RunPython) -> None:
+def test_the_replay_reads_captures_of_another_version(run_python: RunPython) -> None:
     done = run_python("-c", OTHER_VERSION, environment=SCANNER)
     assert done.returncode == 0, done.stderr
     assert "the scanner does not know the capture format of this memray" in done.stdout

@@ -1,4 +1,4 @@
-"""Limits for tests that have none: where the decorator goes, and the import that it takes."""
+"""Limits for tests that have none: where the decorator and its import go."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def added(directory: Path, source: str, test: str = "test_it", use: Use | None =
     ],
 )
 def test_where_a_marker_goes(tmp_path: Path, before: str, after: str) -> None:
-    """Above the other decorators, indented as they are, with the line end of its neighbour."""
+    """Above the other decorators, with the same indentation and line end."""
     start = "import pytest\n"
     expected = start + after.replace("+", LIMIT)
     assert added(tmp_path, start + before) == expected
@@ -100,7 +100,7 @@ IMPORT = "import pytest\n"
     ],
 )
 def test_where_the_import_goes(tmp_path: Path, before: str, after: str) -> None:
-    """After what has to be first, and among its kind: most files need no other tool then."""
+    """After statements that have to be first, sorted, so that most files need no other tool."""
     expected = f"{after.format(IMPORT)}{LIMIT}\ndef test_it(): ...\n"
     assert added(tmp_path, f"{before}def test_it(): ...\n") == expected
 
@@ -116,7 +116,7 @@ def test_where_the_import_goes(tmp_path: Path, before: str, after: str) -> None:
         ("import pytest\nif os:\n    import pytest", None),
     ],
 )
-def test_an_import_that_is_there_is_used(tmp_path: Path, start: str, marker: str | None) -> None:
+def test_an_existing_import_is_used(tmp_path: Path, start: str, marker: str | None) -> None:
     source = f"{start}\n\ndef test_it(): ...\n"
     marker = marker or "pytest.mark.limit_memory"
     assert added(tmp_path, source) == f'{start}\n\n@{marker}("12 MB")\ndef test_it(): ...\n'
@@ -136,8 +136,8 @@ def test_an_import_that_is_there_is_used(tmp_path: Path, start: str, marker: str
         "match x:\n    case {**pytest}: ...",
     ],
 )
-def test_a_name_that_is_something_else(tmp_path: Path, start: str) -> None:
-    """Nothing is written that would mean another thing, or hide the user's own."""
+def test_a_name_with_another_meaning(tmp_path: Path, start: str) -> None:
+    """Nothing is written that would have another meaning, or hide a name of the user."""
     reason = added(tmp_path, f"{start}\n\ndef test_it(): ...\n")
     assert reason == "the name pytest has another meaning in the file"
 
@@ -179,7 +179,7 @@ def test_unittest(tmp_path: Path, start: str, after: str | None) -> None:
 
 
 def test_both_frameworks_in_one_file(tmp_path: Path) -> None:
-    """Each with its import, once."""
+    """Each import is added once."""
     project = Project(tmp_path, is_imported=False)
     source = "import os\n\n\ndef test_a(): ...\ndef test_b(): ...\n" + (
         "class T:\n    def test_c(self): ...\n    def test_d(self): ...\n"
@@ -211,12 +211,12 @@ def test_both_frameworks_in_one_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_functions_that_say_something_already(tmp_path: Path, code: str, reason: str) -> None:
-    """A second marker in one place would be a usage error of the next run."""
+def test_functions_that_already_have_marks(tmp_path: Path, code: str, reason: str) -> None:
+    """A second marker in the same place would be a usage error of the next run."""
     assert reason in added(tmp_path, f"import pytest\n{code}\ndef test_it(): ...\n")
 
 
-def test_a_waiver_further_out(tmp_path: Path) -> None:
+def test_a_waiver_outside_of_the_function(tmp_path: Path) -> None:
     """It is listed, but is not a change that was wanted and could not be made."""
     project = Project(tmp_path, is_imported=False)
     project.write("test_it.py", "def test_it(): ...\n")
@@ -225,7 +225,7 @@ def test_a_waiver_further_out(tmp_path: Path) -> None:
 
 
 def test_parameters(tmp_path: Path) -> None:
-    """One marker for all of them, for the one that uses most; none while some were not measured."""
+    """They share one marker, for the largest use; none is added if some were not measured."""
     project = Project(tmp_path, is_imported=False)
     source = "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_it(n): ...\n"
     project.write("test_it.py", source)
@@ -293,13 +293,13 @@ def test_decorators_that_hide_the_function(tmp_path: Path) -> None:
 
 
 def test_a_function_that_is_defined_twice(tmp_path: Path) -> None:
-    """Without a line, nobody knows which one ran."""
+    """Without a line, it is unknown which one ran."""
     source = "if 1:\n    def test_it(): ...\nelse:\n    def test_it(): ...\n"
     assert added(tmp_path, source) == "test_it.py defines test_it more than once"
 
 
 def test_a_decorator_that_makes_a_function_of_the_same_name(tmp_path: Path) -> None:
-    """As hypothesis does: its function is nowhere in the source, and the one below it is meant."""
+    """As hypothesis does: its function is not in the source; the limit goes above the original."""
     source = """
 import pytest
 from hypothesis import given, strategies

@@ -375,7 +375,7 @@ def get_recorder() -> Recorder:
     return _recorder
 
 
-def _start_anew_in_child() -> None:
+def _replace_recorder_in_child() -> None:
     global _recorder
     parents, _recorder = _recorder, Recorder()
     parents.forget_in_child()
@@ -391,7 +391,7 @@ def _settle() -> None:
 import_memray()
 # Before a fork, a tracker without an open block is stopped: then the child has nothing to drop, and
 # Python has no other thread to warn about.
-os.register_at_fork(before=_settle, after_in_child=_start_anew_in_child)
+os.register_at_fork(before=_settle, after_in_child=_replace_recorder_in_child)
 atexit.register(_settle)
 end_resting_with(_settle)
 _recorder = Recorder()

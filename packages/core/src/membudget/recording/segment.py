@@ -203,7 +203,7 @@ class Segment:
     def keep_block(self, request: BlockRequest, path: str, n_outer: int) -> None:
         """Keep a capture of a block that has ended; see :func:`scanner.keep_block`."""
         if self.trace.track_objects:
-            raise CaptureError("the capture of a test with limit_leaked_objects cannot be cut")
+            raise CaptureError("the capture of a test with limit_leaked_objects cannot be kept")
         self._kept = True
         keep_block(self._capture.fd, self._alphabet, request, path, n_outer)
 
