@@ -20,6 +20,6 @@ def total(lines: Iterable[str]) -> int:
 
 
 def total_in_memory(text: str) -> int:
-    """Add up the amounts the greedy way: all rows in memory at once."""
+    """Add up the amounts, with all rows in memory at once."""
     rows = list(csv.reader(io.StringIO(text)))
     return sum(int(amount) for _, _, amount in rows)

@@ -11,7 +11,7 @@ from unittest_membudget import MemoryTestCase, MemoryTestMixin, no_memory_limit
 
 
 class LegacyTestCase(unittest.TestCase):
-    """Stands for a base class that you have already."""
+    """Stands for your existing base class."""
 
 
 @limit_memory("4 MB")

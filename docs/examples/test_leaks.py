@@ -1,4 +1,4 @@
-"""Nothing is left behind. Run: pytest --memray test_leaks.py"""
+"""Limits on leaks; they all hold. Run: pytest --memray test_leaks.py"""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Order:
 
 
 @limit_leaks("20 KB")
-def test_export_leaves_nothing_behind() -> None:
+def test_export_does_not_leak() -> None:
     export(1000)
 
 
 @limit_leaks("1 KB", filter_fn=lambda stack: "csv" not in stack.frames[0].filename)
-def test_total_leaves_nothing_behind() -> None:
+def test_total_does_not_leak() -> None:
     assert total(io.StringIO(export(1000))) == 499_500
 
 
 if sys.version_info >= (3, 13, 3):
 
     @limit_leaked_objects(filter_fn=lambda each: isinstance(each, Order))
-    def test_orders_are_let_go_of() -> None:
+    def test_orders_are_released() -> None:
         assert len([Order(line) for line in export(100).splitlines()]) == 100

@@ -15,18 +15,18 @@ log = logging.getLogger(__name__)
 
 @pytest.mark.limit_memory("2 MB", only="orders")
 def test_our_own_code() -> None:
-    answer = bytearray(5_000_000)  # the test's own, and not of the module orders
+    answer = bytearray(5_000_000)  # allocated by the test, not by the module orders
     assert total(io.StringIO(export(1000))) == 499_500
     assert answer
 
 
 @pytest.mark.limit_memory("2 MB", ignore=["logging", "*/_pytest/*"])
-def test_without_what_logging_takes() -> None:
+def test_without_logging() -> None:
     log.warning("%s", "x" * 1_000_000)
     assert export(1000)
 
 
-def test_a_stretch_left_out() -> None:
+def test_the_setup_is_paused() -> None:
     with limit_memory("3 MB") as memory:
         with memory.paused():
             text = export(20_000)

@@ -1,4 +1,4 @@
-"""Whether blocks are measured, and what is said where they are not."""
+"""Whether blocks are measured, and the messages if they are not."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from membudget.runs import measuring_is_on
 
 @pytest.fixture(autouse=True)
 def unread() -> Iterator[None]:
-    """The answer holds for a process; let each test have its own, and none leave one."""
+    """The answer is cached for the process: clear it before and after each test."""
     why_not_measured.cache_clear()
     yield
     why_not_measured.cache_clear()
 
 
 @pytest.mark.parametrize("text", ["off", "0", "False"])
-def test_membudget_turns_measuring_off(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_membudget_that_turn_off_measuring(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MEMBUDGET", text)
     assert why_not_measured() == f"MEMBUDGET={text} is in the environment"
     assert not measuring_is_on()
@@ -29,14 +31,16 @@ def test_membudget_turns_measuring_off(text: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("text", ["on", "1", ""])
-def test_membudget_leaves_measuring_on(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_membudget_that_keep_measuring_on(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MEMBUDGET", text)
     assert why_not_measured() is None
     assert measuring_is_on()
 
 
-def test_a_typo_in_membudget_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MEMBUDGET=of must not measure on in silence, nor stop."""
+def test_an_invalid_value_of_membudget_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MEMBUDGET=of is an error; it neither measures nor stops silently."""
     monkeypatch.setenv("MEMBUDGET", "of")
     for ask in (why_not_measured, measuring_is_on, why_not_measured):
         with pytest.raises(InvalidOptionError, match="MEMBUDGET: 'of' is not on or off"):
@@ -44,7 +48,7 @@ def test_a_typo_in_membudget_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @in_subprocess
-def test_one_text_where_memray_does_not_run() -> None:
+def test_all_messages_give_the_same_reason_where_memray_does_not_run() -> None:
     """One warning, at the user's line; blocks and the doctor give the same reason."""
     import sys
     import warnings

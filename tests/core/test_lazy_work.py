@@ -1,4 +1,4 @@
-"""A limit on a call that does no work yet is refused: it would hold for nothing."""
+"""A limit on a call that does no work yet is refused, because it would measure nothing."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Table:
         (Table().open, "of @contextmanager"),
     ],
 )
-def test_what_shows_at_decoration_is_refused_there(
+def test_lazy_functions_are_refused_at_decoration(
     function: Callable[[], object], words: str
 ) -> None:
-    """By every limit, and by measure_memory, which would measure nothing."""
+    """With every limit, and with measure_memory, which would measure nothing."""
     for limit in (limit_memory("1 MB"), limit_leaks("1 MB"), measure_memory()):
         with pytest.raises(TypeError, match=words):
             limit(function)
@@ -59,7 +59,7 @@ def test_what_shows_at_decoration_is_refused_there(
 
 
 @in_subprocess
-def test_what_shows_in_the_result_is_refused_there() -> None:
+def test_lazy_results_are_refused() -> None:
     """Through any decorator or function; with no warning about coroutines."""
     import asyncio
     import concurrent.futures
@@ -129,8 +129,8 @@ def test_what_shows_in_the_result_is_refused_there() -> None:
 
 
 @in_subprocess
-def test_iterators_over_finished_data_are_results_like_others() -> None:
-    """So are futures that are done, and what may be awaited after it was awaited."""
+def test_iterators_over_existing_data_are_ordinary_results() -> None:
+    """So are futures that are done, and objects that can be awaited again."""
     import asyncio
     import concurrent.futures
     import csv
@@ -172,7 +172,7 @@ def test_iterators_over_finished_data_are_results_like_others() -> None:
 
 
 def test_a_decorator_that_runs_a_generator_is_measured(run_python: RunPython) -> None:
-    """It has the generator function below it, and does its work in the call."""
+    """It wraps a generator function, but does its work in the call."""
     program = """
 import functools
 from membudget import MemoryLimitExceeded, limit_memory

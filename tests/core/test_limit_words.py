@@ -1,4 +1,4 @@
-"""What a report says of a limit, in a word."""
+"""The words that a report uses for a limit."""
 
 from __future__ import annotations
 
@@ -41,12 +41,14 @@ def words(used: int, maximum: int, *, stable: bool = False, figure: Figure = "pe
         (0, 0, True, "TIGHT"),
     ],
 )
-def test_the_words(used: int, maximum: int, stable: bool, expected: str) -> None:
+def test_each_word_begins_where_the_guide_says(
+    used: int, maximum: int, stable: bool, expected: str
+) -> None:
     """Each begins exactly where the guide says it does."""
     assert words(used, maximum, stable=stable) == expected
 
 
-def test_counts_have_a_room_of_their_own() -> None:
+def test_counts_have_their_own_room() -> None:
     assert words(1000, 1099, figure="n_allocations") == "NEAR TIGHT"
     assert words(1000, 1100, figure="n_allocations") == "NEAR"
     assert words(1000, 1010, figure="n_allocations", stable=True) == "NEAR"
@@ -61,7 +63,7 @@ def test_memory_that_was_not_seen() -> None:
 
 @given(st.integers(0, 1 << 40), st.integers(0, 1 << 42), st.booleans())
 def test_words_and_suggestions_agree(used: int, maximum: int, stable: bool) -> None:
-    """What is raised is over or tight, what is loose is lowered, and what is suggested fits."""
+    """Limits that are over or tight are raised, loose ones are lowered, and suggested ones fit."""
     now = (LimitNow("peak_bytes", maximum),)
     (found,) = suggest([Observed("test", {"peak_bytes": used}, now, stable)])
     said = words(used, maximum, stable=stable)
@@ -72,8 +74,8 @@ def test_words_and_suggestions_agree(used: int, maximum: int, stable: bool) -> N
     assert {"OVER", "TIGHT", "LOOSE"}.isdisjoint(fits.split())
 
 
-def test_margins_say_the_words() -> None:
-    """In colour where something is to be done."""
+def test_margins_show_the_words() -> None:
+    """In colour if the user should act."""
     results = [
         make_result(f"test_{maximum}", make_measurement(10 * MB), maximum * MB)
         for maximum in (9, 10, 20, 50)

@@ -1,4 +1,4 @@
-"""Blocks: exact figures, every way to write them, and the rules that they keep."""
+"""Blocks: exact figures, and every way to write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from membudget.runs import Block
 
 @in_subprocess
 def test_exact_figures_of_known_work() -> None:
-    """The numbers are those of the program: nothing of membudget's is in them."""
+    """Only the program's memory is counted, not membudget's."""
     from membudget import measure_memory
     from workloads import KIB, allocate, make_headroom, mapping, steps
 
@@ -57,8 +57,8 @@ def test_an_empty_block_measures_nothing() -> None:
 
 
 @in_subprocess
-def test_what_membudget_does_inside_a_block_does_not_count() -> None:
-    """A hundred inner blocks, with their reading process and its answers, leave no trace."""
+def test_work_of_membudget_inside_a_block_does_not_count() -> None:
+    """A hundred inner blocks, with their reading process and its answers, are not counted."""
     from membudget import measure_memory
     from workloads import KIB, allocate, make_headroom
 
@@ -73,7 +73,7 @@ def test_what_membudget_does_inside_a_block_does_not_count() -> None:
 
 
 @in_subprocess
-def test_figures_are_memrays() -> None:
+def test_figures_equal_those_of_memray() -> None:
     """For a block that fills a capture: memray's own high watermark, total, count and leaks."""
     import json
 
@@ -143,7 +143,7 @@ def test_nested_and_overlapping_blocks_are_exact() -> None:
 
 @in_subprocess
 def test_threads_keep_counting_while_another_closes_its_block() -> None:
-    """Reading one block loses nothing of what other threads allocate meanwhile."""
+    """Allocations of other threads are counted while a block is read."""
     import threading
 
     from membudget import measure_memory
@@ -176,7 +176,7 @@ def test_threads_keep_counting_while_another_closes_its_block() -> None:
 
 
 @in_subprocess
-def test_only_this_thread_counts_when_asked() -> None:
+def test_current_thread_only_counts_one_thread() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from membudget import measure_memory
@@ -194,7 +194,7 @@ def test_only_this_thread_counts_when_asked() -> None:
 
 @in_subprocess
 def test_many_threads_may_open_their_first_block_at_once() -> None:
-    """There is one recorder, also when it is first needed everywhere at the same time."""
+    """There is one recorder, even if many threads need it first at the same time."""
     import threading
 
     from membudget import measure_memory
@@ -335,7 +335,7 @@ def test_the_exception_of_the_body_wins() -> None:
 
 @in_subprocess
 def test_a_block_object_can_be_used_again() -> None:
-    """One after the other, each measured anew; not twice at a time."""
+    """One after the other, each with its own measurement; not twice at the same time."""
     from membudget import MisuseError, NotMeasuredError, measure_memory
     from workloads import allocate
 
@@ -377,13 +377,13 @@ def test_membudget_off_measures_nothing() -> None:
     except NotMeasuredError as error:
         assert "MEMBUDGET=off" in str(error)
     else:
-        raise AssertionError("a figure that nobody measured")
+        raise AssertionError("a figure that was not measured")
     assert "memray" not in sys.modules
 
 
 @in_subprocess
 def test_without_memray_one_warning_says_that_nothing_is_enforced() -> None:
-    """On Windows and PyPy everything imports and runs, and says once that limits do not hold."""
+    """On Windows and PyPy everything imports and runs, and warns once."""
     import sys
     import warnings
 
@@ -408,8 +408,8 @@ def test_a_bad_limit_is_an_error_where_it_is_written(bad: object) -> None:
         limit_memory(bad)  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
-    """Generators run after the call, and a class needs an adapter that knows what it is."""
+def test_functions_that_cannot_be_measured_are_refused() -> None:
+    """Generators run after the call, and a class needs an adapter that knows it."""
 
     def generator() -> object:
         yield 1
@@ -429,8 +429,8 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 
 @in_subprocess
-def test_work_that_is_still_to_come_is_no_pass() -> None:
-    """A decorator in between, or an object, can hide that a call only makes a coroutine."""
+def test_a_decorated_call_with_work_still_to_come_is_an_error() -> None:
+    """A decorator or an object can hide that a call only makes a coroutine."""
     import asyncio
     import functools
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -482,7 +482,7 @@ def test_work_that_is_still_to_come_is_no_pass() -> None:
 
 @in_subprocess
 def test_a_generator_that_is_closed_early_still_exceeds() -> None:
-    """A note on GeneratorExit would be seen by nobody."""
+    """A note on GeneratorExit would not be shown."""
     from collections.abc import Generator
 
     from membudget import MemoryLimitExceeded, limit_memory
@@ -541,8 +541,8 @@ def test_whose_memory_counts() -> None:
 
 
 @in_subprocess
-def test_frames_around_a_block_do_not_decide() -> None:
-    """The module that has the block is in no stack but through its own lines."""
+def test_frames_around_a_block_do_not_match() -> None:
+    """The module of the block matches only if its own code inside the block allocates."""
     from membudget import measure_memory
     from workloads import KIB, allocate, make_headroom
 
@@ -626,8 +626,8 @@ def test_a_plugin_leaves_allocations_out() -> None:
 
 
 @in_subprocess
-def test_stretches_that_are_left_out() -> None:
-    """What is allocated there counts in neither direction; what was allocated before is freed."""
+def test_paused_stretches_do_not_count() -> None:
+    """Memory allocated there is ignored; freeing memory from before counts."""
     import threading
 
     from membudget import Measurement, MisuseError, measure_memory
@@ -698,7 +698,7 @@ def test_stretches_that_are_left_out() -> None:
 
 @in_subprocess
 def test_stable_figures_of_the_same_work() -> None:
-    """Whatever fills free lists, caches and the collector's generations before."""
+    """However full free lists, caches and the collector's generations were before."""
     import gc
     import json
     import random
@@ -765,7 +765,7 @@ def test_stable_figures_of_the_same_work() -> None:
 
 @in_subprocess
 def test_the_first_call_of_stable_functions() -> None:
-    """Called once before; also async; its exception is the caller's; switched off, called once."""
+    """Called once before; also async; its exception propagates; with MEMBUDGET=off, called once."""
     import asyncio
     import os
 
@@ -800,7 +800,7 @@ def test_the_first_call_of_stable_functions() -> None:
 
 
 def test_phases_are_those_of_a_test() -> None:
-    """A limit that counts a setup that nobody sees would always hold."""
+    """A limit on a setup that is never measured would always hold."""
     with pytest.raises(MisuseError, match="nothing here knows their phases"):
         limit_memory("1 KB", include="setup,call").__enter__()
     decorated = limit_memory("1 KB", include="setup")(test_phases_are_those_of_a_test)
@@ -814,7 +814,7 @@ def test_phases_are_those_of_a_test() -> None:
 
 @in_subprocess
 def test_a_traceback_ends_where_the_block_does() -> None:
-    """What membudget does to find out is not what the user has to look at."""
+    """The traceback does not show frames of membudget."""
     import traceback
 
     from membudget import MemoryLimitExceeded, MisuseError, limit_memory
@@ -837,7 +837,7 @@ def test_a_traceback_ends_where_the_block_does() -> None:
 
 @in_subprocess
 def test_threads_that_enter_the_same_block_at_once() -> None:
-    """One has the block, and its limit holds; the others are told that it is open."""
+    """One thread enters the block, and its limit is enforced; the others get a MisuseError."""
     import sys
     import threading
     from collections import Counter
@@ -877,8 +877,8 @@ def test_threads_that_enter_the_same_block_at_once() -> None:
 
 
 @pytest.mark.parametrize("reader", ["auto", "replay"])
-def test_a_stretch_that_ends_in_a_later_block(reader: str) -> None:
-    """It began in an earlier one of the same object, and leaves nothing out of this one."""
+def test_a_pause_that_ends_in_a_later_block(reader: str) -> None:
+    """It began in an earlier block of the same object, and does not pause this one."""
     program = """
 from membudget import MemoryLimitExceeded, MisuseError, limit_memory
 same = limit_memory("1 MB")

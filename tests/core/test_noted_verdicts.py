@@ -1,4 +1,4 @@
-"""An exceeded budget arrives also when the body of its block raises something."""
+"""An exceeded budget is reported even if the body of its block raises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conftest import RunPython, in_subprocess
 from membudget.runs import delivering_verdicts
 
 
-def test_leaving_with_status_0_is_no_success(run_python: RunPython) -> None:
+def test_an_exit_with_status_0_in_a_block_over_its_limit_fails(run_python: RunPython) -> None:
     """sys.exit(0) in a block over its limit and in a decorated function: status 1 and the text."""
     block = "with limit_memory('1 MB'):\n    data = bytearray(10_000_000); sys.exit(0)"
     function = (
@@ -23,8 +23,8 @@ def test_leaving_with_status_0_is_no_success(run_python: RunPython) -> None:
 
 
 @in_subprocess
-def test_exceptions_that_say_where_to_go_on_give_way() -> None:
-    """Whoever catches them reads no note."""
+def test_control_flow_exceptions_are_replaced() -> None:
+    """A note on them would not be shown."""
     import asyncio
     import unittest
 
@@ -108,7 +108,7 @@ def test_a_cancelled_task_over_its_limit_fails() -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_scopes_of_anyio_and_trio_are_left_in_order(run_python: RunPython, backend: str) -> None:
-    """What replaces their cancellation ends the scope and is raised there."""
+    """The exception that replaces their cancellation ends the scope and is raised there."""
     program = f"""
 import anyio
 from membudget import MemoryLimitExceeded, limit_memory
@@ -147,10 +147,10 @@ class Loader:
 """
 
 
-def test_an_exception_that_is_handled_hides_no_verdict(
+def test_a_verdict_is_reported_if_the_exception_is_handled(
     run_python: RunPython, tmp_path: Path
 ) -> None:
-    """hasattr(): a warning at the user's line, which makes an error of it with -W error."""
+    """hasattr(): a warning at the user's line, which is an error with -W error."""
     (tmp_path / "program.py").write_text(f"{LOADER}\nprint(hasattr(Loader(), 'rows'))")
     warned = run_python("-W", "default", "program.py")
     assert warned.stdout == "False\n"
@@ -161,7 +161,7 @@ def test_an_exception_that_is_handled_hides_no_verdict(
     assert "MemoryLimitExceeded: Block was limited to 1.0KiB but allocated 4.9KiB" in failed.stderr
 
 
-def test_a_keyboard_interrupt_goes_on(run_python: RunPython) -> None:
+def test_a_keyboard_interrupt_propagates(run_python: RunPython) -> None:
     """Alone or in a group; stderr says what was exceeded."""
     program = """
 from membudget import limit_memory
@@ -180,8 +180,8 @@ for raised in (KeyboardInterrupt(), BaseExceptionGroup("", [KeyboardInterrupt()]
 
 
 @in_subprocess
-def test_a_block_that_could_not_be_measured_is_no_pass() -> None:
-    """Its error arrives as an exceeded limit does; one without a limit leaves a note."""
+def test_a_block_that_could_not_be_measured_ends_with_an_error() -> None:
+    """Its error is reported like an exceeded limit; without a limit, there is a note."""
     from membudget import CaptureError, limit_memory, measure_memory
     from membudget.recording.recorder import get_recorder
 
@@ -208,8 +208,8 @@ def test_a_block_that_could_not_be_measured_is_no_pass() -> None:
 
 
 @in_subprocess
-def test_adapters_deliver_what_a_test_has_handled() -> None:
-    """A test that passes or is skipped fails; one that fails by itself has it as a note, once."""
+def test_adapters_report_verdicts_that_a_test_has_handled() -> None:
+    """A passing or skipped test fails; a test that fails by itself has one note."""
     import unittest
 
     from membudget import MemoryLimitExceeded, limit_memory
@@ -249,8 +249,8 @@ def test_adapters_deliver_what_a_test_has_handled() -> None:
 
 
 @in_subprocess
-def test_verdicts_of_nested_blocks_are_told_once() -> None:
-    """The inner one is raised and has the outer one as a note; to expect it is to expect both."""
+def test_verdicts_of_nested_blocks_are_reported_once() -> None:
+    """The inner error is raised with the outer one as a note; expecting it expects both."""
     from membudget import MemoryLimitExceeded, limit_memory
 
     with delivering_verdicts():
@@ -266,7 +266,7 @@ def test_verdicts_of_nested_blocks_are_told_once() -> None:
     del data
 
 
-def test_exceptions_that_refuse_notes_win_too(run_python: RunPython) -> None:
+def test_exceptions_that_do_not_accept_notes(run_python: RunPython) -> None:
     """Such as a frozen dataclass; the verdict is not lost either."""
     program = """
 from dataclasses import dataclass
@@ -298,8 +298,8 @@ for make in (lambda: Frozen("a"), WithoutNotes, OwnNotes, InATuple):
     assert done.stderr.count("membudget: Block was limited to 1.0KiB") == 1
 
 
-def test_a_closed_stderr_costs_no_exception(run_python: RunPython) -> None:
-    """What was exceeded cannot be said there: an interrupt goes on, with its note."""
+def test_the_exception_propagates_if_stderr_is_closed(run_python: RunPython) -> None:
+    """The message cannot be printed there, but the interrupt propagates, with its note."""
     program = """
 import sys
 from membudget import limit_memory

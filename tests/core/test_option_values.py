@@ -1,4 +1,4 @@
-"""Values as users write them, and what becomes of them."""
+"""Parsing of option values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BY_NAME = {option.name: option for option in OPTIONS}
     ],
 )
 def test_values_have_types(name: str, written: object, value: object) -> None:
-    """No code parses the text of an option again."""
+    """Values are parsed once, into their types."""
     parsed = BY_NAME[name].parse(written, source="x.ini")
     assert (parsed, type(parsed)) == (value, type(value))
 
@@ -60,20 +60,20 @@ def test_values_have_types(name: str, written: object, value: object) -> None:
         ("memray_enforce_markers", "alway", "'alway' is not 'enabled' or 'always'"),
         ("memray_enforce_markers", 3, "3 is not 'enabled' or 'always'"),
         ("memray_include", "setup;call", "'setup;call' does not name phases of a test"),
-        ("memray_include", ["call"], "['call'] is not a text"),
+        ("memray_include", ["call"], "['call'] is not text"),
         ("memray_json", "", "cannot write to '': the path is empty"),
         ("memray_json", "missing/m.json", "'missing/m.json': there is no directory 'missing'"),
         ("memray_json", ".", "cannot write to '.': it is a directory"),
-        ("memray_json", [3], "[3] is not a text"),
+        ("memray_json", [3], "[3] is not text"),
         ("memray_bin_path", "", "'' is not a directory"),
         ("memray_bin_path", __file__, f"{__file__!r} is not a directory"),
-        ("memray_bin_path", 3, "3 is not a text"),
-        ("memray_bin_prefix", "a/b", "'a/b' cannot begin the name of a file: use 1 to 100 bytes"),
-        ("memray_bin_prefix", "ä" * 51, "cannot begin the name of a file"),
-        ("memray_bin_prefix", 3, "3 is not a text"),
+        ("memray_bin_path", 3, "3 is not text"),
+        ("memray_bin_prefix", "a/b", "a file name cannot start with 'a/b': use 1 to 100 bytes"),
+        ("memray_bin_prefix", "ä" * 51, "a file name cannot start with"),
+        ("memray_bin_prefix", 3, "3 is not text"),
     ],
 )
-def test_a_wrong_value_names_its_place(name: str, written: object, problem: str) -> None:
+def test_an_invalid_value_names_its_place(name: str, written: object, problem: str) -> None:
     """A typo in a file is an error that says which key of which file."""
     with pytest.raises(InvalidOptionError) as raised:
         BY_NAME[name].parse(written, source=f"x.ini: {name}")
@@ -81,7 +81,7 @@ def test_a_wrong_value_names_its_place(name: str, written: object, problem: str)
     assert problem in str(raised.value)
 
 
-def test_a_file_to_write_stays_where_it_was_named(
+def test_the_path_of_a_file_to_write_is_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tests may change the working directory before the file is written."""

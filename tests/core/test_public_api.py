@@ -38,7 +38,7 @@ def test_every_error_has_one_base() -> None:
 
 
 def test_an_exceeded_limit_travels_between_processes() -> None:
-    """A worker of multiprocessing that exceeds its budget tells its parent so."""
+    """A worker of multiprocessing that exceeds its budget raises in its parent."""
     measurement = make_measurement(130)
     verdict = judge(measurement, Budget((Limit("peak_bytes", 100),)))
     error = pickle.loads(pickle.dumps(MemoryLimitExceeded("too much", measurement, verdict)))
@@ -53,7 +53,7 @@ def test_an_exceeded_limit_travels_between_processes() -> None:
 
 @in_subprocess
 def test_importing_is_cheap() -> None:
-    """A suite that never measures does not pay for memray."""
+    """A suite that never measures does not import memray."""
     import importlib
     import sys
 

@@ -12,7 +12,7 @@ from membudget.settings import DEFAULTS, OPTIONS, FrontEnd, Origin
 
 
 def test_each_field_is_an_option() -> None:
-    """An option that is declared reaches the code that uses it, and is declared once."""
+    """Each option is declared once, and reaches the code that uses it."""
     names = [option.name for option in OPTIONS]
     assert [*names, "origins"] == [field.name for field in fields(Settings)]
     assert [option.default for option in OPTIONS] == [getattr(DEFAULTS, name) for name in names]
@@ -46,7 +46,7 @@ def test_defaults() -> None:
     [("pytest", set()), ("unittest", {"memray_enforce_markers", "fail_on_increase"})],
 )
 def test_each_front_end_has_its_own_options(front_end: FrontEnd, lacks: set[str]) -> None:
-    """On its command line as well: one that is not its own is a mistake there."""
+    """Also on its command line, where an option of another front end is an error."""
     has = {option.name for option in options_of(front_end)}
     assert has == {option.name for option in OPTIONS} - lacks
     parser = argparse.ArgumentParser()
@@ -55,7 +55,7 @@ def test_each_front_end_has_its_own_options(front_end: FrontEnd, lacks: set[str]
     assert given == dict.fromkeys(has)
 
 
-def test_what_a_command_line_was_given_is_read_back() -> None:
+def test_values_from_a_command_line_are_found() -> None:
     parser = argparse.ArgumentParser()
     add_options(parser.add_argument, "pytest")
     parser.add_argument("--verbose")
@@ -120,8 +120,8 @@ def test_settings_without_effect_are_named(
     assert [settings.idle_notice("pytest"), settings.idle_notice("unittest")] == expected
 
 
-def test_what_is_needed_needs_something_itself() -> None:
-    """A prefix for captures that are kept when --memray is given: that is what is missing."""
+def test_the_needed_option_needs_another_option() -> None:
+    """A prefix needs a path for captures, which needs --memray: --memray is missing."""
     settings = Settings(memray_bin_path=Path("kept"), memray_bin_prefix="p")
     assert settings.idle_notice("pytest") == (
         "membudget: these settings do nothing without memray = true: memray_bin_path, "

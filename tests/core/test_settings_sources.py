@@ -1,4 +1,4 @@
-"""Where settings come from: which file counts, and what wins."""
+"""Where settings come from: which file is read, and which source wins."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def below(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "text", [b"", b"[project]\nname = 'one'\n", b"[tool.ruff]\n", b"[tool", b"tool = 3", b"\xff"]
 )
-def test_files_without_the_table_are_passed_over(below: Path, text: bytes) -> None:
-    """As in a repository of several projects; a file that is broken is not read for its table."""
+def test_files_without_the_table_are_skipped(below: Path, text: bytes) -> None:
+    """As in a repository of several projects; an invalid file without the table is skipped."""
     (below / "pyproject.toml").write_bytes(text)
     assert find_settings("unittest", directory=below).stacks == 3
 
 
-def test_the_nearest_table_counts_alone(below: Path) -> None:
+def test_only_the_nearest_table_is_read(below: Path) -> None:
     (below / "pyproject.toml").write_text("[tool.membudget]\nmost_allocations = 2\n")
     settings = find_settings("unittest", directory=below)
     assert (settings.stacks, settings.most_allocations) == (5, 2)
 
 
-def test_an_empty_table_is_one(below: Path) -> None:
-    """Which keeps out what is written above."""
+def test_an_empty_table_counts_as_a_table(below: Path) -> None:
+    """It hides the tables of files above it."""
     (below / "pyproject.toml").write_text("[tool.membudget]\n")
     assert find_settings("unittest", directory=below).stacks == 5
 
@@ -84,7 +84,7 @@ def test_mistakes_name_their_file(below: Path, text: str, message: str) -> None:
     ("name", "meant"),
     [("memray_defualt_limit", "memray_default_limit"), ("most-allocations", "most_allocations")],
 )
-def test_a_name_that_is_nearly_right_is_an_error(below: Path, name: str, meant: str) -> None:
+def test_a_misspelt_name_is_an_error(below: Path, name: str, meant: str) -> None:
     """Not a warning: a default limit whose name is misspelt would limit nothing."""
     (below / "pyproject.toml").write_text(f"[tool.membudget]\n{name} = 3\n")
     with pytest.raises(InvalidOptionError, match=f"has no option '{name}'; did you mean '{meant}'"):
@@ -109,10 +109,10 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     assert resolved(most_allocations=None) == 2
 
 
-def test_a_wrong_value_is_an_error_in_every_source(
+def test_an_invalid_value_is_an_error_in_every_source(
     below: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where another source wins; the message begins with the place."""
+    """Even if another source wins; the message begins with the place."""
     wrong = {"stacks": "x"}
     with pytest.raises(InvalidOptionError, match=r"^a\.ini: stacks: 'x' is not a whole number"):
         find_settings("pytest", directory=below, own_file=wrong, own_file_name="a.ini")
@@ -126,10 +126,10 @@ def test_a_wrong_value_is_an_error_in_every_source(
 
 
 @pytest.mark.parametrize("value", ["always", "alway"])
-def test_options_of_another_front_end_are_not_read(
+def test_options_of_another_front_end_are_ignored(
     value: str, below: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not from any source: what they may be is for that front end to say."""
+    """From every source: only that front end can check them."""
     monkeypatch.setenv("MEMBUDGET_MEMRAY_ENFORCE_MARKERS", value)
     (below / "pyproject.toml").write_text(f"[tool.membudget]\nmemray_enforce_markers = '{value}'")
     settings = find_settings("unittest", {"memray_enforce_markers": value}, directory=below)
@@ -137,13 +137,13 @@ def test_options_of_another_front_end_are_not_read(
 
 
 def test_options_without_effect_are_refused_on_a_command_line(below: Path) -> None:
-    """All in one message; in a file, they wait for another run."""
+    """All in one message; in a file, they may be for another run."""
     given = {"memray_stable": True, "memray_margins": True, "memray_bin_prefix": "x"}
     with pytest.raises(InvalidOptionError) as raised:
         find_settings("pytest", given, directory=below)
     assert str(raised.value) == (
-        "--memray-stable, --memray-margins do nothing without --memray: give that as well; "
-        "--memray-bin-prefix does nothing without --memray-bin-path: give that as well"
+        "--memray-stable, --memray-margins do nothing without --memray: add --memray; "
+        "--memray-bin-prefix does nothing without --memray-bin-path: add --memray-bin-path"
     )
     with pytest.raises(InvalidOptionError, match=r"^--memray-bin-prefix does nothing without"):
         find_settings("unittest", given, directory=below)
@@ -152,7 +152,7 @@ def test_options_without_effect_are_refused_on_a_command_line(below: Path) -> No
     with pytest.raises(InvalidOptionError) as raised:
         find_settings("pytest", given, directory=below, own_file=own_file)
     assert str(raised.value) == (
-        "--memray-margins, --memray-bin-prefix do nothing without --memray: give that as well"
+        "--memray-margins, --memray-bin-prefix do nothing without --memray: add --memray"
     )
     # Equal to the default, and given all the same.
     with pytest.raises(InvalidOptionError, match="--memray-include does nothing without"):

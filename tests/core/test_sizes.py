@@ -56,7 +56,7 @@ def test_sizes_that_people_write(text: str | int, n_bytes: int) -> None:
         *(-1, True, False, 1.5, None, b"1 MB", float("nan"), ["1 MB"], 2 + 0j),
     ],
 )
-def test_anything_else_is_refused(bad: object) -> None:
+def test_other_values_are_refused(bad: object) -> None:
     """A typo in a limit is an error that shows the typo and the grammar, never another limit."""
     with pytest.raises(InvalidSizeError) as refused:
         parse_size(bad, where="limit_memory on test_x")  # type: ignore[arg-type]
@@ -84,7 +84,7 @@ def test_every_whole_size_is_exact(
 @given(st.text())
 @example("1 KB")
 def test_any_text_is_a_size_or_refused(text: str) -> None:
-    """No text makes the parser fail in another way."""
+    """Every text is parsed, or raises InvalidSizeError."""
     with contextlib.suppress(InvalidSizeError):
         assert parse_size(text) >= 0
 

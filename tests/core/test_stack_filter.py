@@ -1,4 +1,4 @@
-"""Patterns of modules and paths: what they match, and what is said of those that match nothing."""
+"""Patterns of modules and paths: what they match, and errors if they match nothing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_modules_and_their_packages(frame: Frame, pattern: str) -> None:
 
 
 def test_any_frame_of_the_stack_decides() -> None:
-    """Who is called by the package counts for the package; what has no Python stack is nobody's."""
+    """Code that the package calls counts for it; memory without a Python stack matches nothing."""
     assert kept((HANDLERS, JSON, HERE), only=("json",))
     assert not kept((HANDLERS, JSON, HERE), only=("json",), ignore=("logging",))
     assert kept((HANDLERS,), only=("json", "logging"))
@@ -77,7 +77,7 @@ def test_any_frame_of_the_stack_decides() -> None:
     assert not kept((GONE,), only=("gone",))
 
 
-def test_a_module_that_is_loaded_no_more_keeps_its_name(
+def test_a_module_that_is_no_longer_loaded_keeps_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "unloaded_package").mkdir()
@@ -110,7 +110,7 @@ def test_a_module_that_is_loaded_no_more_keeps_its_name(
         "json/*",
     ],
 )
-def test_what_is_loaded_may_match_nothing_in_one_block(pattern: str) -> None:
+def test_a_loaded_module_may_match_nothing(pattern: str) -> None:
     """Its code may have run, and have allocated nothing that memray saw."""
     for name in ("only", "ignore"):
         stack_filter = StackFilter(Scope(**{name: (pattern,)}))  # type: ignore[arg-type]
@@ -139,18 +139,20 @@ def test_what_is_loaded_may_match_nothing_in_one_block(pattern: str) -> None:
         "*/site-packages/nosuch/*",
     ],
 )
-def test_what_is_not_loaded_cannot_have_run(pattern: str) -> None:
+def test_only_with_nothing_loaded_is_an_error(pattern: str) -> None:
     """A limit for a package whose name is misspelt would never be exceeded."""
     stack_filter = StackFilter(Scope(only=(pattern,)))
     stack_filter.keeps([(JSON,)])
     assert stack_filter.unknown() == [f"only={pattern!r}"]
-    with pytest.raises(InvalidLimitError, match="matches nothing: no code of it is loaded") as said:
+    with pytest.raises(
+        InvalidLimitError, match="matches nothing: no code of this name is loaded"
+    ) as said:
         stack_filter.check_only()
     assert f"only={pattern!r}" in str(said.value)
 
 
 def test_one_pattern_of_only_is_enough() -> None:
-    """So a list can name a package that is not installed everywhere; ignore leaves nothing out."""
+    """So a list can name a package that is not installed everywhere."""
     stack_filter = StackFilter(Scope(only=("nosuch", "json"), ignore=("*/site-packages/nosuch/*",)))
     assert stack_filter.keeps([(JSON,)]) == [True]
     stack_filter.check_only()
@@ -159,7 +161,7 @@ def test_one_pattern_of_only_is_enough() -> None:
     assert stack_filter.unknown() == [*unmatched]
 
 
-def test_what_is_made_while_the_block_runs_can_match() -> None:
+def test_a_module_that_is_made_in_the_block_can_match() -> None:
     """A file that is gone by the end, and no module of the path."""
     for pattern in ("gone.py", "*/else/*"):
         stack_filter = StackFilter(Scope(only=(pattern,)))
@@ -169,22 +171,22 @@ def test_what_is_made_while_the_block_runs_can_match() -> None:
 
 
 @pytest.mark.parametrize("patterns", ["", "  ", [], (), None, 3, ["a", ""], [None]])
-def test_what_is_no_pattern(patterns: object) -> None:
+def test_invalid_patterns(patterns: object) -> None:
     with pytest.raises(InvalidLimitError, match=r"limit_memory, only: .* is not a pattern"):
         check_patterns(patterns, where="limit_memory, only")  # type: ignore[arg-type]
 
 
 @given(st.lists(st.text().filter(str.strip), min_size=1))
-def test_texts_are_patterns(patterns: list[str]) -> None:
-    """None of them breaks the filter, whatever is in it."""
+def test_any_text_is_a_pattern(patterns: list[str]) -> None:
+    """No text breaks the filter."""
     checked = check_patterns(patterns, where="")
     assert len(checked) == len(patterns)
     stack_filter = StackFilter(Scope(only=checked))
     stack_filter.keeps([(JSON,), (HERE, GONE), ()])
 
 
-def test_plugins_have_a_say() -> None:
-    """What a plugin leaves out is left out; its mistake is an error that names it."""
+def test_plugins_leave_stacks_out() -> None:
+    """A plugin can leave stacks out; if it raises, the error names it."""
 
     def keep(stack: Stack) -> bool:
         return stack.frames[0].function != "loads"

@@ -1,4 +1,4 @@
-"""Memory that no figure counts, and no library in the table took."""
+"""Growth of the process that is in no figure, and not due to a library of the table."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the system says
         (Budget(leaks=LeakLimit(50)), (Unseen("pyarrow", 51),), True),
     ],
 )
-def test_a_budget_is_blind_where_what_is_unseen_could_exceed_it(
+def test_a_budget_is_blind_if_unseen_memory_could_exceed_it(
     budget: Budget, unseen: tuple[Unseen, ...], blind: bool
 ) -> None:
-    """No warning where the limit holds whatever the unseen memory was."""
+    """No warning if the limit holds however large the unseen memory was."""
     assert is_blind(Measurement(30, 30, 1, 0, unseen=unseen), budget) is blind
 
 
@@ -51,8 +51,8 @@ def work(n_bytes):
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
-def test_a_library_that_nobody_knows(run_python: RunPython) -> None:
-    """The process grew by far more than the figures say."""
+def test_a_library_that_is_not_in_the_table(run_python: RunPython) -> None:
+    """The process grew by far more than the figures explain."""
     done = run_python(
         "-W",
         "default",
@@ -73,7 +73,7 @@ with limit_memory("8 MB"):
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
 def test_a_test_with_such_a_library(run_python: RunPython) -> None:
-    """The report of a test says it each time, also where the process was larger before."""
+    """The report of each test shows it, even if the process was larger before."""
     program = (
         UNKNOWN_LIBRARY.replace("    libc.syscall(11", "    0 and libc.syscall(11")
         + """
@@ -96,8 +96,8 @@ def test_it(): work(160_000_000)
 
 
 @in_subprocess
-def test_no_sign_where_figures_leave_memory_out_or_explain_it() -> None:
-    """Whoever counts one thread only, or pauses, knows that the process grows by more."""
+def test_growth_is_no_sign_if_figures_explain_it_or_leave_memory_out() -> None:
+    """With current_thread_only or paused(), the process is expected to grow by more."""
     from membudget import measure_memory
 
     for thread_only in (False, True):

@@ -1,4 +1,4 @@
-"""A limit that is written and never holds for anything does not stay unnoticed."""
+"""A limit that is never used causes a warning."""
 
 from __future__ import annotations
 
@@ -75,15 +75,15 @@ def test_a_warning_points_at_the_line(run_python: RunPython, tmp_path: Path, rea
     lines = done.stderr.replace(f"{tmp_path}/", "").splitlines()
     assert [line.partition(":")[0] for line in lines[::2]] == ["program.py"] * 3, done.stderr
     assert lines[0] == (
-        "program.py:5: NotEnforcedWarning: this limit is written and never used, so it limits "
+        "program.py:5: NotEnforcedWarning: this limit is never used, so it limits "
         "nothing: write 'with limit_memory(...):', or use it as a decorator"
     )
     assert "program.py:8: NotEnforcedWarning: this block was entered and never left" in lines[2]
     assert "program.py:11: NotEnforcedWarning: this block was entered" in lines[4]
 
 
-def test_limits_that_are_used_are_no_reason(run_python: RunPython, tmp_path: Path) -> None:
-    """Nor is one that is only made, when the program ends; nor anything with MEMBUDGET=off."""
+def test_limits_that_are_used_do_not_warn(run_python: RunPython, tmp_path: Path) -> None:
+    """Nor limits without a block when the program ends; nor anything with MEMBUDGET=off."""
     (tmp_path / "used.py").write_text(USED)
     (tmp_path / "program.py").write_text(PROGRAM)
     for program, environment in (("used.py", {}), ("program.py", {"MEMBUDGET": "off"})):
@@ -97,7 +97,7 @@ def test_limits_that_are_used_are_no_reason(run_python: RunPython, tmp_path: Pat
 def test_a_block_of_a_generator_that_is_alive_at_the_end(
     run_python: RunPython, reader: str
 ) -> None:
-    """Python closes it when its modules are gone: nothing is measured, and nothing printed."""
+    """Python closes it when modules are gone: nothing is measured, and nothing is printed."""
     program = """
 from membudget import measure_memory
 def rows():

@@ -1,4 +1,4 @@
-"""What a block and its messages say, where no figure is meant."""
+"""The repr of a block, and its missing figures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_repr_shows_the_figures() -> None:
 
 
 @in_subprocess
-def test_a_figure_that_is_not_there_is_a_missing_attribute() -> None:
-    """hasattr, inspect.getmembers and mocks ask for all of them."""
+def test_a_figure_that_was_not_measured_is_a_missing_attribute() -> None:
+    """hasattr, inspect.getmembers and mocks read all of them."""
     import inspect
     import pickle
     from unittest import mock
@@ -51,7 +51,7 @@ def test_a_figure_that_is_not_there_is_a_missing_attribute() -> None:
     assert hasattr(memory, "peak_bytes")
 
 
-def test_a_capture_that_was_not_kept_points_at_the_block(
+def test_the_warning_about_a_capture_that_was_not_kept_points_at_the_block(
     run_python: RunPython, tmp_path: Path
 ) -> None:
     (tmp_path / "program.py").write_text(

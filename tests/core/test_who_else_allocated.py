@@ -1,4 +1,4 @@
-"""A failure says that other threads or tasks filled the block: its own function is not to blame."""
+"""A failure says how much other threads and tasks allocated in the block."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_who_else_allocated(
 
 
 def test_the_line_is_about_what_was_exceeded() -> None:
-    """It travels with results; and a block that exceeded what it retains is about that."""
+    """Results include it; for a limit on retained memory, it is about retained memory."""
     of_threads, own = Allocation(900, 1, (), 900), Allocation(100, 1, (), 0, 50)
     measurement = Measurement(1000, 1000, 2, 100, (), (of_threads, own), (own,))
     for budget, words in (

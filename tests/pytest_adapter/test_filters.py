@@ -76,7 +76,7 @@ def test_a_misspelt_name_fails_its_test(runner: Pytest) -> None:
     runner.write(test_misspelt=MISSPELT)
     ran = runner.run("--memray")
     ran.counts(failed=1)
-    assert "only='oders.*' matches nothing: no code of it is loaded" in ran.stdout
+    assert "only='oders.*' matches nothing: no code of this name is loaded" in ran.stdout
 
 
 def test_blocks_in_code_warn_at_their_line(runner: Pytest) -> None:

@@ -33,7 +33,7 @@ def test_patterns_and_lost_stacks(tmp_path: Path) -> None:
     for runner in ("unittest_membudget", "unittest"):
         done = run_python_in(tmp_path, "-m", runner, "test_suite")
         assert "FAILED (errors=2)" in done.stderr
-        assert "only='oders' matches nothing: no code of it is loaded here" in done.stderr
+        assert "only='oders' matches nothing: no code of this name is loaded" in done.stderr
         assert "the code in this block replaced Python's profile function" in done.stderr
         lines = [line for line in done.stderr.splitlines() if "matched nothing" in line]
         assert lines == (
@@ -79,4 +79,4 @@ def test_settings_without_effect_are_named_once(tmp_path: Path) -> None:
     assert done.stderr.splitlines().count(said) == 1, done.stderr
     done = run_python_in(tmp_path, "-m", "unittest_membudget", "--memray-bin-prefix=q")
     assert done.returncode == 2
-    assert "--memray-bin-prefix does nothing without --memray-bin-path: give that" in done.stderr
+    assert "--memray-bin-prefix does nothing without --memray-bin-path: add" in done.stderr

@@ -1,4 +1,4 @@
-"""A hook of a suite: what it leaves out counts in no test."""
+"""A hook for a whole suite: memory of the tracing agent counts in no test."""
 
 from __future__ import annotations
 

@@ -8,5 +8,5 @@ import tracing_agent
 
 @pytest.mark.limit_memory("3 MB")
 def test_with_the_agent() -> None:
-    tracing_agent.saw(10_000_000)
+    tracing_agent.record(10_000_000)
     assert bytearray(1_000_000)

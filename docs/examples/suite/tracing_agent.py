@@ -1,9 +1,9 @@
-"""Stands for something that watches a program, and keeps what it sees."""
+"""Stands for a tool that watches a program and keeps its records."""
 
 from __future__ import annotations
 
-_seen: list[bytearray] = []
+_records: list[bytearray] = []
 
 
-def saw(n_bytes: int) -> None:
-    _seen.append(bytearray(n_bytes))
+def record(n_bytes: int) -> None:
+    _records.append(bytearray(n_bytes))

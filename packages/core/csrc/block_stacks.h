@@ -1,8 +1,8 @@
 /* What a block counts, stack by stack: how much is alive, and how much was at its peak.
  *
- * Exact, without a second pass: peaks are numbered, and before what is alive of a stack changes for
- * the first time since the last peak, that much was there at the peak. Pure C; no Python. Memory is
- * linear in the number of stacks of the block.
+ * It is exact, without a second pass: peaks are numbered, and before the amount that a stack has alive
+ * changes for the first time since the last peak, it is copied as the amount at the peak. Pure C; no
+ * Python. Memory is linear in the number of stacks of the block.
  */
 #ifndef MEMBUDGET_BLOCK_STACKS_H
 #define MEMBUDGET_BLOCK_STACKS_H
@@ -15,17 +15,17 @@
 
 typedef struct {
     uint64_t size;
-    uint64_t n_allocations; /* a mapping that lost its middle is two */
+    uint64_t n_allocations; /* a mapping without its middle counts as two */
     uint64_t arenas; /* how much of `size` is in mappings of ARENA_SIZE */
 } StackSums;
 
 typedef struct {
     uint32_t node;
-    uint32_t is_other; /* of other threads than the block's */
-    bool counts; /* the block's filter lets it */
+    uint32_t is_other; /* by other threads than the block's */
+    bool counts; /* the block's filter accepts it */
     uint64_t peak;
     StackSums alive;
-    StackSums at_peak; /* at the peak of that number; nothing has changed since a later one */
+    StackSums at_peak; /* at the peak with that number; unchanged since, if there was a later peak */
 } BlockStack;
 
 static inline StackSums
@@ -46,7 +46,7 @@ sums_without(StackSums one, StackSums other)
 
 typedef struct {
     Interned stacks;
-    uint32_t last; /* the one found last; 0 for none */
+    uint32_t last; /* the stack found last; 0 for none */
     uint64_t n_peaks;
 } BlockStacks;
 
@@ -59,10 +59,10 @@ block_stack(const BlockStacks *stacks, uint32_t number)
     return interned_item(&stacks->stacks, BLOCK_STACK, number);
 }
 
-/* As block_stacks_find(), for one that was not found last. */
+/* Like block_stacks_find(), for a stack that was not found last. */
 BlockStack *block_stacks_look_up(BlockStacks *, uint32_t node, bool is_other);
 
-/* Return a stack, until the next one is added; NULL: it is not there. */
+/* Return a stack, valid until the next one is added; NULL: it is not there. */
 static inline BlockStack *
 block_stacks_find(BlockStacks *stacks, uint32_t node, bool is_other)
 {
@@ -75,7 +75,7 @@ block_stacks_find(BlockStacks *stacks, uint32_t node, bool is_other)
     return block_stacks_look_up(stacks, node, is_other);
 }
 
-/* Add one that is not there; NULL: no memory. */
+/* Add a stack that is not there; NULL: no memory. */
 BlockStack *block_stacks_add(BlockStacks *, uint32_t node, bool is_other, bool counts);
 
 /* Call this before `alive` of a stack changes. */

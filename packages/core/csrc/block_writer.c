@@ -6,12 +6,12 @@
 typedef struct {
     Scanner *scanner;
     Copy copy;
-    uint64_t copied; /* or left out */
-    uint64_t native_delta; /* of what was left out, for the next record that has one */
+    uint64_t copied; /* or skipped */
+    uint64_t native_delta; /* of skipped records, for the next record that has one */
     size_t n_records;
 } Writer;
 
-/* Copy up to `end`; the first of the native deltas in between takes in those left out. */
+/* Copy up to `end`; the first native delta in between includes those of skipped records. */
 static bool
 copy_up_to(Writer *writer, uint64_t end, const NativeDelta *native)
 {
@@ -29,8 +29,8 @@ copy_up_to(Writer *writer, uint64_t end, const NativeDelta *native)
     return copied;
 }
 
-/* Make a reader's recent pointers what they are in the capture, with frees of memory that it does not
- * know, which a reader ignores. */
+/* Set a reader's recent pointers to those of the capture, with frees of unknown memory, which a
+ * reader ignores. */
 static bool
 write_pointers(Writer *writer)
 {
@@ -50,8 +50,8 @@ write_pointers(Writer *writer)
     return true;
 }
 
-/* Write a free of the same pointer in place of an allocation, so that a reader's recent pointers go
- * on. */
+/* Write a free of the same pointer instead of an allocation, so that a reader's recent pointers
+ * stay correct. */
 static bool
 write_free_instead(Writer *writer, const Record *record)
 {
@@ -115,7 +115,7 @@ write_records(Writer *writer, uint64_t serial)
     }
 }
 
-/* Write the numbers of the header that are the block's own. */
+/* Write the numbers in the header that are specific to the block. */
 static bool
 write_header(Writer *writer, uint64_t serial, size_t n_outer)
 {

@@ -12,7 +12,7 @@ fail(Copy *copy, Written failure, int error)
     return false;
 }
 
-/* Whether to go on after a call that did not transfer anything: a signal came first. */
+/* Whether to repeat a call that did not transfer anything, because a signal interrupted it. */
 static bool
 interrupted(ssize_t n)
 {
@@ -77,7 +77,7 @@ copy_bytes(Copy *copy, const void *bytes, size_t n)
     return true;
 }
 
-/* Make `offset` of the input be at hand; return how many bytes are from there on, 0 for a failure. */
+/* Load the input at `offset`; return how many bytes are loaded from there on, 0 for a failure. */
 static size_t
 at_hand(Copy *copy, uint64_t offset)
 {

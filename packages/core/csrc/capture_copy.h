@@ -10,14 +10,14 @@
 
 enum {
     COPY_BUFFER_SIZE = 1 << 16,
-    /* The token of a free whose pointer follows, as the difference to the last one. */
+    /* The token of a free whose pointer follows, as the difference from the last one. */
     FREE_NOT_RECENT = ALLOCATION | NOT_RECENT << 3 | ALLOCATOR_FREE,
 };
 
-/* What came of writing a capture. */
+/* The result of writing a capture. */
 typedef enum {
     WRITTEN,
-    NOT_THERE,    /* what was to be written is not all there, or cannot be cut out */
+    NOT_THERE,    /* the block is incomplete, or cannot be cut out */
     READ_FAILED,  /* Copy.error says why */
     WRITE_FAILED, /* the same */
     NO_MEMORY,
@@ -26,8 +26,8 @@ typedef enum {
 typedef struct {
     int from;
     int to;
-    Written failure; /* what the function that returned false could not do */
-    int error;       /* errno of that; 0 when the input ended too early */
+    Written failure; /* why the last function returned false */
+    int error;       /* its errno; 0 if the input ended too early */
     size_t n_in;
     uint64_t in_offset; /* of in[0] in `from` */
     size_t n_out;
@@ -35,12 +35,12 @@ typedef struct {
     unsigned char out[COPY_BUFFER_SIZE];
 } Copy;
 
-/* Each of these returns false when reading or writing failed, and says so in `failure` and `error`. */
+/* Each of these returns false if reading or writing failed, and sets `failure` and `error`. */
 
-/* Read the input at an offset: `n` bytes, or fewer where it ends before. */
+/* Read the input at an offset: `n` bytes, or fewer if it ends before that. */
 bool copy_read(Copy *, void *bytes, size_t n, uint64_t offset, size_t *n_read);
 
-/* Write over what is at an offset of the output. */
+/* Overwrite the output at an offset. */
 bool copy_write_at(Copy *, const void *bytes, size_t n, uint64_t offset);
 
 /* Copy the input from `begin` up to `end`. */
@@ -55,7 +55,7 @@ bool copy_varint(Copy *, uint64_t value);
 /* Write the difference of two numbers as memray does: zigzag. */
 bool copy_delta(Copy *, uint64_t from, uint64_t to);
 
-/* Write the mark of the end, and what is still in the buffer. */
+/* Write the end of the capture, and the rest of the buffer. */
 bool copy_end(Copy *);
 
 #endif

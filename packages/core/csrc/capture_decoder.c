@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Times 4, and times 4 again, it is the size of the buffer. */
+/* 4 * 4 times this is the size of the buffer. */
 enum { FIRST_CHUNK = DECODER_BUFFER_SIZE / 64 };
 
 /* Reading bytes. A failed read leaves the decoder at the end of the data. */
@@ -69,7 +69,7 @@ skip_bytes(Decoder *decoder, uint64_t n)
     return true;
 }
 
-/* Skip a string and its terminating zero; say whether it was empty. */
+/* Skip a string and its terminating zero; set whether it was empty. */
 static bool
 skip_string(Decoder *decoder, bool *empty)
 {
@@ -158,7 +158,7 @@ static inline Decoded
 read_pointer(Decoder *decoder, unsigned recent, uint64_t *address)
 {
     if (recent != NOT_RECENT) {
-        /* 0 is the pointer that was added last. */
+        /* 0 is the last added pointer. */
         *address = decoder->pointers[(decoder->oldest_pointer + N_RECENT_POINTERS - 1 - recent)
                                      % N_RECENT_POINTERS];
         return DECODED;
@@ -317,7 +317,7 @@ read_frame_pop(const Decoder *decoder, unsigned char token, Record *record)
     return decoder->has_tid ? DECODED : DAMAGED;
 }
 
-/* Read what is no allocation and no frame that is pushed. What Record has no kind for leaves FILLER. */
+/* Read a record that is no allocation and no pushed frame. FILLER: Record has no kind for it. */
 static Decoded
 read_other(Decoder *decoder, unsigned char token, Record *record)
 {

@@ -1,16 +1,16 @@
-/* All that is known of the captures of memray 1.20, in one place.
+/* The format of the captures of memray 1.20; no other file knows it.
  *
  * A capture of FileFormat.ALL_ALLOCATIONS with header version 13, as memray describes it in its
  * records.h, record_writer.cpp and record_reader.cpp. Pure C; no Python.
  *
- * The header: numbers are as the machine writes them, a string ends with a zero byte.
+ * The header: numbers are in the byte order of the machine, and a string ends with a zero byte.
  *
  *     char magic[7]               "memray" and a zero byte
  *     int version                 CAPTURE_VERSION
  *     int python_version          PY_VERSION_HEX
  *     bool native_traces
  *     unsigned char format        ALL_ALLOCATIONS
- *     size_t n_allocations        written at the end, as the two times are
+ *     size_t n_allocations        written at the end, like the two times
  *     size_t n_frames
  *     long long start_time, end_time    in milliseconds
  *     string command_line
@@ -20,7 +20,7 @@
  *     unsigned char python_allocator
  *     bool trace_python_allocators, object_lifetimes
  *     string stdlib
- *     strings site_packages, sys_path    each list ended by an empty one
+ *     strings site_packages, sys_path    each list ends with an empty string
  *
  * A record begins with its token, a byte. A varint has seven bits in each byte, the lowest first, and
  * the highest bit in all but the last byte. A delta is the difference to the last number of its kind,
@@ -30,27 +30,27 @@
  *     TRAILER               the end
  *     MEMORY_RECORD         varint rss, varint milliseconds since the beginning
  *     NATIVE_TRACE_INDEX    delta of the address, delta of the number of the native stack
- *     MEMORY_MAP_START      then come the shared libraries that are loaded:
+ *     MEMORY_MAP_START      the loaded shared libraries follow:
  *     SEGMENT_HEADER        string filename, varint n_segments, uintptr_t address
  *     SEGMENT               uintptr_t address, varint size
  *     THREAD_RECORD         string name of the thread
- *     CONTEXT_SWITCH        unsigned long tid: what follows is of this thread
+ *     CONTEXT_SWITCH        unsigned long tid: the next records belong to this thread
  *     CODE_OBJECT           varint id, string function, string filename, delta of the first line,
  *                           varint length of the line table, its bytes (line_table.h)
- *     FRAME_POP | n - 1     the thread's n innermost frames are gone
+ *     FRAME_POP | n - 1     the thread's n innermost frames are popped
  *     OBJECT_RECORD | pointer << 1 | created
- *                           delta of the pointer if it is no recent one; when native_traces, for an
+ *                           delta of the pointer if it is not a recent one; with native_traces, for an
  *                           object that is created: delta of the number of the native stack
  *     FRAME_PUSH | is_entry_frame
  *                           varint id of the code object, zigzag varint: the offset of the
  *                           instruction in bytes, negative for unknown
  *     ALLOCATION | pointer << 3 | allocator
- *                           delta of the pointer if it is no recent one; a byte for the allocator if
- *                           it is 0 in the token; unless it frees: delta of the number of the native
- *                           stack when native_traces, varint size
+ *                           delta of the pointer if it is not a recent one; a byte for the allocator
+ *                           if it is 0 in the token; unless it frees: delta of the number of the
+ *                           native stack with native_traces, varint size
  *
- * A pointer is the number of a recent one, 0 for the one that was added last, or NOT_RECENT: then it
- * is divided by eight and written as a delta, and the new one takes the place of the oldest.
+ * A pointer is the number of a recent one, 0 for the last added one, or NOT_RECENT: then it is divided
+ * by eight and written as a delta, and replaces the oldest of the recent ones.
  */
 #ifndef MEMBUDGET_CAPTURE_FORMAT_H
 #define MEMBUDGET_CAPTURE_FORMAT_H
@@ -64,8 +64,8 @@ enum {
     MAGIC_LENGTH = 7,
 };
 
-/* Where the header has what a writer changes; for the two of the main thread see `main_tid_offset` of
- * the decoder. */
+/* The positions of header fields that a writer changes; for the two of the main thread see
+ * `main_tid_offset` of the decoder. */
 enum {
     N_ALLOCATIONS_OFFSET = MAGIC_LENGTH + 2 * sizeof(int) + 2,
     END_TIME_OFFSET = N_ALLOCATIONS_OFFSET + 2 * sizeof(size_t) + sizeof(long long),
@@ -92,13 +92,13 @@ typedef enum {
 enum {
     N_RECENT_POINTERS = 15,
     NOT_RECENT = N_RECENT_POINTERS,
-    POINTER_BITS = 15, /* a mask, once the number is shifted down */
+    POINTER_BITS = 15, /* a mask for the shifted number */
     ALLOCATOR_BITS = 7,
     POPPED_BITS = 15,
     POINTER_ALIGNMENT_BITS = 3,
 };
 
-/* memray.AllocatorType, as far as a reader has to tell them apart. */
+/* memray.AllocatorType, as far as a reader has to distinguish them. */
 enum {
     ALLOCATOR_PYMALLOC_FREE = 1,
     ALLOCATOR_FREE = 5,

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-/* Return an array with twice the capacity, at first `least` items; NULL: no memory, and it stays. */
+/* Return an array with twice the capacity, at first `least` items. NULL: no memory, no change. */
 static inline void *
 doubled(void *items, size_t *capacity, size_t least, size_t item_bytes)
 {

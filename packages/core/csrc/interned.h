@@ -1,7 +1,7 @@
-/* A table of items that are there once: each has a number, and is found by its first words.
+/* A table of unique items: each has a number, and is found by its first words.
  *
- * The numbers count up from 1; item 0 stands for none, and is all zeros. What the items are, the
- * caller says each time, so that the compiler can make code for just these. Pure C; no Python.
+ * The numbers count up from 1; item 0 means none, and is all zeros. The caller passes the kind of
+ * items each time, so that the compiler can optimize for it. Pure C; no Python.
  */
 #ifndef MEMBUDGET_INTERNED_H
 #define MEMBUDGET_INTERNED_H
@@ -17,7 +17,7 @@ typedef struct {
     uint32_t *places; /* numbers by the hash of the item; 0: free. Twice as many as `capacity` */
 } Interned;
 
-/* What the items of a table are: so many bytes, of which so many words of 32 bits tell them apart. */
+/* The kind of items in a table: their size in bytes, and how many 32-bit words identify them. */
 typedef struct {
     size_t n_bytes;
     size_t n_words;
@@ -29,7 +29,7 @@ interned_item(const Interned *table, ItemShape shape, uint32_t number)
     return table->items + number * shape.n_bytes;
 }
 
-/* Return the place that has the number of an item with these words, or a free one. */
+/* Return the place with the number of the item with these words, or a free place. */
 static inline uint32_t *
 interned_place(const Interned *table, ItemShape shape, const uint32_t *words)
 {
@@ -51,14 +51,14 @@ interned_place(const Interned *table, ItemShape shape, const uint32_t *words)
     }
 }
 
-/* Return the number of the item with these words; 0 when it is not there. */
+/* Return the number of the item with these words; 0 if it is not there. */
 static inline uint32_t
 interned_find(const Interned *table, ItemShape shape, const uint32_t *words)
 {
     return table->n_items ? *interned_place(table, shape, words) : 0;
 }
 
-/* Add an item that is not there: zeros behind its words. Returns its number; 0: no memory. */
+/* Add an item that is not there: its words, then zeros. Returns its number; 0: no memory. */
 uint32_t interned_add(Interned *table, ItemShape shape, const uint32_t *words);
 
 void interned_clear(Interned *table);

@@ -38,7 +38,7 @@ next_line_delta(Bytes *bytes)
     return value & 1 ? 0 - (value >> 1) : value >> 1;
 }
 
-/* Pass over what an entry of this kind says; return by how much it changes the line. */
+/* Skip the content of an entry of this kind; return by how much it changes the line. */
 static uint32_t
 next_entry(Bytes *bytes, int kind)
 {
@@ -70,7 +70,7 @@ line_of(const unsigned char *table, size_t n, int32_t first_line, int32_t offset
 {
     Bytes bytes = {table, table + n};
     uint32_t line = (uint32_t)first_line;
-    int64_t behind = 0; /* the first byte of code behind the entry */
+    int64_t behind = 0; /* the first byte of code after the entry */
     if (offset < 0) {
         return 0;
     }

@@ -10,8 +10,8 @@ enum { LEAST_PLACES = 1 << 10, LEAST_RANGES = 64, PAGE_BITS = 12, ALIGNMENT_BITS
 static size_t
 home_of(const Allocations *table, uint64_t address)
 {
-    /* Pages go anywhere (Fibonacci hashing); addresses of one page stay together, because what was
-     * allocated together is used together. */
+    /* Pages are spread (Fibonacci hashing), but addresses of one page stay together, because memory
+     * that was allocated together is used together. */
     uint64_t page = (address >> PAGE_BITS) * UINT64_C(0x9E3779B97F4A7C15) >> 24;
     uint64_t in_page = (address >> ALIGNMENT_BITS) & ((1 << (PAGE_BITS - ALIGNMENT_BITS)) - 1);
     return (size_t)(page << (PAGE_BITS - ALIGNMENT_BITS) | in_page) & (table->n_places - 1);
@@ -49,7 +49,7 @@ bool
 allocations_add(Allocations *table, uint64_t address, uint64_t size, const Origin *origin)
 {
     if (!address) {
-        return true; /* nothing is ever allocated there; only damaged captures say so */
+        return true; /* no memory has this address, except in damaged captures */
     }
     if (2 * (table->n_used + 1) > table->n_places && !grow(table)) {
         return false;
@@ -81,7 +81,7 @@ allocations_remove(Allocations *table, uint64_t address, Allocation *removed)
         return false;
     }
     *removed = table->places[hole];
-    /* Move up what probing would no longer reach across the hole. */
+    /* Move items up that probing would no longer find because of the hole. */
     for (size_t next = (hole + 1) & mask; table->places[next].address; next = (next + 1) & mask) {
         size_t home = home_of(table, table->places[next].address);
         if (((next - home) & mask) >= ((next - hole) & mask)) {
@@ -101,7 +101,7 @@ allocations_clear(Allocations *table)
     *table = (Allocations){NULL, 0, 0};
 }
 
-/* The first range that ends behind `address`. */
+/* The first range that ends after `address`. */
 static size_t
 first_behind(const Mappings *mappings, uint64_t address)
 {

@@ -1,7 +1,7 @@
 /* What is alive: allocations by address, and memory mappings as ranges of addresses.
  *
- * Each remembers where it comes from, so that every block can tell whether it counts it. Pure C; no
- * Python. Memory is linear in what is alive.
+ * Each has its origin, from which every block can decide whether it counts it. Pure C; no Python.
+ * Memory is linear in what is alive.
  */
 #ifndef MEMBUDGET_LIVE_MEMORY_H
 #define MEMBUDGET_LIVE_MEMORY_H
@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where memory comes from: when, by which thread and by which stack it was allocated. */
+/* The origin of memory: when, by which thread and by which stack it was allocated. */
 typedef struct {
-    uint32_t epoch; /* how often a block had begun, been suspended or gone on by then */
+    uint32_t epoch; /* how often a block had begun, been suspended or continued by then */
     uint32_t thread; /* its number */
-    uint32_t node; /* the stack, where a block wants it; see stack_tree.h */
+    uint32_t node; /* the stack, if a block needs it; see stack_tree.h */
 } Origin;
 
 typedef struct {
@@ -23,7 +23,7 @@ typedef struct {
     Origin origin;
 } Allocation;
 
-/* Open addressing with linear probing; a power of two of places. */
+/* Open addressing with linear probing; the number of places is a power of two. */
 typedef struct {
     Allocation *places;
     size_t n_places;
@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
     uint64_t low;
-    uint64_t high; /* the first address behind it */
+    uint64_t high; /* the first address after it */
     Origin origin;
 } Mapping;
 
@@ -46,18 +46,18 @@ typedef struct {
 /* Add an allocation at an address that is not in the table. False: no memory. */
 bool allocations_add(Allocations *, uint64_t address, uint64_t size, const Origin *);
 
-/* Take an allocation out of the table; false when it is not there. */
+/* Remove an allocation from the table; false if it is not there. */
 bool allocations_remove(Allocations *, uint64_t address, Allocation *removed);
 
-/* Return the allocation at an address, until the next change of the table; NULL for none. */
+/* Return the allocation at an address, valid until the table changes; NULL for none. */
 Allocation *allocations_find(const Allocations *, uint64_t address);
 
 void allocations_clear(Allocations *);
 
-/* Add a mapping where nothing is mapped. False: no memory. */
+/* Add a mapping in a range that is not mapped. False: no memory. */
 bool mappings_add(Mappings *, uint64_t address, uint64_t size, Origin);
 
-/* Told of each mapping that is unmapped, and of the parts of it that are left. */
+/* Called for each mapping that is unmapped, with the parts of it that are left. */
 typedef void (*Unmapped)(void *context, const Mapping *mapping, const Mapping *left, size_t n_left);
 
 /* Unmap a range: parts of mappings, or several. False: no memory. */

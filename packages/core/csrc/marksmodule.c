@@ -1,7 +1,7 @@
-/* membudget.recording._marks: marks that leave no trace in any figure.
+/* membudget.recording._marks: makes marks that are in no figure.
  *
- * What Python code does to make a mark shows in the capture when python allocators are traced: the
- * frame object of the function that makes it, at least. From C there is nothing but the mark.
+ * If Python allocators are traced, Python code that makes a mark records at least the frame object of
+ * its function as well. C code records only the mark.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -13,10 +13,10 @@
 
 enum {
     MARK_LENGTH = 6,
-    OVERHEAD = 33, /* that of a bytes object; readers understand any up to that of debug builds */
+    OVERHEAD = 33, /* of a bytes object; readers accept any value up to that of debug builds */
 };
 
-/* Volatile, or the compiler would leave both calls out. */
+/* Volatile, because otherwise the compiler removes both calls. */
 static void
 make_object(size_t length)
 {
@@ -69,19 +69,19 @@ make_mark(PyObject *module, PyObject *sequence)
 
 /* Stretches of membudget's own work.
  *
- * Entering and leaving a block are such stretches, and so is an AtWork. From the first one to begin
- * in a thread to the last one to end there, the stream says that the thread is at work: a stretch in
- * another one makes no marks. This is C code so that no signal handler can come between a stretch
- * and the mark that ends it. */
+ * Entering and leaving a block are such stretches, and so is an AtWork. In the stream, a thread is at
+ * work from the first stretch to begin until the last one to end: a stretch inside another one makes
+ * no marks. This is C code so that no signal handler can run between a stretch and the mark at its
+ * end. */
 
 typedef struct {
-    bool at_work; /* what the stream says of this thread */
+    bool at_work; /* whether this thread is at work in the stream */
     unsigned n_stretches;
 } ThreadWork;
 
 static _Thread_local ThreadWork here;
 
-/* Of the whole process, as its recorder is. */
+/* For the whole process, like its recorder. */
 static struct {
     bool are_set;
     Lengths pause;
@@ -90,7 +90,7 @@ static struct {
 
 PyDoc_STRVAR(set_work_marks_doc,
              "set_work_marks(pause, resume)\n--\n\n"
-             "Make these marks where a thread turns to membudget's own work, and back.");
+             "Set the marks to make when a thread begins and ends membudget's own work.");
 
 static PyObject *
 set_work_marks(PyObject *module, PyObject *args)
@@ -128,7 +128,7 @@ begin_work(void)
     return was_at_work;
 }
 
-/* `was_at_work`: whether this stretch lies in another one, which goes on if it has not ended. */
+/* `was_at_work`: whether this stretch is inside another one, which continues if it has not ended. */
 static void
 end_work(bool was_at_work)
 {
@@ -139,7 +139,7 @@ end_work(bool was_at_work)
     }
 }
 
-/* AtWork: a stretch, as a context manager. One that is lost ends as well. */
+/* AtWork: a stretch, as a context manager. It also ends when the object is deleted. */
 
 typedef struct {
     PyObject_HEAD
@@ -204,7 +204,7 @@ static PyType_Spec work_spec = {
         .slots = work_slots,
 };
 
-/* MarkedBlock: the base class of what is entered with a START mark and left with an END mark. */
+/* MarkedBlock: base class of context managers with a START mark on entry and an END mark on exit. */
 
 typedef struct {
     PyObject_HEAD
@@ -212,7 +212,7 @@ typedef struct {
     bool has_end;
     bool collects_before;
     bool collects_after;
-    bool was_at_work; /* it was entered in a stretch of work, of this thread: */
+    bool was_at_work; /* it was entered inside a stretch of work of this thread: */
     const ThreadWork *thread;
     Lengths start;
     Lengths end;
@@ -220,10 +220,10 @@ typedef struct {
 
 PyDoc_STRVAR(set_marks_doc,
              "_set_marks(start, end, collects_before=False, collects_after=False)\n--\n\n"
-             "Make these marks when the `with` statement is entered and left, once.\n\n"
-             "Collect garbage before the START mark, and before the END mark, if that is asked for.");
+             "Set the marks to make, once, when the `with` statement is entered and left.\n\n"
+             "Collect garbage before the START mark, or before the END mark, if those flags are set.");
 
-/* As gc.collect() does, also where the program has switched the automatic collection off. */
+/* Like gc.collect(): works even if the program has turned off automatic collection. */
 static void
 collect_garbage(void)
 {
@@ -263,7 +263,7 @@ clear_marks(PyObject *self, PyObject *unused)
     return Py_NewRef(Py_None);
 }
 
-/* Let the traceback of what was raised end in the frame that has the block, if it is for that. */
+/* Cut the traceback of an exception at the frame that has the block, if its class asks for it. */
 static void
 forget_own_frames(void)
 {
@@ -273,15 +273,15 @@ forget_own_frames(void)
     if (ends == Py_True) {
         Py_CLEAR(traceback);
         PyErr_NormalizeException(&type, &value, &traceback);
-        PyException_SetTraceback(value, Py_None); /* since 3.12 it is the exception that has it */
+        PyException_SetTraceback(value, Py_None); /* since 3.12 the exception itself has it */
     }
     Py_XDECREF(ends);
     PyErr_Clear(); /* there was no such attribute */
     PyErr_Restore(type, value, traceback);
 }
 
-/* Call self._enter_failed() or self._leave_failed(), while an exception is on its way. What
- * interrupts that goes on in its place, and it is called once more. */
+/* Call self._enter_failed() or self._leave_failed() while an exception propagates. If the call is
+ * interrupted, the interruption propagates instead, and the method is called again. */
 static void
 clean_up(PyObject *self, const char *method)
 {
@@ -312,7 +312,7 @@ clean_up(PyObject *self, const char *method)
 }
 
 PyDoc_STRVAR(enter_doc, "__enter__()\n--\n\n"
-                        "Call self._enter(), make the START mark after anything else, return self.");
+                        "Call self._enter(), make the START mark last, return self.");
 
 static PyObject *
 enter(PyObject *self, PyObject *unused)
@@ -345,7 +345,7 @@ enter(PyObject *self, PyObject *unused)
     return self;
 }
 
-/* Instances of heap types hold their type; subclasses leave it to their base to say so. */
+/* Instances of heap types refer to their type; subclasses rely on their base to visit it. */
 static int
 visit_type(PyObject *self, visitproc visit, void *arg)
 {
@@ -361,7 +361,7 @@ static PyMethodDef block_methods[] = {
 };
 
 PyDoc_STRVAR(block_doc,
-             "The base class of what is entered with a START mark and left with an END mark.");
+             "Base class of context managers with a START mark on entry and an END mark on exit.");
 
 static PyType_Slot block_slots[] = {
         {Py_tp_doc, (void *)block_doc},
@@ -377,10 +377,10 @@ static PyType_Spec block_spec = {
         .slots = block_slots,
 };
 
-/* BlockExit: __exit__ of a MarkedBlock, and what it is bound to.
+/* BlockExit: __exit__ of a MarkedBlock, and the block to which it is bound.
  *
- * No built-in method: before Python calls one of those, it tells the profile function about the call,
- * and that can allocate, in the block. It is called by vectorcall, which needs no tuple. */
+ * It is not a built-in method: before Python calls one of those, it calls the profile function, which
+ * can allocate in the block. It is called by vectorcall, which needs no tuple. */
 
 /* PEP 590. In the stable ABI since 3.12; 3.11 has the same. */
 #ifndef Py_TPFLAGS_HAVE_VECTORCALL
@@ -407,7 +407,7 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
         object = *args++;
         n_args--;
     }
-    /* By the real type: isinstance() believes an object's __class__, and mocks have one of their own. */
+    /* Checks the real type: isinstance() uses an object's __class__, which a mock can set. */
     if (!object || !PyObject_TypeCheck(object, (PyTypeObject *)exit->block_type)) {
         PyErr_SetString(PyExc_TypeError, "__exit__ is called with something that is no MarkedBlock");
         return NULL;
@@ -425,7 +425,7 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
         }
         was_at_work = here.at_work || (block->was_at_work && block->thread == &here);
         if (here.at_work) {
-            write_work_mark(&work_marks.resume); /* or the END mark would tell of an interruption */
+            write_work_mark(&work_marks.resume); /* otherwise the END mark would look like an interruption */
         }
         write_mark(&block->end);
         here.at_work = true;
@@ -492,7 +492,7 @@ traverse_exit(PyObject *self, visitproc visit, void *arg)
 static int
 clear_exit(PyObject *self)
 {
-    /* Called once more, it is a TypeError: without its block it is not bound. Its type stays. */
+    /* A second call is a TypeError, because it is no longer bound to a block. Its type stays. */
     Py_CLEAR(((BlockExit *)self)->block);
     return 0;
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a thread of Python's may allocate without a stack; see lost_stacks.py. */
+/* How much a Python thread may allocate without a stack; see lost_stacks.py. */
 enum { BORDERS_OF_THREAD = 4096 };
 
 /* Marks. */
@@ -26,7 +26,7 @@ fits(const Spelling *spelling, int position, uint64_t length)
     return length >= spelling->smallest && length - spelling->smallest < n_digits;
 }
 
-/* Look ahead whether `first` begins a mark. Other threads may come between its records. */
+/* Look ahead whether `first` begins a mark. Records of other threads may be in between. */
 static bool
 begins_mark(Scanner *scanner, const Record *first, Mark *mark)
 {
@@ -43,7 +43,7 @@ begins_mark(Scanner *scanner, const Record *first, Mark *mark)
             continue;
         }
         if (alive) {
-            /* The object just made is freed before anything else happens on its thread. */
+            /* In a mark, the object is freed before anything else happens on its thread. */
             if (!frees(record.allocator) || record.address != address) {
                 return false;
             }
@@ -99,7 +99,7 @@ turn_to_thread(Scanner *scanner, uint64_t tid)
 Block *
 scanner_block(Scanner *scanner, uint64_t serial)
 {
-    for (size_t i = scanner->n_blocks; i--;) { /* the newest is the likeliest */
+    for (size_t i = scanner->n_blocks; i--;) { /* most likely the newest */
         if (scanner->blocks[i].serial == serial) {
             return &scanner->blocks[i];
         }
@@ -239,7 +239,7 @@ stack_in(Block *block, const Origin *origin)
     return block_stacks_find(&block->stacks, origin->node, origin->thread != block->thread);
 }
 
-/* Take what was alive as `before` out of the books of the blocks that counted it, except for `left`. */
+/* Subtract `before` from the blocks that counted it, except for `left`. */
 static void
 take_back(Scanner *scanner, const Origin *origin, StackSums before, StackSums left)
 {
@@ -305,7 +305,7 @@ bit_length(uint64_t size)
     return length;
 }
 
-/* Whether something was there. */
+/* Return whether something was there. */
 static bool
 free_address(Scanner *scanner, uint64_t address)
 {
@@ -317,7 +317,7 @@ free_address(Scanner *scanner, uint64_t address)
     return true;
 }
 
-/* An address was given out again before its free was seen: that one is to come. False: no memory. */
+/* An address is reused before its free was seen: that free is owed. False: no memory. */
 static bool
 owe_a_free(Scanner *scanner, const Record *record)
 {
@@ -327,7 +327,7 @@ owe_a_free(Scanner *scanner, const Record *record)
     return allocations_add(&scanner->owed, record->address, record->index, &owed.origin);
 }
 
-/* Whether a free is one that is owed: the first record of its thread since. */
+/* Whether a free is owed: it is the first record of its thread since. */
 static bool
 is_late(Scanner *scanner, const Record *record)
 {
@@ -360,8 +360,7 @@ scanned(Scanner *scanner, StackStatus status)
     return status == STACK_KNOWN ? SCANNED : BROKEN;
 }
 
-/* Take note, for a block, of an allocation without a stack by a thread that had one. False: no
- * memory. */
+/* Record, for a block, an allocation without a stack by a thread that had one. False: no memory. */
 static bool
 count_without_stack(const Scanner *scanner, Block *block, uint64_t size)
 {
@@ -388,7 +387,7 @@ count_without_stack(const Scanner *scanner, Block *block, uint64_t size)
     return true;
 }
 
-/* Let the open blocks know of the stack of a record. False: no memory. */
+/* Update lost stacks of the open blocks for a record. False: no memory. */
 static bool
 see_stack(Scanner *scanner, const Record *record)
 {
@@ -410,7 +409,7 @@ see_stack(Scanner *scanner, const Record *record)
     return true;
 }
 
-/* Let a block have an entry for the stack of an allocation; see scanner_step(). */
+/* Add the stack of an allocation to a block; see scanner_step(). */
 static Scanned
 enter_stack(Scanner *scanner, Block *block, const Origin *origin)
 {
@@ -420,7 +419,7 @@ enter_stack(Scanner *scanner, Block *block, const Origin *origin)
     }
     bool counts = true;
     if (block->stack_use == FILTERS_STACKS) {
-        /* Of which thread it is makes no difference. */
+        /* Its thread does not matter. */
         const BlockStack *same = block_stacks_find(&block->stacks, origin->node, !is_other);
         if (!same) {
             scanner->question = (Question){block->serial, origin->node, is_other};
@@ -438,15 +437,15 @@ scanner_answer(Scanner *scanner, bool counts)
     Question question = scanner->question;
     Block *block = scanner_block(scanner, question.serial);
     if (!block || block_stacks_find(&block->stacks, question.node, question.is_other)) {
-        return; /* it was forgotten meanwhile */
+        return; /* it was forgotten in the meantime */
     }
     if (!block_stacks_add(&block->stacks, question.node, question.is_other, counts)) {
         scanner->broken = scanner->no_memory = true;
     }
 }
 
-/* Find where an allocation comes from, and let every block that counts it and keeps stacks have an
- * entry for its stack. */
+/* Find the origin of an allocation, and add its stack to every block that counts it and keeps
+ * stacks. */
 static Scanned
 find_origin(Scanner *scanner, const Record *record, Origin *origin)
 {
@@ -465,7 +464,7 @@ find_origin(Scanner *scanner, const Record *record, Origin *origin)
     return found;
 }
 
-/* Enter a record into the books. False: no memory. */
+/* Count a record. False: no memory. */
 static bool
 account(Scanner *scanner, const Record *record, Origin *origin)
 {
@@ -474,7 +473,7 @@ account(Scanner *scanner, const Record *record, Origin *origin)
     }
     bool maps = record->allocator == ALLOCATOR_MMAP;
     if (maps || record->allocator == ALLOCATOR_MUNMAP) {
-        /* A mapping made over another one replaces it. */
+        /* A mapping over another one replaces it. */
         if (!mappings_remove(&scanner->mappings, record->address, record->size, take_mapping_back,
                              scanner))
         {
@@ -491,7 +490,7 @@ account(Scanner *scanner, const Record *record, Origin *origin)
         return true;
     }
     int magnitude = bit_length(record->size);
-    /* A mapping without a byte is nowhere. */
+    /* A mapping of 0 bytes has no range. */
     StackSums sums = {record->size, !maps || record->size, 0};
     sums.arenas = maps && record->size == ARENA_SIZE ? ARENA_SIZE : 0;
     bool counted = false;
@@ -557,7 +556,7 @@ begin_mark(Scanner *scanner, Mark mark)
     Block *block = mark.kind == PAUSE || mark.kind == RESUME ? NULL : scanner_block(scanner, mark.serial);
     bool is_open = block && block->state == OPEN;
     if (mark.kind == END || mark.kind == PAUSE) {
-        /* A thread that is at work already was interrupted, and has not been counted since. */
+        /* The thread is already at work: it was interrupted, and not counted since. */
         for (size_t i = 0; i < scanner->n_blocks && thread->at_work; i++) {
             scanner->blocks[i].interrupted |= scanner->blocks[i].state == OPEN;
         }
@@ -608,7 +607,7 @@ end_mark(Scanner *scanner, Thread *thread)
     return true;
 }
 
-/* Follow what is no allocation. */
+/* Process a record that is not an allocation. */
 static Scanned
 follow(Scanner *scanner, const Record *record)
 {
@@ -639,7 +638,7 @@ follow(Scanner *scanner, const Record *record)
     }
 }
 
-/* Decode up to and with the next allocation record, and turn to its thread. */
+/* Decode up to and including the next allocation record, and make its thread the current one. */
 static Scanned
 next_allocation(Scanner *scanner, Record *record)
 {
@@ -667,7 +666,7 @@ next_allocation(Scanner *scanner, Record *record)
     return turn_to_thread(scanner, record->tid) ? SCANNED : out_of_memory(scanner);
 }
 
-/* Begin with the next allocation record: see whether a mark begins there. */
+/* Decode the next allocation record, and check whether a mark begins there. */
 static Scanned
 begin_step(Scanner *scanner, Record *record)
 {

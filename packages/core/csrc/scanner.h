@@ -1,10 +1,10 @@
 /* The figures and the stacks of blocks, read from the capture that memray is still writing.
  *
- * Follows the records of a capture, finds the marks in them (marks.py says what a mark is) and keeps
- * the books of every open block, in one pass: each scan goes on where the last one stopped. The
- * rules are written down in accounting.py, and only there; tests hold the two against each other.
+ * Follows the records of a capture, finds the marks in them (marks.py explains marks) and counts for
+ * every open block, in one pass: each scan continues where the last one stopped. Only accounting.py
+ * describes the rules; tests compare the two.
  *
- * Which stacks count in a block that filters them, the caller says: once for each stack. Pure C; no
+ * If a block filters stacks, the caller decides once for each stack whether it counts. Pure C; no
  * Python.
  */
 #ifndef MEMBUDGET_SCANNER_H
@@ -21,10 +21,10 @@ enum {
     HISTOGRAM_LENGTH = 65,
 };
 
-/* How marks are spelled; see Alphabet in marks.py. */
+/* How marks are encoded; see Alphabet in marks.py. */
 typedef struct {
     uint64_t signature[SIGNATURE_LENGTH];
-    uint64_t smallest; /* the length that stands for zero */
+    uint64_t smallest; /* the length that encodes zero */
     uint64_t n_digits;
     uint64_t least_overhead;
     uint64_t most_overhead;
@@ -36,12 +36,12 @@ typedef struct {
     MarkKind kind;
     uint64_t serial;
     uint64_t first; /* the index of its first record */
-    uint64_t last;  /* and of its last one */
+    uint64_t last;  /* the index of its last record */
 } Mark;
 
 typedef enum { EXPECTED, OPEN, CLOSED } BlockState;
 
-/* What another thread than the block's has allocated without a stack, though it had one before. */
+/* What another thread than the block's has allocated without a stack, although it had one before. */
 typedef struct {
     size_t thread;
     uint64_t n_bytes;
@@ -50,14 +50,14 @@ typedef struct {
 /* Epochs in which a block counts nothing. */
 typedef struct {
     uint32_t first;
-    uint32_t behind; /* the first one behind them; UINT32_MAX while they last */
+    uint32_t behind; /* the first one after them; UINT32_MAX while they last */
 } Suspension;
 
-/* How much of stacks a block is to know. */
+/* How a block uses stacks. */
 typedef enum {
     FIGURES_ONLY,
-    KEEPS_STACKS, /* what each stack has alive, and had at the peak */
-    FILTERS_STACKS, /* that too; and it counts only the stacks that the caller says */
+    KEEPS_STACKS, /* counts what is alive, and was at the peak, by stack */
+    FILTERS_STACKS, /* the same, but counts only the stacks that the caller accepts */
 } StackUse;
 
 typedef struct {
@@ -65,11 +65,11 @@ typedef struct {
     BlockState state;
     StackUse stack_use;
     bool thread_only;
-    bool has_begun; /* with the first record of its START mark; it is open after the last one */
-    bool lost_stacks; /* memray has lost some; see lost_stacks.py */
-    bool interrupted; /* not everything in it could be counted; see locate() in accounting.py */
-    uint32_t epoch;   /* counts what has this epoch or a later one */
-    uint32_t thread;  /* the one that opened it */
+    bool has_begun; /* true from the first record of its START mark on; it is open after the last one */
+    bool lost_stacks; /* memray has lost some, see lost_stacks.py */
+    bool interrupted; /* not everything in it was counted; see locate() in accounting.py */
+    uint32_t epoch;   /* it counts memory of this epoch or later */
+    uint32_t thread;  /* the thread that opened it */
     uint32_t start_node; /* the stack of the first record of its START mark */
     uint64_t start_index; /* the first record of its START mark */
     uint64_t end_index;   /* the first record of its END mark */
@@ -80,7 +80,7 @@ typedef struct {
     uint64_t histogram[HISTOGRAM_LENGTH]; /* by bit length of the size */
     uint64_t peak_index; /* the record that reached the peak; none if n_allocations is 0 */
     uint32_t n_suspended; /* how many suspensions overlap now */
-    Suspension *suspensions; /* in their order; they do not overlap */
+    Suspension *suspensions; /* in order, without overlaps */
     size_t n_suspensions;
     BlockStacks stacks;
     WithoutStack *without_stack;
@@ -89,28 +89,28 @@ typedef struct {
 
 typedef struct {
     uint64_t tid;
-    uint64_t behind; /* the index after that of its last record */
-    bool at_work; /* for membudget: what it allocates counts nowhere */
-    bool was_at_work; /* before `mark` */
-    bool in_mark; /* `mark` has begun, and ends with its last record */
+    uint64_t behind; /* the index after its last record */
+    bool at_work; /* it does membudget's work, which no block counts */
+    bool was_at_work; /* the value of at_work before `mark` */
+    bool in_mark; /* the last record was inside `mark` */
     bool named;
-    bool had_stack; /* at an allocation */
+    bool had_stack; /* an allocation had a stack */
     CallStack stack;
     Mark mark;
 } Thread;
 
 typedef enum {
     SCANNED,
-    INCOMPLETE,    /* the mark that was looked for is not there */
-    ASKS,          /* scanner_answer() has to say first whether a stack counts */
-    BROKEN,        /* the capture is damaged, or no memory is left; nothing can be read any more */
+    INCOMPLETE,    /* the mark was not found */
+    ASKS,          /* call scanner_answer() first: does a stack count? */
+    BROKEN,        /* the capture is damaged, or there is no memory; no more reading is possible */
 } Scanned;
 
 /* Whether a block counts a stack. */
 typedef struct {
     uint64_t serial;
     uint32_t node;
-    bool is_other; /* of another thread than the block's */
+    bool is_other; /* it is of another thread than the block's */
 } Question;
 
 typedef struct {
@@ -121,11 +121,11 @@ typedef struct {
     Thread *threads;
     size_t n_threads;
     size_t current; /* the thread of the last record */
-    bool is_waiting; /* for the answer to `question` */
+    bool is_waiting; /* it waits for the answer to `question` */
     Question question;
-    Record waiting; /* the record that it is about, which comes next */
+    Record waiting; /* the record of the question, which is processed next */
     StackTree tree;
-    size_t n_keeping_stacks; /* how many blocks do that have begun, and not ended */
+    size_t n_keeping_stacks; /* how many blocks that keep stacks have begun and not ended */
     Block *blocks;
     size_t n_blocks;
     size_t n_open;
@@ -133,32 +133,32 @@ typedef struct {
     uint64_t idle_bytes; /* how much of the capture was written while no block was open */
     uint64_t *running; /* serials of the blocks between their marks, expected or not */
     size_t n_running;
-    /* What was made since a block runs. What no block counts is there as well, with epoch 0. */
+    /* What was allocated since a block runs. What no block counts has epoch 0. */
     Allocations allocations;
     Mappings mappings;
-    /* Frees that are late: the index of the record that showed it as `size`, their number as `node`. */
+    /* Late frees: `size` is the index of the record that showed the last one, `node` their number. */
     Allocations owed;
     bool tracks_objects;
-    Allocations objects; /* that open blocks count, where they are tracked */
+    Allocations objects; /* of open blocks, if objects are tracked */
     unsigned char buffer[DECODER_BUFFER_SIZE];
     unsigned char ahead[DECODER_BUFFER_SIZE];
 } Scanner;
 
-/* False: no capture that can be read; scanner_clear() is to be called all the same. */
+/* False: the capture cannot be read. Call scanner_clear() in any case. */
 bool scanner_begin(Scanner *, int fd, const Spelling *);
 
 void scanner_clear(Scanner *);
 
-/* Take note of objects from here on; for a capture that is written no more. */
+/* Track objects from here on. For a complete capture. */
 void scanner_track_objects(Scanner *);
 
-/* Keep the books of a block whose START mark is still to come. False: no memory. */
+/* Count for a block whose START mark is still to come. False: no memory. */
 bool scanner_expect(Scanner *, uint64_t serial, bool thread_only, StackUse);
 
 void scanner_forget(Scanner *, uint64_t serial);
 
-/* Scan up to the END mark of a block; `block` is its books, until the next call. Call it again after
- * ASKS. */
+/* Scan up to the END mark of a block; `block` is valid until the next call. After ASKS, call it
+ * again. */
 Scanned scanner_close_block(Scanner *, uint64_t serial, const Block **block);
 
 /* Answer `question` of a scanner that asks. */
@@ -170,7 +170,7 @@ Scanned scanner_step(Scanner *, Record *);
 /* Whether the block counts the record that was scanned last. */
 bool scanner_counted(const Scanner *, const Block *, const Record *);
 
-/* Whether the open block counts what comes from there. */
+/* Whether the open block counts memory of this origin. */
 bool block_counts(const Block *, const Origin *);
 
 Block *scanner_block(Scanner *, uint64_t serial);

@@ -47,7 +47,7 @@ scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return self;
 }
 
-/* It holds its type, as instances of heap types do, and no other object. */
+/* Like all instances of heap types, it refers to its type; it refers to no other object. */
 static int
 scanner_traverse(PyObject *self, visitproc visit, void *arg)
 {
@@ -75,7 +75,7 @@ none_or_no_memory(bool done)
 }
 
 PyDoc_STRVAR(expect_doc, "expect(serial, thread_only, stack_use)\n--\n\n"
-                         "Keep the books of a block whose START mark is still to come.\n\n"
+                         "Count for a block whose START mark is still to come.\n\n"
                          "stack_use: FIGURES_ONLY, KEEPS_STACKS, or FILTERS_STACKS.");
 
 static PyObject *
@@ -113,7 +113,7 @@ broken(void)
     return NULL;
 }
 
-/* True, or False when it is not there; an exception for what failed. */
+/* Return True, or False if it is not there; an exception if something failed. */
 static PyObject *
 whether_written(Written written, int error)
 {
@@ -125,7 +125,7 @@ whether_written(Written written, int error)
         case NO_MEMORY:
             return PyErr_NoMemory();
         default:
-            errno = error ? error : EIO; /* the input ended where there was more of it before */
+            errno = error ? error : EIO; /* the input has become shorter */
             return PyErr_SetFromErrno(PyExc_OSError);
     }
 }
@@ -147,10 +147,10 @@ histogram_of(const Block *block)
     return histogram;
 }
 
-/* Ask Python whether a block counts a stack, and tell the scanner. Returns -1 for an exception.
+/* Call Python to decide whether a block counts a stack, and answer the scanner. -1: an exception.
  *
- * What Python code does meanwhile, such as forgetting the block, the scanner can bear: it stands
- * between two records. */
+ * The Python code may do anything, such as forget the block, because the scanner is between two
+ * records. */
 static int
 ask(Scanner *scanner, PyObject *counts)
 {
@@ -172,10 +172,10 @@ ask(Scanner *scanner, PyObject *counts)
 PyDoc_STRVAR(close_block_doc,
              "close_block(serial, counts)\n--\n\n"
              "Scan up to the END mark of a block.\n\n"
-             "counts(serial, node) is asked whether a block that filters stacks counts one: once for\n"
-             "each. What it raises comes out of here, and it is asked again the next time.\n\n"
+             "counts(serial, node) returns whether a block that filters stacks counts one; it is called\n"
+             "once for each. An exception of it propagates, and it is called again the next time.\n\n"
              "Returns (peak_bytes, total_bytes, n_allocations, retained_bytes, size_histogram,\n"
-             "peak_index, start_index, end_index, interrupted), or None when the marks are not all there.\n"
+             "peak_index, start_index, end_index, interrupted), or None if some marks are missing.\n"
              "Raises ValueError for a damaged capture.");
 
 static PyObject *
@@ -188,8 +188,8 @@ close_block(PyObject *self, PyObject *args)
     }
     const Block *block;
     Scanned scanned;
-    /* With the GIL: what another thread does meanwhile would only be more to read. The capture is in
-     * the page cache, so this does not wait for a disk. */
+    /* With the GIL: other threads would only write more to read. The capture is in the page cache, so
+     * this does not wait for a disk. */
     while ((scanned = scanner_close_block(scanner_of(self), serial, &block)) == ASKS) {
         if (ask(scanner_of(self), counts) < 0) {
             return NULL;
@@ -225,7 +225,7 @@ known_block(PyObject *self, PyObject *serial)
     return block;
 }
 
-/* Add a stack to a list of them, unless nothing of it is there. Returns -1 for an exception. */
+/* Add a stack to a list, unless nothing of it is alive. Returns -1 for an exception. */
 static int
 append_stack(PyObject *list, BlockStack stack, StackSums sums)
 {
@@ -246,7 +246,7 @@ stacks_of(PyObject *self, PyObject *serial, bool at_peak)
 {
     PyObject *list = PyList_New(0);
     for (uint32_t i = 1; list; i++) {
-        /* Each time: making Python objects can run code that forgets it. */
+        /* Looked up each time, because making Python objects can run code that forgets it. */
         const Block *block = known_block(self, serial);
         if (!block) {
             Py_CLEAR(list);
@@ -266,8 +266,8 @@ stacks_of(PyObject *self, PyObject *serial, bool at_peak)
 
 PyDoc_STRVAR(stacks_at_peak_doc,
              "stacks_at_peak(serial)\n--\n\n"
-             "Return what was alive at the peak of a block that keeps its stacks, up to where it was\n"
-             "scanned: tuples (node, size_bytes, n_allocations, is_other_thread, arena_bytes).");
+             "Return what was alive at the peak of a block that keeps its stacks, up to the scanned\n"
+             "position: tuples (node, size_bytes, n_allocations, is_other_thread, arena_bytes).");
 
 static PyObject *
 stacks_at_peak(PyObject *self, PyObject *arg)
@@ -276,7 +276,7 @@ stacks_at_peak(PyObject *self, PyObject *arg)
 }
 
 PyDoc_STRVAR(stacks_at_end_doc, "stacks_at_end(serial)\n--\n\n"
-                                "Return what is alive where the block was scanned to, likewise.");
+                                "Return what is alive at the scanned position of such a block.");
 
 static PyObject *
 stacks_at_end(PyObject *self, PyObject *arg)
@@ -305,7 +305,7 @@ lost_stacks(PyObject *self, PyObject *serial)
 }
 
 PyDoc_STRVAR(node_doc, "node(number)\n--\n\n"
-                       "Return (parent, code, instruction) of a node; the parent 0 is none.");
+                       "Return (parent, code, instruction) of a node; the parent is 0 if it has none.");
 
 static PyObject *
 node(PyObject *self, PyObject *arg)
@@ -331,7 +331,7 @@ decoded_text(const char *text)
 
 PyDoc_STRVAR(frame_doc, "frame(code, instruction)\n--\n\n"
                         "Return (function, filename, line) of a frame.\n\n"
-                        "Reads it from the capture. Raises ValueError when it is not there any more.");
+                        "Reads it from the capture. Raises ValueError if it is no longer there.");
 
 static PyObject *
 frame(PyObject *self, PyObject *args)
@@ -362,8 +362,8 @@ PyDoc_STRVAR(alive_objects_doc,
              "alive_objects(serial)\n--\n\n"
              "Scan up to the END mark of a block; return the objects that it made and that are alive.\n\n"
              "For a scanner that has scanned nothing yet and filters no stacks, and a capture that has\n"
-             "objects. As bytes: the address of each, an unsigned 64-bit integer. None when the block is\n"
-             "not all there.");
+             "objects. As bytes: the address of each, an unsigned 64-bit integer. None if some\n"
+             "marks of the block are missing.");
 
 static PyObject *
 alive_objects(PyObject *self, PyObject *arg)
@@ -399,7 +399,7 @@ alive_objects(PyObject *self, PyObject *arg)
 PyDoc_STRVAR(write_block_doc,
              "write_block(serial, thread_only, n_outer, to)\n--\n\n"
              "Write the capture of a block, see csrc/block_writer.h, to the file descriptor `to`.\n\n"
-             "For a scanner that has scanned nothing yet. False when the block is not all there.");
+             "For a scanner that has scanned nothing yet. False if some marks of the block are missing.");
 
 static PyObject *
 write_block_of(PyObject *self, PyObject *args)
@@ -457,7 +457,7 @@ static PyGetSetDef properties[] = {
 
 PyDoc_STRVAR(scanner_doc, "Scanner(fd, signature, smallest, n_digits, overheads)\n--\n\n"
                           "Reads the figures and stacks of blocks from the capture open as `fd`.\n\n"
-                          "The other arguments spell marks, see marks.Alphabet. Raises ValueError for a\n"
+                          "The other arguments encode marks, see marks.Alphabet. Raises ValueError for a\n"
                           "capture that it cannot read.");
 
 static PyType_Slot slots[] = {
@@ -477,7 +477,7 @@ static PyType_Spec spec = {
         .slots = slots,
 };
 
-/* Those that the Python code has as well; a test compares them. */
+/* Constants that the Python code has as well; a test compares them. */
 static int
 add_constants(PyObject *module)
 {

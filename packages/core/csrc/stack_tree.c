@@ -11,7 +11,7 @@ StackStatus
 tree_add_code(StackTree *tree, CodeObject code)
 {
     if (tree->n_codes && code.code <= tree->codes[tree->n_codes - 1].code) {
-        return STACK_DAMAGED; /* memray counts them */
+        return STACK_DAMAGED; /* memray numbers them in order */
     }
     if (tree->n_codes == tree->codes_capacity) {
         CodeObject *codes

@@ -1,7 +1,7 @@
 /* The Python stacks of a capture: a tree, in which each node is a frame called by its parent.
  *
- * A frame is a code object and the instruction that it is at. The names and line tables of code
- * objects stay in the capture; here is where they are. Pure C; no Python. Memory is linear in the
+ * A frame is a code object and its present instruction. The names and line tables of code objects
+ * stay in the capture; the tree has their positions. Pure C; no Python. Memory is linear in the
  * number of nodes: 20 to 40 bytes for each.
  */
 #ifndef MEMBUDGET_STACK_TREE_H
@@ -13,7 +13,7 @@
 
 #include "interned.h"
 
-enum { NO_STACK = 0 }; /* the root: where no Python code was running */
+enum { NO_STACK = 0 }; /* the root: no Python code was running */
 
 typedef struct {
     uint32_t parent;
@@ -23,7 +23,7 @@ typedef struct {
 
 #define STACK_NODE ((ItemShape){sizeof(StackNode), 3})
 
-/* Where the capture has a code object. */
+/* The position of a code object in the capture. */
 typedef struct {
     uint64_t begin;
     uint64_t end;
@@ -41,39 +41,39 @@ typedef struct {
 typedef struct {
     uint32_t code;
     int32_t instruction;
-    uint32_t node; /* where it is known */
+    uint32_t node; /* if it is known */
 } StackFrame;
 
 /* The stack of a thread.
  *
- * Frames that are popped before anybody asks for their node never get one. Those that are popped keep
- * theirs until another one takes their place: a loop pushes the same frame again and again. */
+ * A frame gets a node only when the node is needed. A popped frame keeps its node until another frame
+ * replaces it, because a loop pushes the same frame again and again. */
 typedef struct {
-    StackFrame *frames; /* outermost first; behind `depth`, those that were popped */
+    StackFrame *frames; /* outermost first; after `depth`, the popped ones */
     size_t depth;
     size_t capacity;
-    size_t n_known; /* so many of the outermost know their node, popped ones as well */
+    size_t n_known; /* how many of the outermost have a node, including popped ones */
 } CallStack;
 
 typedef enum {
     STACK_KNOWN,
-    STACK_DAMAGED,   /* a code object was never described, or is described twice */
+    STACK_DAMAGED,   /* a code object is not described, or is described twice */
     STACK_NO_MEMORY,
 } StackStatus;
 
 StackStatus tree_add_code(StackTree *, CodeObject);
 
-/* Return a node that is there. */
+/* Return an existing node. */
 static inline const StackNode *
 tree_node(const StackTree *tree, uint32_t node)
 {
     return interned_item(&tree->nodes, STACK_NODE, node);
 }
 
-/* Return what is known of a code object; NULL for nothing. */
+/* Return a code object; NULL if it is unknown. */
 const CodeObject *tree_code(const StackTree *, uint32_t code);
 
-/* As tree_find(), for a stack of which not all frames know their node. */
+/* Like tree_find(), for a stack in which some frames have no node yet. */
 StackStatus tree_look_up(StackTree *, CallStack *, uint32_t *node);
 
 /* Find the node of the innermost frame of a stack. */
@@ -108,7 +108,7 @@ stack_push(CallStack *stack, uint32_t code, int32_t instruction)
     return true;
 }
 
-/* False: there are not so many frames. */
+/* False: there are fewer frames. */
 static inline bool
 stack_pop(CallStack *stack, size_t n_frames)
 {

@@ -1,13 +1,13 @@
 /* membudget.recording._tracemalloc: lets tracemalloc start and stop below memray.
  *
- * A tracker that traces Python's allocators puts its own in front of those that it finds, and puts
- * these back when it stops. tracemalloc does the same. Whichever began last has to end first:
- * otherwise allocators come back that are gone, which crashes, or go that are still in use. So while
- * such a tracker runs, its allocators are taken off where tracemalloc starts or stops, and put on
- * again in front of what is there then.
+ * A tracker that traces Python's allocators puts its own in front of the present ones, and restores
+ * these when it stops. tracemalloc does the same. The last to start must be the first to stop:
+ * otherwise allocators that no longer exist are restored, which crashes, or allocators that are in use
+ * are removed. So while such a tracker runs, its allocators are removed while tracemalloc starts or
+ * stops, and then put in front of the present ones again.
  *
- * What is replaced is what the two functions of _tracemalloc call, so that it does not matter by
- * which name, or from where, a program calls them.
+ * The C functions behind the two functions of _tracemalloc are replaced, so that it does not matter
+ * under which name, or from where, a program calls them.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -16,7 +16,7 @@
 #include <string.h>
 
 #ifdef Py_LIMITED_API
-/* The limited API leaves these out. They have been the same since Python 3.5. */
+/* Not in the limited API. They have been the same since Python 3.5. */
 typedef struct {
     void *ctx;
     void *functions[4];
@@ -32,7 +32,7 @@ typedef PyMemAllocatorEx Allocator;
 
 enum { N_DOMAINS = 3 }; /* raw, mem, obj */
 
-/* The beginning of PyCFunctionObject, which the limited API leaves out as well. */
+/* The beginning of PyCFunctionObject, which is not in the limited API either. */
 typedef struct {
     PyObject_HEAD
     PyMethodDef *definition;
@@ -40,7 +40,7 @@ typedef struct {
 
 typedef PyObject *(*FastFunction)(PyObject *, PyObject *const *, Py_ssize_t);
 
-/* One for a process, as memray's tracker is. */
+/* One for the process, like memray's tracker. */
 static FastFunction real_start;
 static PyCFunction real_stop;
 static PyObject *before_switch; /* NULL: no tracker is guarded */
@@ -62,7 +62,7 @@ set_allocators(Allocator *allocators)
     }
 }
 
-/* Whether these are memray's: the context of each is where memray keeps what it has found. */
+/* Whether these are memray's: the context of each is the place where memray keeps the old one. */
 static bool
 are_above(const Allocator *allocators)
 {
@@ -77,7 +77,7 @@ are_above(const Allocator *allocators)
     return true;
 }
 
-/* Take memray's allocators off, if they are on. -1: there is an exception. */
+/* Remove memray's allocators, if they are set. -1: there is an exception. */
 static int
 take_off(Allocator *above, bool *are_off)
 {
@@ -96,7 +96,7 @@ take_off(Allocator *above, bool *are_off)
     }
     get_allocators(above);
     if (memcmp(above, below, sizeof(below)) == 0) {
-        return 0; /* it has not put its allocators on yet */
+        return 0; /* it has not set its allocators yet */
     }
     if (!are_above(above)) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -109,7 +109,7 @@ take_off(Allocator *above, bool *are_off)
     return 0;
 }
 
-/* Put them in front of those that are there now. */
+/* Put them in front of the present ones. */
 static void
 put_on(Allocator *above)
 {
@@ -150,7 +150,7 @@ stop_below(PyObject *module, PyObject *unused)
     return stopped;
 }
 
-/* NULL: there is an exception, or it is called in another way than this code knows. */
+/* NULL: there is an exception, or this code does not know the calling convention. */
 static PyMethodDef *
 definition_of(PyObject *module, const char *name, int flags)
 {
@@ -170,8 +170,8 @@ definition_of(PyObject *module, const char *name, int flags)
 }
 
 PyDoc_STRVAR(guard_doc, "guard(before_switch)\n--\n\n"
-                        "Before a tracker that traces Python's allocators starts.\n\n"
-                        "before_switch() is called when tracemalloc starts or stops, and before it does.");
+                        "Call it before a tracker that traces Python's allocators starts.\n\n"
+                        "before_switch() is called just before tracemalloc starts or stops.");
 
 static PyObject *
 guard(PyObject *module, PyObject *callback)

@@ -1,4 +1,4 @@
-"""``python -m membudget doctor`` says what is so."""
+"""``python -m membudget doctor`` describes the installation."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ raise SystemExit(status)
 
 
 def test_without_the_extensions_budgets_are_enforced_by_python_code(run_python: RunPython) -> None:
-    """As it is where there was no compiler."""
+    """As in an installation without a compiler."""
     done = run_python("-c", WITHOUT_EXTENSIONS, environment=SCANNER)
     assert done.returncode == 0, done.stderr
-    assert "reader: replay (Python), slower, because its C extension is not there" in done.stdout
+    assert "reader: replay (Python), slower, because the C extension is missing" in done.stdout
     assert "marks: made in Python" in done.stdout
 
 
@@ -51,7 +51,7 @@ def test_without_the_extensions_budgets_are_enforced_by_python_code(run_python: 
     [
         ({"MEMBUDGET": "off"}, "NOT ENFORCED, because MEMBUDGET=off is in the environment"),
         ({"MEMBUDGET": "maybe"}, "NOT ENFORCED, because of an error: MEMBUDGET: 'maybe'"),
-        ({"MEMBUDGET_READER": "fast"}, "'fast' is neither 'auto' nor 'replay'"),
+        ({"MEMBUDGET_READER": "fast"}, "'fast' is not 'auto' or 'replay'"),
     ],
 )
 def test_it_says_why_budgets_are_not_enforced(
@@ -71,10 +71,10 @@ raise SystemExit(main(["doctor"]))
 """
 
 
-def test_a_capture_of_another_version_is_left_to_the_replay(run_python: RunPython) -> None:
+def test_the_replay_reads_captures_of_another_version(run_python: RunPython) -> None:
     done = run_python("-c", OTHER_VERSION, environment=SCANNER)
     assert done.returncode == 0, done.stderr
-    assert "captures of a version that the scanner does not know" in done.stdout
+    assert "the scanner does not know the capture format of this memray" in done.stdout
 
 
 def test_without_a_command_it_says_how_it_is_used(run_python: RunPython) -> None:

@@ -71,7 +71,7 @@ def test_a_compiled_file_without_its_source(place: Path) -> None:
     assert not counts(shop.load, "shops")
 
 
-def test_a_compiled_file_with_nothing_but_a_class(place: Path) -> None:
+def test_a_compiled_file_with_only_a_class(place: Path) -> None:
     (place / "source.py").write_text("class Order:\n    @classmethod\n    def make(cls): pass\n")
     compiled_elsewhere(place / "source.py", place / "shop.pyc")
     shop = importlib.import_module("shop")
@@ -123,7 +123,7 @@ def test_a_module_that_exec_filled(place: Path) -> None:
     assert not counts(module.Item.__init__, "shop")
 
 
-def test_functions_that_come_later(place: Path) -> None:
+def test_functions_from_cells_of_a_notebook(place: Path) -> None:
     """In a notebook, each cell is a file of its own."""
     module = types.ModuleType("notebook")
     sys.modules["notebook"] = module
@@ -133,7 +133,7 @@ def test_functions_that_come_later(place: Path) -> None:
         assert counts(module.load, "notebook")
 
 
-def test_what_a_decorator_made_is_the_decorators(place: Path) -> None:
+def test_a_function_made_by_a_decorator_belongs_to_the_decorator(place: Path) -> None:
     """functools.wraps gives it the name of the other module."""
     (place / "tools.py").write_text(
         "import functools\n"
@@ -152,8 +152,8 @@ def test_what_a_decorator_made_is_the_decorators(place: Path) -> None:
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_module_that_is_taken_out_before_the_block_ends(place: Path, compiled: bool) -> None:
-    """As tests do that import it anew."""
+def test_a_module_that_is_removed_before_the_block_ends(place: Path, compiled: bool) -> None:
+    """As in tests that import a module again."""
     folder = place / "not_on_the_path"
     folder.mkdir()
     path = folder / ("shop.pyc" if compiled else "shop.py")
@@ -182,7 +182,7 @@ def test_a_module_that_was_reloaded(place: Path) -> None:
     assert stack_filter.keeps([(frame_of(old),), (frame_of(new),)]) == [True, True]
 
 
-def test_one_name_for_modules_in_turn(place: Path) -> None:
+def test_several_modules_with_the_same_name(place: Path) -> None:
     """Such as the conftest.py of two directories."""
     functions = []
     for name in ("a", "b"):
@@ -227,10 +227,10 @@ def test_a_working_directory_that_changes(place: Path, monkeypatch: pytest.Monke
     assert StackFilter(Scope(only=("json",))).keeps([(frame,)]) == [False]
 
 
-def test_what_is_odd_in_the_path_and_among_the_modules(
+def test_unusual_entries_of_the_path_and_of_sys_modules(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python skips it, and so do patterns."""
+    """Python ignores them, and so do patterns."""
     monkeypatch.setattr(sys, "path", [place, None, 3, *sys.path])
     monkeypatch.setitem(sys.modules, "odd", None)
     monkeypatch.setitem(sys.modules, "odder", object())

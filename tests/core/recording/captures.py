@@ -22,7 +22,7 @@ _FRAME_POP, _OBJECT, _FRAME_PUSH, _ALLOCATION = 16, 32, 64, 128
 
 
 def varint(value: int, *, n_bits: int = 7) -> bytes:
-    """Return a number, so many bits in each byte, and the next one in all but the last."""
+    """Encode a number with some bits in each byte; in all but the last, the next bit is set."""
     more = 1 << n_bits
     encoded = bytearray()
     while value >= more:
@@ -77,7 +77,7 @@ class CaptureWriter:
     """Encodes records; other kinds of records come between them at random.
 
     Attributes:
-        ends: for each record, how long the capture is behind it.
+        ends: for each record, how long the capture is after it.
     """
 
     def __init__(self, *, native: bool = False, seed: int = 0, objects: bool = False) -> None:

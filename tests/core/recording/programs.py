@@ -1,4 +1,4 @@
-"""Random programs whose memory is known: a model of the heap, written as slowly as it is simple.
+"""Random programs whose memory is known: a simple and slow model of the heap.
 
 A program is a list of operations of a few threads; running it gives the records that memray would
 write and, for every block, the figures by the book: every counted byte is in a dictionary, and the
@@ -39,7 +39,7 @@ class ObjectEvent:
 
 @dataclass
 class Block:
-    """A block by the book."""
+    """A block of the model."""
 
     tid: int
     thread_only: bool
@@ -92,7 +92,7 @@ operations = st.lists(
 
 
 class Machine:
-    """Runs a program: makes its records, and keeps the books of its blocks."""
+    """Runs a program: makes its records, and computes the figures of its blocks."""
 
     def __init__(self) -> None:
         self.records: list[FakeRecord] = []

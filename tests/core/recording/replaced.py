@@ -56,7 +56,7 @@ def _uses(tree: ast.Module) -> Iterator[tuple[str, str]]:
 def all_replaced(
     functions: Iterable[tuple[str, str]], replacement: Callable[[str, Any], Any]
 ) -> Iterator[None]:
-    """Replace functions while this lasts by what ``replacement`` makes of name and function."""
+    """Replace functions by ``replacement(name, function)`` while the context is open."""
     kept = []
     for module_name, name in functions:
         module = importlib.import_module(module_name)
@@ -72,7 +72,7 @@ def all_replaced(
 
 
 def failing(called: list[str]) -> Callable[[str, Any], Any]:
-    """Return a ``replacement`` by functions that fail, and leave their name in ``called``."""
+    """Return a ``replacement`` whose functions fail, and add their name to ``called``."""
 
     def replacement(name: str, _: Any) -> Any:
         def fail(*args: object, **kwargs: object) -> NoReturn:

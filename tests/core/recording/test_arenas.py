@@ -23,10 +23,10 @@ except MemoryLimitExceeded as exceeded:
 
 
 @pytest.mark.parametrize("reader", ["auto", "replay"])
-def test_arenas_are_told_from_other_mappings_and_allocations(
+def test_arenas_are_distinguished_from_other_mappings_and_allocations(
     reader: str, run_python: RunPython
 ) -> None:
-    """A failure blames arenas on no line, and nothing else on arenas."""
+    """A failure says how much is arenas, and counts nothing else as arenas."""
     done = run_python("-c", PROGRAM, environment={"MEMBUDGET_READER": reader})
     assert done.returncode == 0, done.stderr
     n_arenas, mapped, said = done.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""The C extensions and Python: what they are given, what they hold, what they let go of."""
+"""The C extensions: their arguments, references and memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def extension(name: str) -> ModuleType:
 
 
 class SaysThatItIsABlock:
-    """Smaller than a block, and isinstance() takes it for one."""
+    """Smaller than a block, but isinstance() says that it is one."""
 
     __slots__ = ()
 
@@ -58,8 +58,8 @@ class SaysThatItIsABlock:
     ],
     ids=lambda fake: type(fake).__name__,
 )
-def test_what_only_looks_like_a_block_is_refused(fake: object) -> None:
-    """C code writes into a block: anything else would be a crash, whatever its __class__ says."""
+def test_objects_that_pretend_to_be_blocks_are_refused(fake: object) -> None:
+    """C code writes into a block, so another object would crash, whatever its __class__ says."""
     leave: Any = Block.__exit__
     for method in (leave, leave.__get__(object(), object)):
         with pytest.raises(TypeError):
@@ -71,8 +71,8 @@ def test_what_only_looks_like_a_block_is_refused(fake: object) -> None:
 
 
 @needs_marks
-def test_the_end_of_a_block_that_keeps_itself_is_collected() -> None:
-    """An ExitStack, or the user's own code, can tie such a knot."""
+def test_a_block_that_refers_to_itself_is_collected() -> None:
+    """An ExitStack, or the user's code, can make such a cycle."""
     block: Any = measure_memory()
     block.leave = block.__exit__
     gone = weakref.ref(block)
@@ -84,7 +84,7 @@ def test_the_end_of_a_block_that_keeps_itself_is_collected() -> None:
 
 @needs_scanner
 def test_a_scanner_knows_its_type() -> None:
-    """Python's collector has to see what an object of the type holds."""
+    """Python's collector has to see the references of the type."""
     scanner_type = extension("_scanner").Scanner
     with tempfile.TemporaryFile() as file:
         file.write(capture_of([]))
@@ -194,7 +194,7 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
 @needs_marks
 @needs_scanner
 def test_nothing_is_left_behind() -> None:
-    """No reference and no memory, however often each function of the C code is called."""
+    """The C code leaks no references and no memory."""
     machine = Machine()
     machine.run([("open", 1, 6, 0), *[("malloc", 1, 9, 0)] * 9])
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as other:
@@ -214,7 +214,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_objects_that_are_immortal_in_later_versions_are_counted() -> None:
-    """One build serves all versions, and in Python 3.11 None is an object like any other."""
+    """One build works with all versions, and in Python 3.11 None has a reference count."""
     sources = Path(__file__).parents[3] / "packages/core/csrc"
     modules = list(sources.glob("*module.c"))
     assert len(modules) == 3
@@ -224,7 +224,7 @@ def test_objects_that_are_immortal_in_later_versions_are_counted() -> None:
 
 @needs_scanner
 def test_a_failure_says_what_failed() -> None:
-    """Not what failed some time before: errno is of the call that failed."""
+    """errno belongs to the failed call, not to an earlier one."""
     machine = Machine()
     machine.run([("open", 1, 6, 0), *[("malloc", 1, 9, 0)] * 9])
     with tempfile.TemporaryFile() as file, open(os.devnull, "rb") as read_only:

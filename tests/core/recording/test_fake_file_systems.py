@@ -1,4 +1,4 @@
-"""Tests that put something else in the place of the file system: no real file is touched."""
+"""Tests that replace the file system: no real file is touched."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_fake_file_system_and_the_files_that_are_open() -> None:
 
 @in_subprocess
 def test_functions_that_a_test_mocks() -> None:
-    """Whatever of the system is mocked while the block ends, the limit is enforced."""
+    """Whatever is mocked while the block ends, the limit is enforced."""
     from unittest import mock
 
     from membudget import MemoryLimitExceeded, limit_memory

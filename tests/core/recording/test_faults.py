@@ -1,4 +1,4 @@
-"""What goes wrong: each ends in a right number or a clear error, with nothing left behind."""
+"""Faults: each ends with a right number or a clear error, and leaves nothing over."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def test_a_damaged_capture_is_an_error_or_exact(capture: Path, read: Read) -> No
         read_block(capture)
 
 
-def test_marks_of_another_process_are_not_ours(capture: Path, read: Read) -> None:
+def test_marks_of_another_process_are_ignored(capture: Path, read: Read) -> None:
     other = Alphabet((9002, 9501, 8778))
     with pytest.raises(CaptureError, match="incomplete"):
         read(capture, other)
 
 
 @in_subprocess
-def test_a_verdict_stands_when_the_reading_process_is_gone() -> None:
+def test_a_verdict_is_kept_if_the_reading_process_ends() -> None:
     """It ends when an inner block has its figures, and before it has sent the stacks."""
     from typing import Any
 
@@ -165,8 +165,8 @@ def test_the_reading_process_keeps_no_copy_of_a_capture() -> None:
 
 
 @in_subprocess
-def test_a_foreign_tracker_is_named() -> None:
-    """Somebody else's tracker: a clear error, the body does not run, and later blocks work."""
+def test_another_tracker_is_a_conflict_error() -> None:
+    """Another tracker causes a clear error, the body does not run, and later blocks work."""
     import memray
     from membudget import TrackerConflictError, measure_memory
     from workloads import allocate
@@ -193,7 +193,7 @@ def test_a_foreign_tracker_is_named() -> None:
 
 @in_subprocess
 def test_an_overwritten_capture_is_an_error() -> None:
-    """With what is no record; and the next block is recorded in another capture."""
+    """With bytes that are not records; the next block is recorded in another capture."""
     import os
 
     from membudget import CaptureError, limit_memory
@@ -220,7 +220,7 @@ def test_an_overwritten_capture_is_an_error() -> None:
             except CaptureError as error:
                 assert "could not be checked" in str(error) or "cannot be read" in str(error)
             else:
-                raise AssertionError(f"a limit that nobody checked: {memory.measurement}")
+                raise AssertionError(f"a limit that was not checked: {memory.measurement}")
             with limit_memory("1 GB") as memory:
                 allocate(10)
             assert memory.n_allocations >= 1
@@ -249,7 +249,7 @@ for _ in range(2):
         except CaptureError:
             pass
         else:
-            raise AssertionError("a limit that nobody checked has passed")
+            raise AssertionError("a limit that was not checked has passed")
         with limit_memory("1 GB") as memory:
             allocate(100 * KIB)
         assert memory.peak_bytes >= 100 * KIB
@@ -265,7 +265,7 @@ run.end()
 
 
 def test_a_program_that_closes_all_files(tmp_path: Path) -> None:
-    """As daemons do; the block that it does so in is an error, and the next one is measured."""
+    """As daemons do: the block in which it does so is an error, and the next one is measured."""
     path = str(Path(__file__).parents[2] / "contract")
     done = run_python_in(tmp_path, "-c", CLOSES_FILES, environment={"PYTHONPATH": path})
     assert done.returncode == 0, done.stderr
@@ -307,7 +307,7 @@ for body in ("passes", "raises"):
     except LookupError as error:
         assert body == "raises" and "could not be checked" in error.__notes__[0]
     else:
-        raise AssertionError("a limit that nobody checked has passed")
+        raise AssertionError("a limit that was not checked has passed")
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 with limit_memory("1 GB") as memory:
     allocate(10)
@@ -316,7 +316,7 @@ assert memory.n_allocations >= 1
 
 
 def test_a_full_disk_is_an_error_and_never_a_pass(tmp_path: Path) -> None:
-    """memray stops recording then; the limit could have been exceeded unseen."""
+    """memray then stops recording, so the limit could have been exceeded unseen."""
     path = str(Path(__file__).parents[2] / "contract")
     done = run_python_in(tmp_path, "-B", "-c", FULL_DISK, environment={"PYTHONPATH": path})
     assert done.returncode == 0, done.stderr
@@ -365,7 +365,7 @@ for _ in range(2):
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Ctrl-C at any time: no tracker runs on, no file stays, and the next block is measured."""
+    """Ctrl-C at any time: no tracker and no file is left over, and the next block is measured."""
     path = str(Path(__file__).parents[2] / "contract")
     (tmp_path / "tmp").mkdir()
     environment = {"PYTHONPATH": path, "TMPDIR": str(tmp_path / "tmp")}
@@ -420,7 +420,7 @@ def test_a_forked_child_starts_clean() -> None:
 
 
 @in_subprocess
-def test_profile_functions_stay() -> None:
+def test_profile_functions_are_kept() -> None:
     """Those set before a block, and those that the program sets inside one."""
     import sys
     import threading
@@ -451,7 +451,7 @@ def test_profile_functions_stay() -> None:
 
 @in_subprocess
 def test_the_reading_process_may_die() -> None:
-    """Then one block cannot be judged and says so; the next one starts another."""
+    """One block ends with an error; the next one starts another process."""
     import signal
     import time
 
@@ -472,7 +472,7 @@ def test_the_reading_process_may_die() -> None:
         except CaptureError as error:
             assert "ended unexpectedly" in str(error)
         else:
-            raise AssertionError("a block that nobody read")
+            raise AssertionError("a block was not read")
         while process in reading_processes():
             time.sleep(0.01)
         with measure_memory() as inner:
@@ -483,7 +483,7 @@ def test_the_reading_process_may_die() -> None:
 
 @in_subprocess
 def test_reading_a_block_collects_no_garbage_of_the_program() -> None:
-    """Otherwise a ResourceWarning of one test would show in another one."""
+    """Otherwise a ResourceWarning of one test would appear in another one."""
     import gc
     import sys
 
@@ -528,8 +528,8 @@ def test_open_files_and_children_are_as_before() -> None:
 
 
 @in_subprocess
-def test_where_files_need_names() -> None:
-    """Where a file without a name cannot be opened again (macOS), it is removed after reading."""
+def test_systems_without_unnamed_files() -> None:
+    """If a file without a name cannot be opened again (macOS), it is removed after reading."""
     import os
     import tempfile
 
@@ -548,7 +548,7 @@ def test_where_files_need_names() -> None:
 
 
 @in_subprocess
-def test_debug_allocators_are_understood() -> None:
+def test_marks_are_found_with_debug_allocators() -> None:
     """python -X dev and PYTHONMALLOC=debug change the size of every object."""
     import subprocess
     import sys
@@ -605,15 +605,15 @@ for is_stable in (False, True):
 def test_a_tracker_that_cannot_start_leaves_nothing(
     tmp_path: Path, limit: str, numbers: str
 ) -> None:
-    """An error that says so, and the next block is measured as if nothing had happened."""
+    """There is an error, and the next block is measured as usual."""
     program = NO_FILES_LEFT.format(limit=limit, numbers=numbers)
     done = run_python_in(tmp_path, "-B", "-c", program)
     assert done.returncode == 0, done.stderr
 
 
 @in_subprocess
-def test_an_assertion_of_memrays_is_no_exceeded_limit() -> None:
-    """As where a mock stands for threading.Thread."""
+def test_an_assertion_error_of_memray_is_not_an_exceeded_limit() -> None:
+    """As with a mock of threading.Thread."""
     from unittest import mock
 
     from membudget import RecordingError, limit_memory, measure_memory
@@ -632,7 +632,7 @@ def test_an_assertion_of_memrays_is_no_exceeded_limit() -> None:
 
 
 @in_subprocess
-def test_trackers_do_not_pile_up_on_thread_names() -> None:
+def test_trackers_leave_no_wrappers_on_thread_names() -> None:
     """memray wraps ``Thread._set_os_name``, of Python 3.14, each time that a tracker starts."""
     import threading
     from typing import Any

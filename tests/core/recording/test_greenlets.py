@@ -1,4 +1,4 @@
-"""Greenlets: memray counts each of them as a thread, and no limit on one thread passes for that."""
+"""Greenlets: memray counts each as a thread, so limits on one thread need care."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_limit_on_one_thread_with_greenlets_is_refused(tmp_path: Path, program
     ids=["", "loaded inside", "outside", "nested", "not to be loaded"],
 )
 def test_one_greenlet_is_one_thread(tmp_path: Path, program: str) -> None:
-    """A program may use them elsewhere. And memray's warning of them stays out of its output."""
+    """A program may use them elsewhere, and memray's warning is not printed."""
     assert run(tmp_path, program) == "passed"
 
 

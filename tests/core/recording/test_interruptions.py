@@ -1,6 +1,6 @@
 """Exceptions that come from outside, such as a signal handler's, at any instant of a block's ends.
 
-Each reaches the program, once; nothing stays behind; and what the program does next is measured.
+Each reaches the program once, nothing is left over, and what the program does next is measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WHAT, STEP, IN_A_RUN = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "run"
 def instants(code):
     '''Before which opcodes Python runs the handlers of signals: those after a call, and these two.
 
-    An exception elsewhere is none that a program can see, and Python itself loses some of these, or
+    A program cannot see an exception elsewhere, and Python itself loses some of these, or
     what they refer to.
     '''
     found, after_call = set(), False
@@ -225,7 +225,7 @@ for n in range(60):
                     pass
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        assert kept is None, "a limit that nobody checked"
+        assert kept is None, "a limit that was not checked"
     except MemoryLimitExceeded:
         assert not fired, "a lost exception"
     except TimeoutError:
@@ -263,7 +263,7 @@ def test_alarms(tmp_path: Path) -> None:
 
 @in_subprocess
 def test_a_thread_that_leaves_its_block_after_all_others() -> None:
-    """It is back at the program's work all the same: the next block counts it."""
+    """The thread is back at the program's work: the next block counts it."""
     import threading
     from typing import Any
 
@@ -304,7 +304,7 @@ def test_a_thread_that_leaves_its_block_after_all_others() -> None:
 
 @in_subprocess
 def test_blocks_in_the_work_of_a_framework() -> None:
-    """They measure what happens in them, interrupt nothing, and the rest is still left out."""
+    """They measure their own code and interrupt nothing; membudget's work is still left out."""
     from membudget import measure_memory
     from membudget.runs import Run, Settings
 
@@ -327,7 +327,7 @@ def test_blocks_in_the_work_of_a_framework() -> None:
 
 @in_subprocess
 def test_a_block_that_ends_in_the_work_of_a_framework() -> None:
-    """As one that a hook of a test suite ends: its figures are whole."""
+    """For example a block that a hook of a test suite ends: its figures are complete."""
     from membudget import measure_memory
     from membudget.runs import Run, Settings
 
@@ -347,19 +347,19 @@ def test_a_block_that_ends_in_the_work_of_a_framework() -> None:
 
 
 @in_subprocess
-def test_another_threads_decision_about_garbage_stays() -> None:
-    """One that it takes while a block is read."""
+def test_another_threads_setting_of_the_collector_is_kept() -> None:
+    """Even if it changes while a block is read."""
     import gc
     import threading
 
-    from membudget.recording.garbage import GarbageStays
+    from membudget.recording.garbage import CollectorPause
 
     before = gc.get_threshold()
     for decide, thresholds in (
         (gc.disable, before),
         (lambda: gc.set_threshold(5), (5, *before[1:])),
     ):
-        garbage, inner = GarbageStays(), GarbageStays()
+        garbage, inner = CollectorPause(), CollectorPause()
         garbage.begin()
         inner.begin()
         inner.end()
@@ -374,7 +374,7 @@ def test_another_threads_decision_about_garbage_stays() -> None:
 
 @pytest.mark.parametrize("reader", ["auto", "replay"])
 def test_a_signal_handler_with_blocks_of_its_own(tmp_path: Path, reader: str) -> None:
-    """A block in it is refused while another one is opened or read, which goes on as before."""
+    """A block in it is refused while another block is opened or read, which is not affected."""
     program = """
 import signal
 from membudget import MemoryLimitExceeded, MisuseError, limit_memory

@@ -1,4 +1,4 @@
-"""How the recording lives: across blocks, runs, settings, segments, threads and processes."""
+"""The life cycle of the recording: blocks, runs, settings, segments, threads and processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import in_subprocess, run_python_in
 from membudget.recording.readers.scanner import scanner_problem
-from membudget.recording.restart_policy import SECONDS_PER_BYTE, Lingering
+from membudget.recording.restart_policy import SECONDS_PER_BYTE, RestartPolicy
 
 SCANS = scanner_problem() is None
 needs_scanner = pytest.mark.skipif(
@@ -16,24 +16,24 @@ needs_scanner = pytest.mark.skipif(
 
 
 def test_a_gap_that_costs_more_than_a_restart_stops_the_recording() -> None:
-    """Once, then twice as long each time; a cheap gap forgives."""
-    lingering = Lingering()
-    lingering.restart_seconds = 0.01
+    """For one block, then for twice as many each time; a cheap gap resets this."""
+    policy = RestartPolicy()
+    policy.restart_seconds = 0.01
     dear = int(0.02 / SECONDS_PER_BYTE)
-    assert lingering.goes_on()
+    assert policy.continues()
     for n_stopped in (1, 2, 4):
-        lingering.saw_gap(dear)
-        assert [lingering.goes_on() for _ in range(n_stopped + 1)] == [False] * n_stopped + [True]
-    lingering.saw_gap(100)
-    assert lingering.goes_on()
-    lingering.saw_gap(dear)
-    assert [lingering.goes_on(), lingering.goes_on()] == [False, True]
+        policy.add_gap(dear)
+        assert [policy.continues() for _ in range(n_stopped + 1)] == [False] * n_stopped + [True]
+    policy.add_gap(100)
+    assert policy.continues()
+    policy.add_gap(dear)
+    assert [policy.continues(), policy.continues()] == [False, True]
 
 
 @needs_scanner
 @in_subprocess
 def test_one_recording_serves_the_blocks_of_a_run() -> None:
-    """And ends with it; without a run, each block ends its own."""
+    """And ends with the run; without a run, each block has its own recording."""
     import memray
     from membudget import measure_memory
     from membudget.recording.recorder import get_recorder
@@ -65,7 +65,7 @@ def test_one_recording_serves_the_blocks_of_a_run() -> None:
 @needs_scanner
 @in_subprocess
 def test_stacks_and_filters_need_no_reader_of_memrays() -> None:
-    """A block that needs stacks leaves the recording running; a filter is asked once for each."""
+    """A block that needs stacks does not stop the recording; a filter is called once per stack."""
     import linecache
 
     import memray
@@ -131,7 +131,7 @@ def test_stacks_and_filters_need_no_reader_of_memrays() -> None:
 @needs_scanner
 @in_subprocess
 def test_a_result_whose_segment_ends_with_its_block_has_its_allocations() -> None:
-    """A large test ends its segment, before anybody can say whether it is shown."""
+    """A large test ends its segment before it is known whether the report shows it."""
     from membudget import Budget, Measurement, Verdict
     from membudget.recording import recorder
     from membudget.runs import Block, LateStacks, Run, Settings
@@ -186,7 +186,7 @@ def test_a_large_segment_is_cut_between_blocks() -> None:
 @needs_scanner
 @in_subprocess
 def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None:
-    """Reading stacks is what takes long: it is left to the end, and to what will be shown."""
+    """Reading stacks takes long, so it is done at the end, and only for results that are shown."""
     from membudget import Allocation, Budget, Measurement, Verdict
     from membudget.recording.readers.scanner import ScannedStacks
     from membudget.runs import Block, LateStacks, Run, Settings
@@ -226,7 +226,7 @@ def test_only_the_largest_results_of_a_run_have_their_allocations_read() -> None
 
 @in_subprocess
 def test_a_result_that_is_replaced_by_a_smaller_one_makes_room() -> None:
-    """As when a test runs again: what a report shows then has its allocations."""
+    """As when a test runs again: the results in the report have their allocations."""
     from membudget import Budget, Measurement, Verdict
     from membudget.runs import Block, LateStacks, Run, Settings
     from workloads import KIB, allocate
@@ -268,7 +268,7 @@ def test_a_run_that_ends_inside_a_block_has_its_allocations() -> None:
 
 @in_subprocess
 def test_blocks_with_other_settings() -> None:
-    """A top-level block gets what it asks for; inside an open block, only what is there already."""
+    """An outermost block gets its settings; a block inside it must have the same ones."""
     from membudget import Budget, MisuseError, measure_memory
     from membudget.runs import Block, Run, Settings, TraceSettings
 
@@ -384,7 +384,7 @@ def test_many_threads_with_blocks_of_their_own() -> None:
 
 @in_subprocess
 def test_a_thread_that_outlives_a_block() -> None:
-    """What it does later belongs to later blocks; what it frees later was retained."""
+    """Its later work belongs to later blocks; memory that it frees later was retained."""
     import threading
 
     from membudget import measure_memory
@@ -447,7 +447,7 @@ def test_blocks_of_a_run_may_come_from_different_threads() -> None:
 
 @in_subprocess
 def test_a_fork_between_the_blocks_of_a_run() -> None:
-    """Python has no thread to warn of, the child starts clean, and the parent's run goes on."""
+    """There is no thread to warn about, the child starts clean, and the parent's run continues."""
     import os
 
     from membudget import measure_memory
@@ -507,7 +507,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_of_multiprocessing_measure_for_themselves(tmp_path: Path, method: str) -> None:
-    """Parent and children each have a recorder; errors travel with what they carry."""
+    """Parent and children each have a recorder; errors are pickled with their data."""
     (tmp_path / "program.py").write_text(MULTIPROCESSING)
     contract = str(Path(__file__).parents[2] / "contract")
     environment = {"PYTHONPATH": contract, "PYTHONWARNINGS": "default"}
@@ -561,7 +561,7 @@ def test_profile_functions_are_back_between_the_blocks_of_a_run() -> None:
 
 @in_subprocess
 def test_cprofile_goes_on_after_a_block() -> None:
-    """Before Python 3.12 it is no function that could be put back as one."""
+    """Before Python 3.12 it is not a function that could be restored."""
     import cProfile
 
     from membudget import limit_memory, measure_memory
@@ -610,7 +610,7 @@ assert os.waitpid(child, 0)[1] == 0
 
 @pytest.mark.parametrize("seconds", ["0.01", "0.05", "0.15", "0.3"])
 def test_a_fork_while_another_thread_opens_the_first_block(tmp_path: Path, seconds: str) -> None:
-    """And imports memray for it: the child can open blocks of its own all the same."""
+    """And imports memray for it: the child can still open its own blocks."""
     environment = {"PYTHONWARNINGS": "ignore"}  # 3.12: there are two threads indeed
     program = ("-W", "ignore", "-c", FORK_WHILE_ANOTHER_THREAD_OPENS, seconds)
     done = run_python_in(tmp_path, *program, environment=environment)
@@ -618,8 +618,8 @@ def test_a_fork_while_another_thread_opens_the_first_block(tmp_path: Path, secon
 
 
 @in_subprocess
-def test_a_fork_in_a_block_warns_of_no_thread_of_memrays() -> None:
-    """Python 3.12 warns of forks with several threads: of the program's it still does."""
+def test_a_fork_in_a_block_does_not_warn_about_memrays_thread() -> None:
+    """Python 3.12 warns about forks with several threads; it still warns about the program's."""
     import os
     import sys
     import threading

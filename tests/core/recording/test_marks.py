@@ -30,7 +30,7 @@ def test_a_mark_is_read_as_it_was_spelled(kind: Kind, serial: int) -> None:
 
 @given(operations)
 def test_marks_are_found_among_anything_else(program: list[tuple[str, int, int, int]]) -> None:
-    """Other threads between the records of a mark, and allocations that begin like one."""
+    """With records of other threads in between, and allocations that look like a mark at first."""
     machine = Machine()
     machine.run(program)
     found = [
@@ -44,7 +44,7 @@ def test_marks_are_found_among_anything_else(program: list[tuple[str, int, int, 
 
 
 def test_sizes_of_a_mark_in_wrong_order_are_no_mark() -> None:
-    """The same sizes by chance, with something between them, stay the program's own."""
+    """The same sizes by chance, with other records in between, are not a mark."""
     records = []
     for length in ALPHABET.spell(Kind.START, 1):
         records.append(FakeRecord(1, 32, length + OVERHEAD, MALLOC))
@@ -57,7 +57,7 @@ def test_sizes_of_a_mark_in_wrong_order_are_no_mark() -> None:
 
 @in_subprocess
 def test_marks_in_a_real_capture() -> None:
-    """What make_mark writes is what find_marks finds, and nothing is between."""
+    """find_marks finds what make_mark writes, without records in between."""
     import memray
     from membudget.recording.marks import Alphabet, Kind, find_marks, make_mark
 
@@ -72,8 +72,8 @@ def test_marks_in_a_real_capture() -> None:
     assert second.first == first.last + 1
 
 
-def test_the_ends_of_a_block_take_what_with_gives_them() -> None:
-    """They are C code: whatever else they are given is a TypeError, and no crash."""
+def test_enter_and_exit_accept_the_arguments_of_a_with_statement() -> None:
+    """They are C code: other arguments raise TypeError instead of crashing."""
     block: Any = measure_memory()
     leave: Any = type(block).__exit__
     for arguments in ((), (1,), (None, None, None), (block, None), (block, 1, 2, 3, 4)):

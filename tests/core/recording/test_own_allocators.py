@@ -25,7 +25,7 @@ def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_environment_is_set_and_put_back() -> None:
-    """A program that runs pytest finds its environment as it was."""
+    """The environment of a program that runs pytest is restored."""
     before = dict(os.environ)
     with visible_from_the_start():
         assert os.environ["ARROW_DEFAULT_MEMORY_POOL"] == "system"
@@ -38,7 +38,9 @@ def test_the_environment_is_set_and_put_back() -> None:
 
 
 @pytest.mark.parametrize("chosen", ["dirty_decay_ms:-1", "mimalloc"])
-def test_a_choice_of_the_user_stays(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_set_by_the_user_are_not_changed(
+    chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("_RJEM_MALLOC_CONF", chosen)
     with visible_from_the_start():
         assert os.environ["_RJEM_MALLOC_CONF"] == chosen
@@ -46,10 +48,10 @@ def test_a_choice_of_the_user_stays(chosen: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("inherited", [POLARS, f"{POLARS},{POLARS}"])
-def test_what_polars_writes_is_no_choice_of_the_user(
+def test_the_value_that_polars_writes_is_not_a_setting_of_the_user(
     inherited: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was started by one that has loaded polars inherits what polars wrote."""
+    """A child of a process that has loaded polars inherits the value that polars wrote."""
     monkeypatch.setenv("_RJEM_MALLOC_CONF", inherited)
     with visible_from_the_start():
         assert os.environ["_RJEM_MALLOC_CONF"] == JEMALLOC
@@ -57,16 +59,16 @@ def test_what_polars_writes_is_no_choice_of_the_user(
     assert os.environ["_RJEM_MALLOC_CONF"] == POLARS
 
 
-def test_a_stand_in_of_a_test_has_no_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests put objects of their own into sys.modules."""
+def test_a_fake_module_has_no_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests put fake modules into sys.modules."""
     monkeypatch.setitem(sys.modules, "polars", type("Fake", (ModuleType,), {})("polars"))
     assert list(loaded()) == []
     monkeypatch.setitem(sys.modules, "polars", ModuleType("polars"))
     assert [allocator.module for allocator in loaded()] == ["polars"]
 
 
-def test_growth_leaves_files_out() -> None:
-    """Importing a large library is no memory that memray missed."""
+def test_growth_does_not_include_files() -> None:
+    """Importing a large library must not look like unseen memory."""
     before = ProcessMemory(100 * MIB, 20 * MIB, 150 * MIB)
     assert before.growth_until(ProcessMemory(180 * MIB, 90 * MIB, 180 * MIB)) == 10 * MIB
     assert before.growth_until(ProcessMemory(100 * MIB, 20 * MIB, 190 * MIB)) == 90 * MIB
@@ -85,7 +87,7 @@ def test_the_memory_of_this_process() -> None:
 
 @in_subprocess
 def test_arrow_is_switched_while_a_block_is_open() -> None:
-    """Its pool is the program's again afterwards, and a pool that the program chose stays."""
+    """The program's pool is restored afterwards, and a pool that the program chose is kept."""
     import pyarrow as pa
     from membudget import measure_memory
 
@@ -106,7 +108,7 @@ def test_arrow_is_switched_while_a_block_is_open() -> None:
 
 
 @in_subprocess
-def test_arrow_memory_of_a_pool_that_is_named() -> None:
+def test_arrow_memory_of_an_explicit_pool() -> None:
     """A pool that is handed to Arrow explicitly is counted by Arrow, to the byte."""
     import warnings
 

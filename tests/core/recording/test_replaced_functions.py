@@ -1,4 +1,4 @@
-"""What a test has replaced is neither called by membudget, nor does it decide anything."""
+"""membudget does not call functions that a test has replaced, nor rely on them."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ HERE = str(Path(__file__).parent)
 def test_no_function_that_a_test_can_replace_is_called(
     tmp_path: Path, reader: str, first_block: str
 ) -> None:
-    """Whatever is replaced by functions that fail, every limit holds, and the stacks are there."""
+    """With functions replaced by failing ones, every limit is enforced, with stacks."""
     (tmp_path / "blocks.py").write_text(BLOCKS)
     environment = {"PYTHONPATH": HERE, "MEMBUDGET_READER": reader}
     done = run_python_in(tmp_path, "blocks.py", first_block, environment=environment)
@@ -181,8 +181,8 @@ def test_no_function_that_a_test_can_replace_is_called(
 
 
 @in_subprocess
-def test_a_process_id_that_a_test_makes_up_ends_no_block() -> None:
-    """Only a fork tells a child that a block is its parent's."""
+def test_a_mocked_process_id_does_not_end_a_block() -> None:
+    """Only a fork makes a block belong to the parent."""
     import os
     from unittest import mock
 
@@ -211,7 +211,7 @@ def test_a_process_id_that_a_test_makes_up_ends_no_block() -> None:
 
 
 @in_subprocess
-def test_a_platform_that_a_test_makes_up_turns_nothing_off() -> None:
+def test_a_mocked_platform_does_not_turn_off_measuring() -> None:
     from unittest import mock
 
     from membudget import MemoryLimitExceeded, limit_memory
@@ -334,8 +334,8 @@ def test_a_generator_that_is_alive_at_the_end_of_the_program_is_left_alone(tmp_p
 
 
 @in_subprocess
-def test_the_reading_process_is_no_child_of_the_program() -> None:
-    """A program that waits for all its children waits for none of ours."""
+def test_the_reading_process_is_not_a_child_of_the_program() -> None:
+    """A program that waits for all its children does not wait for the reading process."""
     import os
 
     from membudget import MemoryLimitExceeded, limit_memory, measure_memory
@@ -354,8 +354,8 @@ def test_the_reading_process_is_no_child_of_the_program() -> None:
 
 
 @in_subprocess
-def test_a_reading_process_that_says_nothing_is_an_error() -> None:
-    """Such as one that somebody has stopped; the next block is read by another one."""
+def test_a_reading_process_that_does_not_answer_is_an_error() -> None:
+    """Such as a stopped process; another one reads the next block."""
     import os
     import signal
     from pathlib import Path
@@ -381,7 +381,7 @@ def test_a_reading_process_that_says_nothing_is_an_error() -> None:
             with measure_memory():
                 pass
         except CaptureError as error:
-            assert "said nothing for 2 seconds" in str(error)
+            assert "did not answer for 2 seconds" in str(error)
         else:
             raise AssertionError
         os.kill(stopped, signal.SIGKILL)

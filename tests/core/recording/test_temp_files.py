@@ -1,4 +1,4 @@
-"""Files: nothing of the program's is touched, nothing of ours is left behind or handed on."""
+"""Files of the program are not touched; files of membudget are not left over or inherited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from membudget.recording.readers.scanner import scanner_problem
 from membudget.recording.temp_files import OwnFile, temporary_file
 
 
-def test_a_number_that_stands_for_another_file_is_neither_used_nor_closed(tmp_path: Path) -> None:
+def test_a_file_number_that_belongs_to_another_file_is_neither_used_nor_closed(
+    tmp_path: Path,
+) -> None:
     ours = temporary_file()
     number = ours.fileno()
     os.close(number)
@@ -22,7 +24,7 @@ def test_a_number_that_stands_for_another_file_is_neither_used_nor_closed(tmp_pa
     assert theirs == number
     os.write(theirs, b"data\0\0")
     for use in (ours.fileno, ours.path, ours.written_length, lambda: ours.cut(0)):
-        with pytest.raises(OSError, match="the program closed a file of membudget's"):
+        with pytest.raises(OSError, match="the program closed a file of membudget"):
             use()
     ours.close()
     assert os.fstat(theirs).st_size == 6
@@ -58,7 +60,7 @@ try:
             os.ftruncate(file.fileno(), 100_004)
             os.set_inheritable(file.fileno(), True)
 except CaptureError as error:
-    assert "the program closed a file of membudget's, as os.closerange() does" in str(error)
+    assert "the program closed a file of membudget, as os.closerange() does" in str(error)
 else:
     raise AssertionError
 for file in files:
@@ -72,8 +74,8 @@ for file in files:
 """
 
 
-def test_files_of_a_program_that_has_closed_ours_are_as_they_were(tmp_path: Path) -> None:
-    """They have the numbers of ours, and of memray's, which memray closes."""
+def test_files_of_a_program_that_closed_ours_are_not_changed(tmp_path: Path) -> None:
+    """They have the numbers of membudget's and memray's files, which memray closes."""
     done = run_python_in(tmp_path, "-c", CLOSES_ALL)
     assert done.returncode == 0, done.stderr
 
@@ -92,7 +94,7 @@ with measure_memory():
 """
 
 
-def test_a_program_that_takes_this_ones_place_gets_no_file_of_ours(tmp_path: Path) -> None:
+def test_a_program_started_with_exec_inherits_no_file_of_membudget(tmp_path: Path) -> None:
     listing = "import os; print(os.listdir('/proc/self/fd'))"
     without = run_python_in(tmp_path, "-c", listing)
     assert run_python_in(tmp_path, "-c", EXECUTES, listing).stdout == without.stdout
@@ -100,7 +102,7 @@ def test_a_program_that_takes_this_ones_place_gets_no_file_of_ours(tmp_path: Pat
 
 @in_subprocess
 def test_the_reading_process_makes_no_file_with_a_name() -> None:
-    """Whatever is killed, no copy of a capture is left in the temporary directory."""
+    """If either process is killed, no copy of a capture is left in the temporary directory."""
     import tempfile
     import threading
 
@@ -128,7 +130,7 @@ def test_the_reading_process_makes_no_file_with_a_name() -> None:
     assert not seen, seen
 
 
-def test_a_file_is_written_as_a_whole_or_stays(tmp_path: Path) -> None:
+def test_a_file_is_written_as_a_whole_or_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     path.chmod(0o640)
@@ -142,8 +144,8 @@ def test_a_file_is_written_as_a_whole_or_stays(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_symbolic_link_is_followed_where_people_expect_it(tmp_path: Path) -> None:
-    """A link that was put where a capture is to be kept leads to no file of others."""
+def test_a_symbolic_link_is_followed_for_json_files(tmp_path: Path) -> None:
+    """A capture replaces the link, so that it cannot overwrite another file."""
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("old")
     link.symlink_to(target)
@@ -156,8 +158,8 @@ def test_a_symbolic_link_is_followed_where_people_expect_it(tmp_path: Path) -> N
     assert (link.read_text(), target.read_text()) == ("capture", "new")
 
 
-def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
-    """As a pipe that somebody reads."""
+def test_devices_and_pipes_are_written_to(tmp_path: Path) -> None:
+    """As a pipe that has a reader."""
     write_whole("/dev/null", b"data")
     assert not Path("/dev/null").is_file()
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""tracemalloc starts and stops beside us, at any time: nothing crashes, and both see everything."""
+"""tracemalloc starts and stops at any time: nothing crashes, and both see everything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conftest import RunPython, in_subprocess
 
 @in_subprocess
 def test_it_starts_and_stops_in_a_block_that_counts_objects() -> None:
-    """By whatever name, in whatever thread, and in blocks that begin and end in between."""
+    """With any of its functions, in any thread, and with blocks that begin and end in between."""
     import _tracemalloc
     import threading
     import tracemalloc
@@ -93,7 +93,7 @@ def test_it_starts_and_stops_in_a_block_that_counts_objects() -> None:
 
 @in_subprocess
 def test_it_stops_in_a_forked_child() -> None:
-    """The child has no tracker, and none of what guards it."""
+    """The child has no tracker and no guard."""
     import os
     import tracemalloc
 
@@ -111,7 +111,7 @@ def test_it_stops_in_a_forked_child() -> None:
 
 
 def test_it_starts_while_a_recording_rests(run_python: RunPython, tmp_path: Path) -> None:
-    """The recording ends, and does not take off later what has begun above it."""
+    """The recording ends first, so that it does not remove tracemalloc's allocators later."""
     (tmp_path / "test_leaks.py").write_text(
         """
 import pytest

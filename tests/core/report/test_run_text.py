@@ -30,7 +30,7 @@ DEMO = make_measurement(*[8000] * 15, site=("<listcomp>", "/w/demo/test_ok.py", 
 
 
 def test_the_report_of_the_usage_text() -> None:
-    """Line by line, with the differences that the design names."""
+    """Line by line, except for intended differences."""
     results = [
         make_result(
             "demo/test_ok.py::test_track",
@@ -61,7 +61,7 @@ def test_the_report_of_the_usage_text() -> None:
     )
 
 
-def test_the_largest_come_first_and_the_rest_is_left_out() -> None:
+def test_the_report_shows_the_largest_tests_first() -> None:
     results = [make_result(f"test_{n}", make_measurement(n)) for n in (5, 30, 20, 10)]
 
     def names(most_allocations: int) -> list[str]:
@@ -92,7 +92,7 @@ def test_plain_words_where_symbols_cannot_be_shown() -> None:
     assert "|.:--=++**%#|"[:3] in text
 
 
-def test_a_share_of_the_limit_is_never_rounded_to_what_it_is_not() -> None:
+def test_a_percentage_of_the_limit_is_100_only_at_the_limit() -> None:
     """100% means exactly the limit; a byte more or less says so."""
 
     def share(peak: int) -> str:
@@ -107,7 +107,7 @@ def test_a_share_of_the_limit_is_never_rounded_to_what_it_is_not() -> None:
 
 
 def test_an_exceeded_budget_says_what_by_how_much_and_where() -> None:
-    """One line, exact bytes, the sites with their stacks, and how many more there are."""
+    """One line, exact bytes, the places with their stacks, and how many more there are."""
     frames = (Frame("parse", "app.py", 3), Frame("load", "app.py", 9))
     sites = [Allocation(1000 - n, 1, frames if n == 0 else frames[:1]) for n in range(12)]
     measurement = Measurement(120_000, 120_000, 15, 0, (), tuple(sites))
@@ -142,7 +142,7 @@ def test_a_limit_of_zero_has_no_percentage() -> None:
     assert "(of the 0.0B limit)" in "\n".join(texts([result], most_allocations=1))
 
 
-def test_what_occurs_is_drawn() -> None:
+def test_rare_sizes_are_visible_in_the_histogram() -> None:
     """One allocation among ten thousand still has a bar."""
     result = make_result("test_x", make_measurement(1_000_000, *[16] * 10_000))
     lines = texts([result], most_allocations=1)
@@ -150,15 +150,15 @@ def test_what_occurs_is_drawn() -> None:
     assert bars == "█" + " " * 14 + "▁"
 
 
-def test_code_outside_of_python_has_a_name() -> None:
+def test_memory_outside_of_python_code_has_a_name() -> None:
     measurement = Measurement(10, 10, 1, 10, (), (Allocation(10, 1, ()),))
     result = make_result("test_x", measurement)
     text = "\n".join(texts([result], most_allocations=1))
     assert "- <outside of Python code> -> 10.0B" in text
 
 
-def test_what_became_of_a_test_can_be_seen() -> None:
-    """Over its limit, near it, failed, waived: each has a word and tells its front end."""
+def test_the_report_marks_the_outcome_of_tests() -> None:
+    """Over its limit, near it, failed, waived: each has a word and an outcome."""
     results = [
         make_result("over", make_measurement(101), 100),
         make_result("near", make_measurement(90), 100),
@@ -202,7 +202,7 @@ def test_the_last_line_says_what_was_measured_and_what_was_not() -> None:
 
 
 def test_a_failure_lists_what_matters() -> None:
-    """Not what is below a thousandth of the peak, unless all of it is asked for."""
+    """Nothing below a thousandth of the peak, unless all of it is requested."""
     sites = tuple(Allocation(size, 1, ()) for size in (99_900, 100, 60, 40))
     measurement = Measurement(100_100, 100_100, 4, 0, (), sites)
     verdict = judge(measurement, Budget((Limit("peak_bytes", 10),)))
@@ -218,7 +218,7 @@ def test_a_failure_lists_what_matters() -> None:
 
 
 def test_patterns_that_matched_nothing() -> None:
-    """An only that counted nothing names its tests; an ignore need not match in each of them."""
+    """An `only` that counted nothing names its tests; an `ignore` need not match in each test."""
 
     def result(name: str, *unmatched: str) -> Result:
         measurement = replace(make_measurement(100), unmatched=unmatched)
@@ -240,14 +240,14 @@ def test_patterns_that_matched_nothing() -> None:
 
 
 def test_memory_that_was_not_seen() -> None:
-    """A test whose limit could not be checked in full says so, and the end of the report does."""
+    """If a limit could not be checked in full, the test and the end of the report say so."""
     unseen = (Unseen("pyarrow", 5 * MIB), Unseen("polars", None), Unseen("", 40 * MIB))
     measurement = replace(make_measurement(100), unseen=unseen)
     result = make_result("test_blind", measurement, 200)
     text = [line.text for line in report_lines([result], most_allocations=5, symbols=False)]
     assert (
         "\t Not counted: pyarrow took 5.0MiB from its own allocator, which memray does not see; "
-        "polars is loaded, and memray does not see what its allocator gives out; "
+        "polars is loaded, and memray does not see memory from its allocator; "
         "the process grew by 40.0MiB more than the figures explain"
     ) in text
     over = make_result("test_over", measurement, 50)
@@ -258,8 +258,8 @@ def test_memory_that_was_not_seen() -> None:
     assert lines[0].tells == "near"
 
 
-def test_what_the_default_figure_counts() -> None:
-    """Said once, where a limit is enforced on arenas; not where objects are counted."""
+def test_the_report_says_what_the_default_figure_counts() -> None:
+    """Once, if a limit counts arenas; not if objects are counted."""
     limited, free = make_result("a", make_measurement(1), 2), make_result("b", make_measurement(1))
     said = list(what_figures_mean([limited, limited, free], counts_objects=False))
     assert len(said) == 1
@@ -272,7 +272,7 @@ def test_what_the_default_figure_counts() -> None:
 
 
 def test_arenas_in_a_failure_and_in_margins() -> None:
-    """The line that needed room for one more small object is not to blame for a megabyte."""
+    """They say that the blamed line may have needed room for only one more small object."""
     frames = (Frame("load", "app.py", 7),)
     sites = (Allocation(3 * MIB, 9, frames, arena_bytes=2 * MIB), Allocation(10, 1, ()))
     measurement = replace(make_measurement(3 * MIB, 10), allocations=sites)
@@ -280,7 +280,7 @@ def test_arenas_in_a_failure_and_in_margins() -> None:
     said = exceeded_section("Test", measurement, over.verdict).splitlines()
     assert said[2] == (
         "2.0MiB of it is 2 arenas, in which Python keeps small objects: the line that needed "
-        "room for one more is blamed. stable=True counts the objects instead"
+        "a new arena is blamed. stable=True counts the objects instead"
     )
     unread = replace(make_measurement(1 * MIB), allocations=())
     margins = [

@@ -9,7 +9,7 @@ MB = 1 << 20
 
 
 def test_columns_are_aligned() -> None:
-    """Those that must be raised come first; numbers end in one column."""
+    """Limits that must be raised come first; numbers are aligned."""
     observed = [
         Observed("test_fits", {"peak_bytes": 9 * MB}, (LimitNow("peak_bytes", 12 * MB),)),
         Observed("test_new", {"peak_bytes": 900}),
@@ -32,7 +32,7 @@ def test_columns_are_aligned() -> None:
     assert [line.tells for line in lines] == ["", "over", "", "", ""]
 
 
-def test_a_long_name_moves_its_own_row_only() -> None:
+def test_a_long_name_shifts_only_its_own_row() -> None:
     names = ["x" * 200, "test_it"]
     _, long, short = table_lines(suggest(Observed(name, {"peak_bytes": 1}) for name in names))
     assert long.text.startswith("x" * 200 + "  1.0B")
@@ -44,6 +44,6 @@ def test_names_cannot_break_the_terminal() -> None:
     assert row.text.isprintable()
 
 
-def test_there_is_nothing_to_suggest() -> None:
+def test_nothing_is_suggested_without_measurements() -> None:
     (line,) = table_lines([])
     assert line.text == "No test was measured, so no limit can be suggested"

@@ -1,4 +1,4 @@
-"""Numbers that are suggested for limits."""
+"""Suggested limits."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ def n_digits(text: str) -> int:
     ],
 )
 def test_sizes_are_rounded_up_to_two_digits(n_bytes: int, text: str) -> None:
-    """A table of suggestions reads like limits that people have written."""
+    """Suggested limits look like limits that people write."""
     assert round_up_size(n_bytes) == text
 
 
 @given(figures)
 @example(1126)
 @example(1023 * 1024 * 1024)
-def test_a_rounded_size_is_the_smallest_that_is_enough(n_bytes: int) -> None:
-    """It is read as no less than was asked for, and as little more as two digits allow."""
+def test_a_size_is_rounded_up_to_the_smallest_sufficient_one(n_bytes: int) -> None:
+    """It is never less than the bytes, and as little more as two digits allow."""
     text = round_up_size(n_bytes)
     size = parse_size(text)
     assert n_bytes <= size <= max(n_bytes * 1.1, n_bytes + 1)
@@ -80,8 +80,8 @@ def test_a_rounded_size_is_the_smallest_that_is_enough(n_bytes: int) -> None:
 
 @given(kinds, figures, st.booleans())
 @example("peak_bytes", 0, False)
-def test_a_suggestion_can_be_written_as_it_is(kind: LimitKind, used: int, stable: bool) -> None:
-    """Whatever was used: limit_memory takes what is suggested, and the test is within it."""
+def test_a_suggestion_is_a_valid_limit(kind: LimitKind, used: int, stable: bool) -> None:
+    """Whatever was used, limit_memory accepts the suggestion, and the test is within it."""
     now = LimitNow(kind, 1)
     found = only(Observed("test", {kind: used}, (now,), stable))
     if kind == "n_allocations":
@@ -94,8 +94,10 @@ def test_a_suggestion_can_be_written_as_it_is(kind: LimitKind, used: int, stable
 
 
 @given(kinds, figures, figures, st.booleans())
-def test_who_uses_more_gets_no_less(kind: LimitKind, one: int, two: int, stable: bool) -> None:
-    """And figures that are not stable get no less room than stable ones."""
+def test_a_larger_use_never_gets_a_smaller_limit(
+    kind: LimitKind, one: int, two: int, stable: bool
+) -> None:
+    """And default figures get at least as much room as stable ones."""
     less, more = sorted([one, two])
     assert suggested_maximum(kind, less, stable=stable) <= suggested_maximum(
         kind, more, stable=stable
@@ -104,8 +106,8 @@ def test_who_uses_more_gets_no_less(kind: LimitKind, one: int, two: int, stable:
 
 
 @given(kinds, figures, st.booleans())
-def test_what_was_suggested_fits(kind: LimitKind, used: int, stable: bool) -> None:
-    """Who writes what is suggested, and measures the same again, has nothing to change."""
+def test_a_suggested_limit_fits(kind: LimitKind, used: int, stable: bool) -> None:
+    """After writing the suggested limits, the same measurement suggests no change."""
     maximum = suggested_maximum(kind, used, stable=stable)
     again = only(Observed("test", {kind: used}, (LimitNow(kind, maximum),), stable))
     assert (again.need, again.maximum) == ("keep", maximum)
@@ -141,8 +143,8 @@ def test_counts_are_rounded_like_sizes(count: int) -> None:
         (8 * MB, 8 * MB, True, "raise", "too tight, 0.0B left"),
     ],
 )
-def test_what_a_limit_needs(used: int, limit: int, stable: bool, need: str, words: str) -> None:
-    """A limit that leaves enough is left alone; one that noise will break is raised."""
+def test_the_need_of_a_limit(used: int, limit: int, stable: bool, need: str, words: str) -> None:
+    """A limit that leaves enough room is kept; a limit that noise will break is raised."""
     now = LimitNow("peak_bytes", limit)
     found = only(Observed("test", {"peak_bytes": used}, (now,), stable))
     assert found.need == need
@@ -150,7 +152,7 @@ def test_what_a_limit_needs(used: int, limit: int, stable: bool, need: str, word
 
 
 def test_each_limit_of_a_test_has_its_row() -> None:
-    """Not only the peak; and no row for what nobody limits, or nobody measured."""
+    """Not only the peak; without rows for figures that are not limited or not measured."""
     limits = (
         LimitNow("total_bytes", MB),
         LimitNow("n_allocations", 1000, origin="test_a.py:3"),
@@ -178,8 +180,8 @@ def test_a_test_without_limits_gets_one_on_its_peak() -> None:
     assert (row.need, row.kind, row.now, row.now_text) == ("add", "peak_bytes", None, "")
 
 
-def test_the_last_run_says_which_limits_there_are() -> None:
-    """Whoever has changed a limit between two runs is not told of the old one."""
+def test_the_limits_of_the_last_run_count() -> None:
+    """If a limit has changed between two runs, the old one is not shown."""
     earlier = Observed("test", {"peak_bytes": 9 * MB}, (LimitNow("peak_bytes", MB),))
     later = Observed("test", {"peak_bytes": 8 * MB}, (LimitNow("peak_bytes", 12 * MB),))
     assert only(earlier, later).need == "keep"
@@ -188,7 +190,7 @@ def test_the_last_run_says_which_limits_there_are() -> None:
     ]
 
 
-def test_a_test_that_was_whole_once_is_whole() -> None:
+def test_one_complete_run_of_a_test_is_enough() -> None:
     """A failure in one of several runs does not keep its figures from being used."""
     failed = Observed("test", {"peak_bytes": 1}, incomplete="it failed")
     passed = Observed("test", {"peak_bytes": 2})

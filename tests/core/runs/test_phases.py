@@ -6,8 +6,8 @@ from conftest import in_subprocess
 
 
 @in_subprocess
-def test_what_lies_between_phases_does_not_count() -> None:
-    """Memory from the setup is alive in the call; what the runner does in between is nobody's."""
+def test_memory_between_phases_does_not_count() -> None:
+    """Memory from the setup is alive in the call; work of the runner in between does not count."""
     from membudget import Measurement
     from membudget.runs import Block, PhasedBlock, memory_budget
     from memray._test import MemoryAllocator
@@ -43,7 +43,7 @@ def test_what_lies_between_phases_does_not_count() -> None:
 
 @in_subprocess
 def test_the_verdict_comes_after_the_last_phase() -> None:
-    """In that phase; as a note where something else is raised; nowhere, when it is not reached."""
+    """In that phase; as a note if something else is raised; nowhere if it is not reached."""
     import warnings
 
     from membudget import MemoryLimitExceeded, MisuseError, NotRaisedWarning
@@ -69,7 +69,7 @@ def test_the_verdict_comes_after_the_last_phase() -> None:
     with test.phase("teardown"):
         allocate(20 * KIB)
 
-    warnings.simplefilter("ignore", NotRaisedWarning)  # that the note may be read by nobody
+    warnings.simplefilter("ignore", NotRaisedWarning)  # that the note may not be shown
     test = new("setup,call")
     with test.phase("setup"):
         allocate(20 * KIB)

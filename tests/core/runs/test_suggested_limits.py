@@ -1,4 +1,4 @@
-"""What a run suggests: tests that several processes know, and results that leave something open."""
+"""Suggestions of a run: tests in several processes, and incomplete results."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def limits(root: Path) -> SuggestedLimits:
 
 
 def worker(root: Path) -> SuggestedLimits:
-    """Return what a process knows that has imported the test."""
+    """Return the data of a process that has imported the test."""
     known = limits(root)
     path = str(root / "test_it.py")
     known.imports(path)
@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def test_what_another_process_knows(path: Path) -> None:
+def test_tests_of_another_process(path: Path) -> None:
     """The reporting process writes what the workers have found."""
     known = worker(path.parent)
     nested = WrittenTest(
@@ -77,7 +77,7 @@ def test_what_another_process_knows(path: Path) -> None:
 
 
 def test_processes_that_imported_different_files(path: Path) -> None:
-    """Figures of one belong to a source that is no longer there: nothing is written."""
+    """The figures of one process belong to an old source: nothing is written."""
     early, merged = worker(path.parent), limits(path.parent)
     path.write_text(SOURCE + "# more\n")
     for known in (early, worker(path.parent)):
@@ -93,7 +93,7 @@ def test_another_version_in_another_process(path: Path) -> None:
         limits(path.parent).add_json(json.dumps({**data, "format": 99}))
 
 
-def test_a_run_that_never_ended_says_nothing(path: Path) -> None:
+def test_a_run_that_never_ended_has_no_lines(path: Path) -> None:
     assert list(worker(path.parent).lines()) == []
 
 
@@ -123,7 +123,7 @@ def test_memory_that_was_not_seen() -> None:
         (9000, [], 1024),  # a filter counts nothing of it, or nothing tells
     ],
 )
-def test_what_a_single_stack_left(retained: int, sizes: list[int], used: int) -> None:
+def test_the_suggestion_for_limit_leaks(retained: int, sizes: list[int], used: int) -> None:
     budget = Budget(leaks=LeakLimit(1024))
     allocations = tuple(Allocation(size, 1, ()) for size in sizes)
     measured = replace(Measurement(1, 1, 1, retained), retained=allocations)
@@ -131,7 +131,7 @@ def test_what_a_single_stack_left(retained: int, sizes: list[int], used: int) ->
 
 
 def test_a_filter_of_leaks_counts() -> None:
-    """What it lets pass is no reason for a higher limit."""
+    """Memory that it leaves out does not raise the limit."""
     budget = Budget(leaks=LeakLimit(1024, lambda stack: False))
     measured = Measurement(
         1, 1, 1, 9000, retained=(Allocation(8000, 1, ()), Allocation(500, 1, ()))

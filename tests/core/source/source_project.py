@@ -1,4 +1,4 @@
-"""A project whose tests were measured, in which limits are changed."""
+"""A project with measured tests, in which limits are changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Use:
-    """What a test used: 9 MB, for which 12 MB are suggested, if nothing else is said."""
+    """What a test used: by default 9 MB, for which 12 MB is suggested."""
 
     used: int | Mapping[LimitKind, int] = 9 * MB
     limit: int | tuple[LimitNow, ...] = ()
@@ -121,7 +121,7 @@ class Project:
         unmeasured: Sequence[str] = (),
         all_files_ran: bool = True,
     ) -> str:
-        """Return a file after the changes, or why there are none."""
+        """Return a file after the changes, or the reason why there are none."""
         plan = self.plan(name, uses, mode, unmeasured=unmeasured, all_files_ran=all_files_ran)
         if not plan.files:
             return "; ".join(dict.fromkeys(one.reason for one in plan.unchanged))

@@ -1,4 +1,4 @@
-"""Limits for tests that have none: where the decorator goes, and the import that it takes."""
+"""Limits for tests that have none: where the decorator and its import go."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def added(directory: Path, source: str, test: str = "test_it", use: Use | None =
     ],
 )
 def test_where_a_marker_goes(tmp_path: Path, before: str, after: str) -> None:
-    """Above the other decorators, indented as they are, with the line end of its neighbour."""
+    """Above the other decorators, with the same indentation and line end."""
     start = "import pytest\n"
     expected = start + after.replace("+", LIMIT)
     assert added(tmp_path, start + before) == expected
@@ -100,7 +100,7 @@ IMPORT = "import pytest\n"
     ],
 )
 def test_where_the_import_goes(tmp_path: Path, before: str, after: str) -> None:
-    """After what has to be first, and among its kind: most files need no other tool then."""
+    """After statements that have to be first, sorted, so that most files need no other tool."""
     expected = f"{after.format(IMPORT)}{LIMIT}\ndef test_it(): ...\n"
     assert added(tmp_path, f"{before}def test_it(): ...\n") == expected
 
@@ -116,7 +116,7 @@ def test_where_the_import_goes(tmp_path: Path, before: str, after: str) -> None:
         ("import pytest\nif os:\n    import pytest", None),
     ],
 )
-def test_an_import_that_is_there_is_used(tmp_path: Path, start: str, marker: str | None) -> None:
+def test_an_existing_import_is_used(tmp_path: Path, start: str, marker: str | None) -> None:
     source = f"{start}\n\ndef test_it(): ...\n"
     marker = marker or "pytest.mark.limit_memory"
     assert added(tmp_path, source) == f'{start}\n\n@{marker}("12 MB")\ndef test_it(): ...\n'
@@ -136,15 +136,15 @@ def test_an_import_that_is_there_is_used(tmp_path: Path, start: str, marker: str
         "match x:\n    case {**pytest}: ...",
     ],
 )
-def test_a_name_that_is_something_else(tmp_path: Path, start: str) -> None:
-    """Nothing is written that would mean another thing, or hide the user's own."""
+def test_a_name_with_another_meaning(tmp_path: Path, start: str) -> None:
+    """Nothing is written that would have another meaning, or hide a name of the user."""
     reason = added(tmp_path, f"{start}\n\ndef test_it(): ...\n")
-    assert reason == "the name pytest stands for something else in the file"
+    assert reason == "the name pytest has another meaning in the file"
 
 
 def test_names_of_a_class(tmp_path: Path) -> None:
     source = "import pytest\nclass TestA:\n    pytest = 1\n    def test_it(self): ...\n"
-    assert "stands for something else" in added(tmp_path, source, "TestA.test_it")
+    assert "has another meaning" in added(tmp_path, source, "TestA.test_it")
 
 
 def test_an_import_below_the_test_does_not_count(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_unittest(tmp_path: Path, start: str, after: str | None) -> None:
 
 
 def test_both_frameworks_in_one_file(tmp_path: Path) -> None:
-    """Each with its import, once."""
+    """Each import is added once."""
     project = Project(tmp_path, is_imported=False)
     source = "import os\n\n\ndef test_a(): ...\ndef test_b(): ...\n" + (
         "class T:\n    def test_c(self): ...\n    def test_d(self): ...\n"
@@ -201,8 +201,8 @@ def test_both_frameworks_in_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("@pytest.mark.no_memory_limit(reason='x')", "limits are waived"),
-        ("@pytest.mark.no_memray", "limits are waived"),
+        ("@pytest.mark.no_memory_limit(reason='x')", "it has a waiver"),
+        ("@pytest.mark.no_memray", "it has a waiver"),
         ("@membudget.limit_memory(total='1 MB')", "other limits are written there"),
         ("@pytest.mark.limit_memory('1 MB')", "other limits are written there"),
         (
@@ -211,21 +211,21 @@ def test_both_frameworks_in_one_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_functions_that_say_something_already(tmp_path: Path, code: str, reason: str) -> None:
-    """A second marker in one place would be a usage error of the next run."""
+def test_functions_that_already_have_marks(tmp_path: Path, code: str, reason: str) -> None:
+    """A second marker in the same place would be a usage error of the next run."""
     assert reason in added(tmp_path, f"import pytest\n{code}\ndef test_it(): ...\n")
 
 
-def test_a_waiver_further_out(tmp_path: Path) -> None:
-    """It is as somebody wants it: listed, and no work for anybody."""
+def test_a_waiver_outside_of_the_function(tmp_path: Path) -> None:
+    """It is listed, but is not a change that was wanted and could not be made."""
     project = Project(tmp_path, is_imported=False)
     project.write("test_it.py", "def test_it(): ...\n")
     (one,) = project.plan("test_it.py", {"test_it": Use(waived=True)}).unchanged
-    assert (one.wanted, one.reason[:21]) == (False, "limits are waived for")
+    assert (one.wanted, one.reason[:15]) == (False, "it has a waiver")
 
 
 def test_parameters(tmp_path: Path) -> None:
-    """One marker for all of them, for the one that uses most; none while some were not measured."""
+    """They share one marker, for the largest use; none is added if some were not measured."""
     project = Project(tmp_path, is_imported=False)
     source = "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_it(n): ...\n"
     project.write("test_it.py", source)
@@ -234,7 +234,7 @@ def test_parameters(tmp_path: Path) -> None:
     assert project.fixed("test_it.py", uses) == after
     del uses["test_it[1]"]
     reason = project.fixed("test_it.py", uses, unmeasured=["test_it[1]"])
-    assert reason == "not all tests that it holds for were measured"
+    assert reason == "not all tests with this limit were measured"
     # One of the parameters has a limit of a hook's on something else.
     limits = (LimitNow("total_bytes", MB),)
     uses["test_it[1]"] = Use({"peak_bytes": 1, "total_bytes": 1}, limits)
@@ -287,19 +287,19 @@ def test_decorators_that_hide_the_function(tmp_path: Path) -> None:
         expected = expected.replace(f"\n{above}\n", f"\n{LIMIT}\n{above}\n")
     assert file.new.decode() == expected
     assert [(one.test, one.reason) for one in plan.unchanged] == [
-        ("test_assigned", "test_it.py:23: another function runs in its place"),
-        ("test_made", "test_it.py has no function test_made: it was made while the tests ran"),
+        ("test_assigned", "test_it.py:23: another function runs instead of it"),
+        ("test_made", "test_it.py has no function test_made: it was created at run time"),
     ]
 
 
 def test_a_function_that_is_defined_twice(tmp_path: Path) -> None:
-    """Without a line, nobody knows which one ran."""
+    """Without a line, it is unknown which one ran."""
     source = "if 1:\n    def test_it(): ...\nelse:\n    def test_it(): ...\n"
     assert added(tmp_path, source) == "test_it.py defines test_it more than once"
 
 
 def test_a_decorator_that_makes_a_function_of_the_same_name(tmp_path: Path) -> None:
-    """As hypothesis does: its function is nowhere in the source, and the one below it is meant."""
+    """As hypothesis does: its function is not in the source; the limit goes above the original."""
     source = """
 import pytest
 from hypothesis import given, strategies

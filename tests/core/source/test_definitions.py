@@ -1,4 +1,4 @@
-"""Where a test is written, as adapters find it while it runs."""
+"""Where a test is written, as adapters find it at run time."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Derived(Base): ...
 
 @pytest.mark.parametrize("name", ["plain", "wrapped", "limited", "patched", "static"])
 @pytest.mark.parametrize("cls", [Base, Derived])
-def test_below_decorators_that_tell(cls: type, name: str) -> None:
-    """The function itself is found, with its line; in the class that defines it."""
+def test_the_function_below_its_decorators_is_found(cls: type, name: str) -> None:
+    """Finds the function itself, with its line, in the class that defines it."""
     tag = {
         "plain": "def plain(self) -> None: ...  # plain",
         "wrapped": "@wraps  # wrapped",
@@ -77,8 +77,8 @@ def test_below_decorators_that_tell(cls: type, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["hidden", "mocked", "partial", "assigned", "lambda_"])
-def test_what_is_called_another_name(name: str) -> None:
-    """The name leads to the place where it is defined; what runs is kept apart from that."""
+def test_tests_with_another_name_than_their_function(name: str) -> None:
+    """The name leads to the definition; the function that runs is stored separately."""
     found = written_test(getattr(Derived, name), name, module="/x/test_x.py", cls=Derived)
     assert found.function == Definition(__file__, f"Base.{name}")
     if name in ("mocked", "partial"):
@@ -94,15 +94,15 @@ def test_what_is_called_another_name(name: str) -> None:
 
 
 def test_classes_and_files() -> None:
-    """The bases in their order; none of unittest's own."""
+    """The bases in their order, without those of unittest."""
     found = written_test(Derived("plain").plain, "plain", module="/x/test_x.py", cls=Derived)
     assert found.classes == (Definition(__file__, "Derived"), Definition(__file__, "Base"))
     assert found.files == (__file__, "/x/test_x.py")
     assert written_test(wraps, "other", module="relative.py").function.file.endswith("/relative.py")
 
 
-def test_functions_that_answer_everything() -> None:
-    """A mock, or an object whose attributes raise, as a test: it has no place, and that is all."""
+def test_objects_that_have_every_attribute() -> None:
+    """A mock, or an object whose attributes raise, has no place in the source; nothing fails."""
 
     class Endless:
         @property

@@ -1,4 +1,4 @@
-"""Limits that are changed in the source: the right literal, and nothing else."""
+"""Changes of limits in the source: the right literal, and nothing else."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def changed_lines(before: str, after: str) -> list[str]:
     ],
 )
 def test_a_literal_is_replaced(tmp_path: Path, old: str, new: str) -> None:
-    """However somebody writes a limit, only its number changes, in the style that it has."""
+    """However a limit is written, only its number changes, in the same style."""
     source = """
     import membudget, pytest
     import pytest as pt
@@ -101,7 +101,7 @@ def test_a_literal_is_replaced(tmp_path: Path, old: str, new: str) -> None:
         (FITS, "all", None),
     ],
 )
-def test_each_mode_changes_what_it_says(
+def test_each_mode_changes_only_its_limits(
     tmp_path: Path, use: Use, mode: FixMode, number: int | None
 ) -> None:
     limit = use.limit
@@ -297,15 +297,15 @@ def test_a_shared_limit_is_the_largest(tmp_path: Path) -> None:
     assert after == SHARED[:40] + SHARED[40:].replace('"20 MB")\n    @', '"5.8 MB")\n    @')
 
 
-def test_a_shared_limit_stays_for_tests_that_did_not_run(tmp_path: Path) -> None:
-    """And for one that failed, or was not seen in full; it is raised all the same."""
+def test_a_shared_limit_is_not_lowered_if_some_tests_did_not_run(tmp_path: Path) -> None:
+    """Nor if one failed or was not seen in full; but it is raised."""
     project = Project(tmp_path)
     project.write("test_it.py", SHARED)
     uses = {"TestAll.test_one": Use(limit=20 * MB)}
     more = {"TestAll.test_one": Use(20 * MB, limit=20 * MB)}
     for name in ("TestAll.test_two", "TestAll.test_n[1]"):
         reason = project.fixed("test_it.py", uses, unmeasured=[name])
-        assert reason == "not all tests that it holds for were measured"
+        assert reason == "not all tests with this limit were measured"
         assert '"25 MB"' in project.fixed("test_it.py", more, unmeasured=[name])
     failed = {"TestAll.test_two": Use(3 * MB, 20 * MB, incomplete="it failed")}
     reason = project.fixed("test_it.py", {**uses, **failed})
@@ -313,8 +313,8 @@ def test_a_shared_limit_stays_for_tests_that_did_not_run(tmp_path: Path) -> None
     assert '"25 MB"' in project.fixed("test_it.py", {**more, **failed})
 
 
-def test_a_test_that_did_not_run_keeps_no_other_limit(tmp_path: Path) -> None:
-    """What is written at one test alone holds for that one."""
+def test_a_test_that_did_not_run_does_not_block_other_limits(tmp_path: Path) -> None:
+    """A limit at a single test applies only to that test."""
     project = Project(tmp_path)
     project.write("test_it.py", SHARED)
     uses = {"TestAll.test_n[1]": Use(3 * MB, 20 * MB), "TestAll.test_n[2]": Use(3 * MB, 20 * MB)}
@@ -334,19 +334,19 @@ def test_a_test_that_did_not_run_keeps_no_other_limit(tmp_path: Path) -> None:
         ("limit_memory(+5_242_880)", "it is an expression"),
         ("limit_memory(*ARGS)", "its arguments come from * or **"),
         ("limit_memory(**KWARGS)", "its arguments come from * or **"),
-        ("limit_memory(total='9 MB')", "its limit is not written at it"),
-        ("limit_memory('6 MB')", "test_it.py:8 says 6.0MiB, and 5.0MiB held"),
+        ("limit_memory(total='9 MB')", "its limit is not written at the test"),
+        ("limit_memory('6 MB')", "test_it.py:8 says 6.0MiB, but the limit was 5.0MiB"),
         ("limit_memory('5 '  # five\n    'MB')", "it has a comment between its parts"),
-        ("skip", "its limit is not written at it (from a hook)"),
+        ("skip", "its limit is not written at the test (from a hook)"),
         (
             "parametrize('n', [pytest.param(1, marks=pytest.mark.limit_memory('5 MB'))])\n"
             "@pytest.mark.limit_memory('5 MB')",
-            "several limits say the same: test_it.py:8, test_it.py:9",
+            "several limits have the same value: test_it.py:8, test_it.py:9",
         ),
     ],
 )
-def test_what_cannot_be_changed_is_named(tmp_path: Path, marker: str, reason: str) -> None:
-    """With the line that somebody can change by hand."""
+def test_limits_that_cannot_be_changed_are_named(tmp_path: Path, marker: str, reason: str) -> None:
+    """With the line, so that the user can change it."""
     source = f"""
 import pytest
 LIMIT = "5 MB"
@@ -366,29 +366,29 @@ def test_it(): ...
     [
         (
             "small = pytest.mark.limit_memory('5 MB')\n@small\ndef test_it(): ...",
-            "it has a name, small",
+            "it has the name small",
         ),
         (
             "marks = [pytest.mark.limit_memory('5 MB')]\nmarks = marks + []\npytestmark = marks\n"
             "def test_it(): ...",
-            "it has a name, marks",
+            "it has the name marks",
         ),
         (
             "def make():\n    def test_it(): ...\n    return test_it\n"
             "test_it = pytest.mark.limit_memory('5 MB')(make())",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
         (
             "@(m := pytest.mark.limit_memory('5 MB'))\ndef test_it(): ...",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
         (
             "def test_it():\n    with membudget.limit_memory('5 MB'): ...",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
         (
             "exec('@pytest.mark.limit_memory(\"5 MB\")\\ndef test_it(): ...')",
-            "its limit is not written at it",
+            "its limit is not written at the test",
         ),
     ],
 )
@@ -397,7 +397,7 @@ def test_limits_that_come_from_elsewhere(tmp_path: Path, code: str, reason: str)
 
 
 def test_a_limit_that_two_names_share(tmp_path: Path) -> None:
-    """It counts for both, whatever they are called."""
+    """It counts for both, whatever their names are."""
     source = """
     import pytest
     @pytest.mark.limit_memory("50 MB")
@@ -409,7 +409,7 @@ def test_a_limit_that_two_names_share(tmp_path: Path) -> None:
 
 
 def test_limits_that_are_not_in_the_source(tmp_path: Path) -> None:
-    """A default is no test's; but a test can get a limit of its own. A baseline is kept apart."""
+    """A default belongs to no test, but a test can get its own limit. A baseline is elsewhere."""
     source = "import pytest\n\ndef test_it(): ...\n"
     default = (LimitNow("peak_bytes", 5 * MB, "default"),)
     assert "no limit of its own" in fixed(
@@ -423,7 +423,7 @@ def test_limits_that_are_not_in_the_source(tmp_path: Path) -> None:
 def test_a_limit_of_a_base_class_in_another_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is changed there, for every class that has it."""
+    """It is changed in that file, for every class that inherits it."""
     project = Project(tmp_path)
     base = """
 import pytest
@@ -460,7 +460,7 @@ class Base:
 
 
 def test_everything_that_does_not_change_is_listed(tmp_path: Path) -> None:
-    """In the order of the suggestions, with whether somebody has to do something about it."""
+    """In the order of the suggestions; `wanted` says whether the user has to act."""
     project = Project(tmp_path)
     project.write("test_it.py", SHARED)
     uses = {
@@ -473,7 +473,7 @@ def test_everything_that_does_not_change_is_listed(tmp_path: Path) -> None:
             "TestAll.test_one",
             "peak_bytes",
             True,
-            "not all tests that it holds for were measured",
+            "not all tests with this limit were measured",
         ),
         ("TestAll.test_n[1]", "peak_bytes", False, "fits; used + 20% + 1 MB"),
     ]

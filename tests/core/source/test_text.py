@@ -1,4 +1,4 @@
-"""Source files of every shape: what is not to change stays as it is, byte for byte."""
+"""Source files of every kind: everything except limits stays the same, byte for byte."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_bytes_of_every_encoding(tmp_path: Path, cookie: str, encoding: str, end
         (b"x = " + b"(" * 500 + b")" * 500, "cannot be read as Python"),
     ],
 )
-def test_files_that_are_no_python(data: bytes, reason: str) -> None:
+def test_files_that_are_not_python(data: bytes, reason: str) -> None:
     with pytest.raises(UnchangeableError, match=reason):
         SourceText(data)
 
@@ -204,7 +204,7 @@ def files(draw: st.DrawFn) -> list[Drawn]:
     deadline=None,
 )
 def test_any_file(tmp_path: Path, pieces: list[Drawn], end: str, encoding: str) -> None:
-    """Only limits change, and all those do; after that, there is nothing left to change."""
+    """All these limits change, and nothing else; a second run changes nothing."""
 
     def whole(texts: Iterable[str]) -> bytes:
         return "\n".join(texts).replace("\n", end).encode(encoding)

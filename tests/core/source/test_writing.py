@@ -1,4 +1,4 @@
-"""Changes that are written to files: as a whole, in the project, and never over somebody's work."""
+"""Changes that are written to files: as a whole, in the project, and never over newer changes."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_a_file_is_written_and_keeps_its_mode(project: Project) -> None:
     assert os.listdir(path.parent) == ["test_it.py"]
 
 
-def test_python_compiles_a_changed_file_anew(project: Project) -> None:
-    """Also one that was written, run and changed within a second, and has the same size."""
+def test_python_compiles_a_changed_file_again(project: Project) -> None:
+    """Even if it was written, run and changed within a second, and has the same size."""
     path = project.write("test_it.py", SOURCE.replace(b"5 MB", b"50 MB"))
     before = path.stat()
     write_fixes(project.plan("test_it.py", {"test_it": Use(limit=50 * MB)}), environment=NOWHERE)
@@ -65,7 +65,7 @@ def test_python_compiles_a_changed_file_anew(project: Project) -> None:
     assert int(path.stat().st_mtime) != int(before.st_mtime)
 
 
-def test_a_symbolic_link_stays(project: Project) -> None:
+def test_a_symbolic_link_is_kept(project: Project) -> None:
     project.write("real/test_real.py", SOURCE)
     (project.root / "test_it.py").symlink_to("real/test_real.py")
     plan = project.plan("test_it.py", OVER)
@@ -77,7 +77,7 @@ def test_a_symbolic_link_stays(project: Project) -> None:
 
 @pytest.mark.parametrize("link", ["file", "directory", "none"])
 def test_nothing_outside_the_root_is_changed(project: Project, link: str) -> None:
-    """However a path leads there."""
+    """However the path gets there."""
     outside = Project(project.root.parent / "outside", is_imported=False)
     outside.write("test_it.py", SOURCE)
     project.fingerprints |= outside.fingerprints
@@ -94,55 +94,55 @@ def test_nothing_outside_the_root_is_changed(project: Project, link: str) -> Non
     assert "is not below" in plan.unchanged[0].reason
 
 
-def test_a_root_is_no_prefix(project: Project) -> None:
+def test_a_root_is_not_a_text_prefix(project: Project) -> None:
     """The directory ``project-old`` is not in ``project``."""
     project.write("../project-old/test_it.py", SOURCE)
     assert "is not below" in project.fixed("../project-old/test_it.py", OVER)
 
 
 def test_installed_packages_are_not_changed(project: Project) -> None:
-    """An environment often lies in the project."""
+    """A virtual environment is often inside the project."""
     name = ".venv/lib/python3/site-packages/numpy/test_it.py"
     project.write(name, SOURCE)
     assert "belongs to an installed package" in project.fixed(name, OVER)
 
 
 def test_a_file_that_changed_since_the_import(project: Project) -> None:
-    """The lines and figures are those of the old one."""
+    """The lines and figures belong to the old file."""
     path = project.write("test_it.py", SOURCE)
     path.write_bytes(SOURCE + b"# mine\n")
     assert "has changed since the tests were imported" in project.fixed("test_it.py", OVER)
     project.fingerprints.clear()
-    assert "no one knows what test_it.py was" in project.fixed("test_it.py", OVER)
+    assert "it is unknown whether test_it.py has changed" in project.fixed("test_it.py", OVER)
     path.unlink()
     assert "test_it.py cannot be read: No such file" in project.fixed("test_it.py", OVER)
     os.mkfifo(path)
-    assert "test_it.py is no file" in project.fixed("test_it.py", OVER)
+    assert "test_it.py is not a file" in project.fixed("test_it.py", OVER)
 
 
 def test_a_file_that_changes_after_the_plan(project: Project) -> None:
-    """Somebody's editor writes while the diff is read."""
+    """The user's editor writes the file while the diff is shown."""
     plan = planned(project, "test_a.py", "test_b.py")
     (project.root / "test_a.py").write_bytes(b"mine")
     done = write_fixes(plan, environment=NOWHERE)
-    assert [one.reason for one in done.not_written] == ["test_a.py has changed meanwhile"]
+    assert [one.reason for one in done.not_written] == ["test_a.py was changed during the run"]
     assert [file.disk.shown for file in done.written] == ["test_b.py"]
     assert (project.root / "test_a.py").read_bytes() == b"mine"
     assert sorted(os.listdir(project.root)) == ["test_a.py", "test_b.py"]
 
 
-def test_a_link_that_appears_after_the_plan(project: Project) -> None:
+def test_a_symbolic_link_that_appears_after_the_plan(project: Project) -> None:
     plan = planned(project, "tests/test_it.py")
     outside = project.root.parent / "outside"
     shutil.move(project.root / "tests", outside)
     (project.root / "tests").symlink_to(outside)
     (one,) = write_fixes(plan, environment=NOWHERE).not_written
-    assert one.reason == "tests/test_it.py has changed meanwhile"
+    assert one.reason == "tests/test_it.py was changed during the run"
     assert (outside / "test_it.py").read_bytes() == SOURCE
 
 
 def test_a_read_only_file_is_named(project: Project) -> None:
-    """Its directory would let it be replaced."""
+    """The file could be replaced, because its directory is writable."""
     plan = planned(project, "test_it.py")
     (project.root / "test_it.py").chmod(0o444)
     (one,) = write_fixes(plan, environment=NOWHERE).not_written
@@ -153,7 +153,7 @@ def test_a_read_only_file_is_named(project: Project) -> None:
 def test_a_failure_leaves_all_files_whole(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk: some files are written, the others are as they were, and each is named."""
+    """A full disk: some files are written, the others are unchanged, and each is named."""
     plan = planned(project, "test_a.py", "test_b.py", "test_c.py")
     fails = iter([False, True, False])
 
@@ -173,7 +173,7 @@ def test_a_failure_leaves_all_files_whole(
     assert sorted(os.listdir(project.root)) == ["test_a.py", "test_b.py", "test_c.py"]
 
 
-def test_a_directory_that_is_gone(project: Project) -> None:
+def test_a_directory_that_was_removed(project: Project) -> None:
     plan = planned(project, "tests/test_it.py")
     shutil.rmtree(project.root / "tests")
     (one,) = write_fixes(plan, environment=NOWHERE).not_written
@@ -185,7 +185,7 @@ def test_a_directory_that_is_gone(project: Project) -> None:
     [("true", True), ("1", True), ("", False), ("false", False), ("0", False)],
 )
 def test_ci(project: Project, value: str, expected: bool) -> None:
-    """In CI, files are changed only for who asks for that."""
+    """In CI, files are changed only on request."""
     plan = planned(project, "test_it.py")
     environment = {"CI": value}
     assert is_in_ci(environment) == expected
@@ -198,10 +198,10 @@ def test_ci(project: Project, value: str, expected: bool) -> None:
     assert (project.root / "test_it.py").read_bytes() == FIXED
 
 
-def test_the_environment_is_that_of_the_program(
+def test_ci_is_read_from_the_original_environment(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A test that has set ``CI`` says nothing about where it runs."""
+    """A test that sets ``CI`` does not change the answer."""
     plan = planned(project, "test_it.py")
     monkeypatch.setitem(os.environ, "CI", "true")
     written = bool(write_fixes(plan).written)
@@ -222,7 +222,7 @@ def test_the_environment_is_that_of_the_program(
     ],
 )
 def test_the_diff_can_be_applied(project: Project, source: bytes, encoding: str) -> None:
-    """It shows all that would change: git makes the same files of it."""
+    """It shows all changes: git applies it and makes the same files."""
     project.write("test_it.py", source)
     uses = {**OVER, "test_2": Use(limit=5 * MB)} if b"test_2" in source else OVER
     plan = project.plan("test_it.py", uses)
@@ -237,15 +237,15 @@ def test_the_diff_can_be_applied(project: Project, source: bytes, encoding: str)
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        ("'12 MB', total='9 MB'", "test_it.py would change in another way as well"),
+        ("'12 MB', total='9 MB'", "test_it.py would change in other ways as well"),
         ("'12 MB", "test_it.py would be broken: "),
-        ("'13 MB'", "test_it.py would change in another way as well"),
+        ("'13 MB'", "test_it.py would change in other ways as well"),
     ],
 )
-def test_what_would_break_a_file_is_not_written(
+def test_changes_that_would_break_a_file_are_not_written(
     project: Project, monkeypatch: pytest.MonkeyPatch, number: str, reason: str
 ) -> None:
-    """Whatever is wrong with an edit: the file has to mean the same afterwards."""
+    """Whatever is wrong with an edit, the program must stay the same."""
 
     def wrong(source: SourceText, node: ast.expr, *_: object) -> tuple[Edit, str]:
         return replace(source.segment(node), new=number), "12 MB"

@@ -14,7 +14,7 @@ from .option_values import on_or_off
 
 ENFORCEMENT_VARIABLE: Final = "MEMBUDGET"
 
-# As they are, whatever a test puts in their place: the answer holds for the process.
+# Read at import, because a test may replace them; the answer is the same for the whole process.
 _PLATFORM: Final = str(sys.platform)
 _IMPLEMENTATION: Final = sys.implementation.name
 _NO_MEMRAY: Final = f"memray does not run with {_IMPLEMENTATION} on {_PLATFORM}"
@@ -24,14 +24,14 @@ _NO_MEMRAY: Final = f"memray does not run with {_IMPLEMENTATION} on {_PLATFORM}"
 def why_not_measured() -> str | None:
     """Return why no block is measured in this process; None if blocks are measured.
 
-    ``MEMBUDGET=off`` in the environment turns every block into one that does nothing. It is read
-    once, when the first block is opened.
+    With ``MEMBUDGET=off`` in the environment, every block does nothing. The variable is read once,
+    when the first block is opened.
 
     Returns:
         The end of a sentence such as "Nothing was measured: ...".
 
     Raises:
-        InvalidOptionError: ``MEMBUDGET`` is neither on nor off.
+        InvalidOptionError: ``MEMBUDGET`` is not on or off.
 
     Example:
         >>> why_not_measured() is None
@@ -46,7 +46,7 @@ def measuring_is_on() -> bool:
     """Whether blocks are measured in this process. Warns once if memray does not run here.
 
     Raises:
-        InvalidOptionError: ``MEMBUDGET`` is neither on nor off.
+        InvalidOptionError: ``MEMBUDGET`` is not on or off.
     """
     why = why_not_measured()
     if why == _NO_MEMRAY:
@@ -64,14 +64,14 @@ def _warn_once() -> None:
 
 
 def _enforcement_is_on() -> bool:
-    """Whether ``MEMBUDGET`` leaves measuring on, wherever this runs.
+    """Whether ``MEMBUDGET`` leaves measuring on, regardless of the platform.
 
     Raises:
-        InvalidOptionError: it is neither on nor off.
+        InvalidOptionError: it is not on or off.
     """
     return on_or_off(os.environ.get(ENFORCEMENT_VARIABLE) or "on", ENFORCEMENT_VARIABLE)
 
 
 def platform_is_supported() -> bool:
-    """Whether memray runs here: with CPython, and not on Windows."""
+    """Whether memray runs here: on CPython, except on Windows."""
     return _PLATFORM != "win32" and _IMPLEMENTATION == "cpython"

@@ -1,4 +1,4 @@
-"""The arguments of ``limit_memory`` and its siblings, checked, as a budget."""
+"""Checks the arguments of ``limit_memory``, ``limit_leaks``, ... and makes budgets of them."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ def object_budget(
 
     Args:
         filter_fn: see :class:`limit_leaked_objects`.
-        where: what the limit was written with; it begins the message of the error.
+        where: what the limit was written with; the error message starts with it.
         origin: where the limit was written, see :class:`Limit`.
 
     Raises:
-        InvalidLimitError: for a filter that cannot be called, or where objects cannot be tracked.
+        InvalidLimitError: for a filter that is not callable, or if objects cannot be tracked here.
     """
     _check_filter(filter_fn, where)
     if platform_is_supported() and sys.version_info < OLDEST_PYTHON_WITH_OBJECTS:
         wanted = ".".join(map(str, OLDEST_PYTHON_WITH_OBJECTS))
         version = ".".join(map(str, sys.version_info[:3]))
         raise UnsupportedLimitError(
-            f"{where}: only CPython {wanted} and later say which objects are made and destroyed, "
-            f"and this is {version}"
+            f"{where}: leaked objects cannot be found with CPython {version}: use CPython {wanted} "
+            f"or later"
         )
     problem = scanner_problem() if platform_is_supported() else None
     if problem is not None:
-        raise UnsupportedLimitError(f"{where}: objects are read in C, and {problem}")
+        raise UnsupportedLimitError(
+            f"{where}: leaked objects can be found only by the reader in C, but {problem}"
+        )
     return Budget(objects=ObjectLimit(filter_fn, origin))
 
 
@@ -61,11 +63,11 @@ def leak_budget(
 
     Args:
         location_limit, filter_fn, current_thread_only: see :class:`limit_leaks`.
-        where: what the limit was written with; it begins the message of the error.
+        where: what the limit was written with; the error message starts with it.
         origin: where the limit was written, see :class:`Limit`.
 
     Raises:
-        InvalidLimitError: for a limit that is no size, or a filter that cannot be called.
+        InvalidLimitError: for an invalid size, or a filter that is not callable.
     """
     _check_filter(filter_fn, where)
     leaks = LeakLimit(parse_size(location_limit, where=where), filter_fn, origin)
@@ -91,12 +93,11 @@ def memory_budget(
     Args:
         limit, total, allocations, retained, current_thread_only, only, ignore, include, stable:
             see :class:`limit_memory`.
-        where: what the limit was written with; it begins the message of the error.
+        where: what the limit was written with; the error message starts with it.
         origin: where the limit was written, see :class:`Limit`.
 
     Raises:
-        InvalidLimitError: for a limit that is no size or no count, for no limit at all, or for a
-            pattern or a phase that is none.
+        InvalidLimitError: for an invalid size, count, pattern or phase, or if no limit is given.
     """
     limits: list[Limit] = []
     for name, figure, size in (
@@ -110,12 +111,12 @@ def memory_budget(
     if allocations is not None:
         if not isinstance(allocations, int) or isinstance(allocations, bool) or allocations < 0:
             raise InvalidLimitError(
-                f"{where}, allocations: {allocations!r} is not a count: write an int, 0 or more"
+                f"{where}, allocations: {allocations!r} is not a count: use an int of 0 or more"
             )
         limits.append(Limit("n_allocations", int(allocations), origin))
     if not limits:
         raise InvalidLimitError(
-            f"{where}: say what is limited: a size for the peak, or total=, allocations= or "
+            f"{where}: no limit is given: add a size for the peak, or total=, allocations= or "
             f"retained="
         )
     scope = _scope(
@@ -131,7 +132,10 @@ def memory_budget(
 
 def _check_filter(filter_fn: object, where: str) -> None:
     if filter_fn is not None and not callable(filter_fn):
-        raise InvalidLimitError(f"{where}, filter_fn: {filter_fn!r} cannot be called")
+        raise InvalidLimitError(
+            f"{where}, filter_fn: {filter_fn!r} is not callable: use a function that returns "
+            f"whether to count its argument"
+        )
 
 
 def _scope(
@@ -145,7 +149,7 @@ def _scope(
 ) -> Scope:
     for name, switch in (("current_thread_only", current_thread_only), ("stable", stable)):
         if not isinstance(switch, bool | None) or (switch is None and name != "stable"):
-            raise InvalidLimitError(f"{where}, {name}: {switch!r} is neither True nor False")
+            raise InvalidLimitError(f"{where}, {name}: {switch!r} is not True or False")
     return Scope(
         current_thread_only,
         () if only is None else check_patterns(only, where=f"{where}, only"),

@@ -1,50 +1,47 @@
-"""The exceptions and warnings of membudget; imports nothing of membudget at run time."""
+"""The exceptions and warnings of membudget. Imports no other module of membudget."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    pass
+from typing import ClassVar
 
 
 class MembudgetError(Exception):
     """Base of every exception that membudget raises."""
 
-    # Whether its traceback ends where the user's code leaves the block: what is in membudget
-    # below that says nothing. Read in C (csrc/marksmodule.c); Python code cannot take its own
-    # frames out, so without the C code they stay.
+    # If true, the traceback is cut at the user's ``with`` line, because frames inside membudget
+    # are noise. Read in C (csrc/marksmodule.c): Python code cannot remove its own frames, so
+    # without the C code they stay.
     _ends_at_the_block: ClassVar[bool] = True
 
 
 class InvalidLimitError(MembudgetError, ValueError):
-    """A limit that is none: a bad size or count, or no limit at all."""
+    """A limit is invalid: a bad size, count, pattern or phase, or no limit at all."""
 
 
 class InvalidSizeError(InvalidLimitError):
-    """A size that does not follow the size grammar (see :func:`membudget.parse_size`)."""
+    """A size does not follow the size grammar (see :func:`membudget.parse_size`)."""
 
 
 class UnsupportedLimitError(InvalidLimitError):
-    """A limit that cannot be enforced with this Python, or as membudget is installed here."""
+    """A limit cannot be enforced with this Python, or with this installation of membudget."""
 
 
 class InvalidOptionError(MembudgetError, ValueError):
-    """An option with a value that it cannot have."""
+    """An option has an invalid value."""
 
 
 class FilterError(MembudgetError, RuntimeError):
-    """A filter of the user's raised something, so nobody knows what it leaves out."""
+    """A filter of the user raised an exception, so it is unknown what counts."""
 
 
 class MisuseError(MembudgetError, RuntimeError):
-    """A block was used in a way that cannot be measured, such as entered while it is still open."""
+    """A block was used in a way that cannot be measured, such as entering it while it is open."""
 
 
 class NotMeasuredError(MembudgetError, RuntimeError, AttributeError):
-    """A figure was asked for that was not measured: the block has not ended, or measuring is off.
+    """A figure was read that was not measured: the block has not ended, or measuring is off.
 
-    An ``AttributeError``, so that ``hasattr(memory, "peak_bytes")`` is False then.
+    It is an ``AttributeError``, so that ``hasattr(memory, "peak_bytes")`` is False then.
     """
 
 
@@ -55,17 +52,17 @@ class RecordingError(MembudgetError, RuntimeError):
 
 
 class TrackerConflictError(RecordingError):
-    """Somebody else's ``memray.Tracker`` is active, and memray allows one in a process."""
+    """Another ``memray.Tracker`` is active, and memray allows only one in a process."""
 
 
 class CaptureError(RecordingError):
-    """The capture of a block could not be written, or not be read back in full."""
+    """The capture of a block could not be written, or could not be read in full."""
 
 
 class BlindBudgetError(RecordingError):
-    """A limit could not be checked in full: memory was taken that memray does not see.
+    """A limit could not be checked in full, because memray did not see all memory.
 
-    With ``memray_blind = error``; a :class:`BlindBudgetWarning` otherwise.
+    Raised with ``memray_blind = error``; otherwise there is a :class:`BlindBudgetWarning`.
     """
 
 
@@ -82,23 +79,23 @@ class NotReplacedWarning(UserWarning):
 
 
 class NotKeptWarning(UserWarning):
-    """The capture of a block was to be kept and could not be; its figures are not affected."""
+    """The capture of a block could not be kept; the figures of the block are not affected."""
 
 
 class NotRaisedWarning(UserWarning):
-    """A budget was exceeded, and what the body of the block raised was raised in its place."""
+    """A budget was exceeded, but the block raised the exception of its body instead."""
 
 
 class UnmatchedPatternWarning(UserWarning):
-    """A pattern of ``only`` or ``ignore`` matches nothing that is loaded: its name may be wrong."""
+    """A pattern of ``only`` or ``ignore`` matches no loaded code: it may be misspelt."""
 
 
 class NotEnforcedWarning(UserWarning):
     """A limit is not enforced.
 
-    memray does not run on this platform, or the limit was written and never used.
+    memray does not run on this platform, or the limit was never used.
     """
 
 
 class BlindBudgetWarning(UserWarning):
-    """A limit was kept as far as memray can see, and memory was taken that memray does not see."""
+    """A limit was kept as far as memray can see, but memray did not see all memory."""

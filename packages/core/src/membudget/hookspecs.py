@@ -1,7 +1,7 @@
 """The hooks through which other packages extend membudget.
 
-A package offers its implementations through an entry point in the group ``membudget``; they are
-plain functions with these names, decorated with ``membudget.hookimpl``.
+A package provides its implementations through an entry point in the group ``membudget``. They are
+functions with these names, decorated with ``membudget.hookimpl``.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ def membudget_limit_class(cls: type, budget: Budget) -> type | None:
         budget: the budget to put on it.
 
     Returns:
-        The class that stands for ``cls`` from here on, usually ``cls`` itself; None for a class
-        that this package does not know, which is then offered to the next one.
+        The class that replaces ``cls``, usually ``cls`` itself; None for a class that this package
+        does not know, which is then passed to the next package.
     """
 
 
 @hookspec(firstresult=True)
 def membudget_rules_of(cls: type, method: str) -> TestRules | None:
-    """Say what is written at a test: called by front ends that run tests of other frameworks.
+    """Return the rules of a test: called by front ends that run tests of other frameworks.
 
     Args:
         cls: the class of the test.
         method: the name of its method.
 
     Returns:
-        What its decorators and attributes say; None for a class that this package does not know.
+        The marks from decorators and attributes; None for a class that this package does not know.
     """
 
 
 @hookspec
 def membudget_keep_allocation(stack: Stack) -> bool | None:
-    """Say whether what a stack allocates counts: called for each stack of every block, once.
+    """Return whether memory that a stack allocates counts: called once for each stack of a block.
 
-    For suites in which something allocates that is not theirs: a tracing agent, a plugin that
-    captures output, a cache. See docs/guide.md.
+    Use it to leave out code that is not part of the suite: a tracing agent, a plugin that captures
+    output, a cache. See docs/what-counts.md.
 
     Args:
-        stack: where something was allocated: the innermost frame first, the block's own last.
-            Without frames for what no Python code has asked for.
+        stack: where memory was allocated: the innermost frame first, the frame of the block last.
+            It has no frames if no Python code requested the memory.
 
     Returns:
-        False to leave it out of every figure; anything else to keep it. Whatever one
-        implementation leaves out is left out.
+        False to leave the memory out of every figure; anything else to keep it. It is left out if
+        any implementation returns False.
     """

@@ -1,8 +1,8 @@
-"""Calls that do no work yet: what they return does it later, when no limit looks any more.
+"""Calls that do no work yet: their result does it later, after the block of the call has ended.
 
-Some functions show that before they are called, all others by what they return. An iterator over
-data that is there already, such as ``iter(rows)``, an open file or a ``csv.reader``, does no such
-work, and is returned as it is.
+For some functions this is known before the call, for all others only from the result. An iterator
+over data that exists already, such as ``iter(rows)``, an open file or a ``csv.reader``, is an
+ordinary result.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from .host.loaded_classes import loaded_class
 
-# What runs functions of the program's when it is iterated over, entered or awaited.
-_DOES_IT_LATER: Final = (
+# Types that run functions of the program when they are iterated over, entered or awaited.
+_LAZY_TYPES: Final = (
     CoroutineType,
     GeneratorType,
     AsyncGeneratorType,
@@ -35,8 +35,8 @@ _DOES_IT_LATER: Final = (
     itertools.takewhile,
     type(iter(int, 1)),  # calls a function until it returns 1
 )
-# What hands on the items of other iterators, one of which may do work.
-_HANDS_ON: Final = (
+# Iterators over other iterators: lazy if one of those is.
+_WRAPPING_ITERATORS: Final = (
     zip,
     enumerate,
     itertools.chain,
@@ -52,7 +52,7 @@ _HANDS_ON: Final = (
 
 
 def _code_of(decorator: Callable[[Any], Any]) -> CodeType:
-    """Return the code that all functions share which a decorator of the library makes."""
+    """Return the code object that all functions made by a decorator of contextlib share."""
     code: CodeType = decorator(_code_of).__code__
     return code
 
@@ -64,10 +64,10 @@ _MAKES_CONTEXT_MANAGERS: Final = {
 
 
 def later_work_of(func: Callable[..., Any]) -> tuple[str, str] | None:
-    """Say why calling a function does no work yet, as far as it shows without a call.
+    """Return why calling a function does no work yet, as far as that is known without a call.
 
     Returns:
-        What it is, and around what its work can be limited; None where nothing shows.
+        The kind of function, and the code to put a block around; None if nothing is known.
 
     Example:
         >>> later_work_of(contextlib.contextmanager(later_work_of))
@@ -88,7 +88,7 @@ def later_work_of(func: Callable[..., Any]) -> tuple[str, str] | None:
 
 
 def does_work_later(result: Any) -> bool:
-    """Whether what a call returned runs code of the program's, or whose work may go on elsewhere.
+    """Whether a result of a call runs code of the program later, or its work may go on elsewhere.
 
     Example:
         >>> does_work_later(map(len, ["rows"])), does_work_later(iter(["rows"]))
@@ -98,23 +98,23 @@ def does_work_later(result: Any) -> bool:
     """
     if isinstance(result, loaded_class("csv", "DictReader")):
         result = result.reader
-    if isinstance(result, (*_HANDS_ON, loaded_class("_csv", "Reader"))):
-        return any(map(does_work_later, _held_by(result)))
+    if isinstance(result, (*_WRAPPING_ITERATORS, loaded_class("_csv", "Reader"))):
+        return any(map(does_work_later, _sources_of(result)))
     is_future = isinstance(result, _futures())
-    return isinstance(result, _DOES_IT_LATER) or (is_future and not is_finished_future(result))
+    return isinstance(result, _LAZY_TYPES) or (is_future and not is_finished_future(result))
 
 
-def _held_by(iterator: object) -> Iterator[object]:
-    """Yield what an iterator takes its items from."""
+def _sources_of(iterator: object) -> Iterator[object]:
+    """Yield the objects from which an iterator takes its items."""
     for held in gc.get_referents(iterator):
-        # Several are in a tuple; chain goes through it with an iterator.
+        # If there are several, they are in a tuple; chain refers to it through an iterator.
         inner = gc.get_referents(held) if isinstance(iterator, itertools.chain) else ()
         for one in (held, *inner):
             yield from one if isinstance(one, tuple) else (one,)
 
 
 def is_finished_future(result: Any) -> bool:
-    """Whether what a call returned is a future, or a task, whose work is done."""
+    """Whether the result of a call is a future, or a task, whose work is done."""
     return isinstance(result, _futures()) and result.done()
 
 

@@ -1,4 +1,4 @@
-"""The words for how a limit and what was measured stand to one another, for every report."""
+"""The words that compare a limit with what was measured, for every report."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .verdict import is_blind
 
 LimitWord: TypeAlias = Literal["OVER", "NEAR", "TIGHT", "LOOSE", "BLIND"]
 NEAR_PERCENT: Final = 90
-"""From how many percent of its limit on a figure is near it."""
+"""A figure is near its limit if it is at least this percentage of it."""
 LOOSE_FACTOR: Final = 4
-"""From how many times what is needed on, a limit is loose."""
+"""A limit is loose if it is at least this many times what is needed."""
 
 
 def noise(*, is_count: bool, stable: bool) -> int:
-    """Return by how much a figure can differ from run to run for no reason of the test's.
+    """Return by how much a figure can vary from run to run although the test does not change.
 
     Args:
-        is_count: whether it counts allocations; otherwise it is in bytes.
-        stable: whether it is stable. Otherwise, a run can need one arena more than another.
+        is_count: whether the figure counts allocations; otherwise it is in bytes.
+        stable: whether it is stable. Otherwise, one run can need one arena more than another.
     """
     if is_count:
         return 10 if stable else 100
@@ -28,11 +28,11 @@ def noise(*, is_count: bool, stable: bool) -> int:
 
 
 def limit_words(limit: Limit, measurement: Measurement, *, stable: bool) -> tuple[LimitWord, ...]:
-    """Return what there is to say of a limit; nothing of one that fits.
+    """Return the words that apply to a limit; none if it fits.
 
-    ``OVER``: it is exceeded. ``NEAR``: 90% of it and more are used. ``TIGHT``: it leaves so little
-    room that noise will break it, see :func:`noise`. ``LOOSE``: it is four times and more what was
-    used and noise needs together. ``BLIND``: memory that was not seen could have exceeded it.
+    ``OVER``: it is exceeded. ``NEAR``: 90% of it or more is used. ``TIGHT``: it leaves so little
+    room that noise will break it, see :func:`noise`. ``LOOSE``: it is at least four times what was
+    used plus the noise. ``BLIND``: memory that was not seen could have exceeded it.
 
     Args:
         limit: the limit.
@@ -65,5 +65,5 @@ def limit_words(limit: Limit, measurement: Measurement, *, stable: bool) -> tupl
 
 
 def is_near(limit: Limit, used: int) -> bool:
-    """Whether a figure within a limit is near it."""
+    """Whether a figure is near a limit that it does not exceed."""
     return 0 < NEAR_PERCENT * limit.maximum <= 100 * used

@@ -36,7 +36,7 @@ class measure_memory(_Written):  # noqa: N801 - reads like the function that it 
         current_thread_only, only, ignore, stable: what counts, see :class:`limit_memory`.
 
     Raises:
-        InvalidLimitError: at once, for a pattern that is none.
+        InvalidLimitError: at once, for an invalid pattern.
 
     Example:
         >>> with measure_memory() as memory:
@@ -64,7 +64,7 @@ class measure_memory(_Written):  # noqa: N801 - reads like the function that it 
 
 
 class _WrittenLimit(_Written):
-    """A limit that users write: a warning names it if it is never used."""
+    """Base of the limits that users write: warns if one is never used."""
 
     def __init__(self, budget: Budget, frame: FrameType) -> None:
         place = frame.f_code.co_filename, frame.f_lineno
@@ -81,30 +81,29 @@ class _WrittenLimit(_Written):
 class limit_memory(_WrittenLimit):  # noqa: N801
     """Limit the memory of a block, as a context manager or as a decorator.
 
-    The block may use exactly the limit. What was allocated before the block does not count, in
-    either direction; what blocks inside it allocate counts in both. Each limit may be left out,
-    not all of them.
+    The block may use exactly the limit. Memory allocated before the block is ignored, and freeing
+    it does not lower the figure. What an inner block allocates counts in the outer block too. At
+    least one of the limits must be given.
 
     Args:
         limit: the largest peak allowed, such as ``"24 MB"``, or an ``int`` of bytes; see
             :func:`membudget.parse_size`. 1 KB = 1 KiB = 1024 bytes.
-        total: how many bytes may be allocated in all, a size as well.
-        allocations: how many allocations may be made, an ``int``.
-        retained: how much of what the block allocated may still be alive at its end, a size.
+        total: the largest total of all allocations, a size.
+        allocations: the largest number of allocations, an ``int``.
+        retained: how much memory of the block may still be alive at its end, a size.
         current_thread_only: count only what the thread that opens the block allocates.
-        only: count only stacks that go through a module or a path, such as ``"mypkg.*"``, or one
-            of several; see :mod:`membudget.stack_filter`.
-        ignore: do not count stacks that go through a module or a path, or one of several.
-        include: the phases of a test that count, such as ``"setup,call,teardown"``; for tests that
-            an adapter runs, and ``"call"`` where nobody says.
-        stable: count Python's objects instead of the arenas that they lie in, collect garbage
-            around the block, and call a decorated function once before it is measured: the same
-            work then gives the same figures. It costs time; see docs/guide.md.
+        only: count only stacks with a frame in a module or a path, such as ``"mypkg.*"``, or in one
+            of a list; see :mod:`membudget.stack_filter`.
+        ignore: do not count stacks with a frame in a module or a path, or in one of a list.
+        include: the phases of a test that count, such as ``"setup,call,teardown"``, if an adapter
+            runs the test; ``"call"`` by default.
+        stable: count Python's objects instead of arenas, collect garbage around the block, and
+            call a decorated function once before it is measured, so that the same work gives the
+            same figures. It costs time; see docs/stable.md.
 
     Raises:
-        InvalidLimitError: at once, for a limit that is no size or no count, for no limit, or for a
-            pattern or a phase that is none; when the block ends, for an ``only`` of which nothing
-            is loaded.
+        InvalidLimitError: at once, for an invalid size, count, pattern or phase, or if no limit is
+            given; when the block ends, if no code that ``only`` names is loaded.
         MemoryLimitExceeded: when the block ends, see :class:`Block`.
 
     Example:
@@ -151,22 +150,22 @@ class limit_memory(_WrittenLimit):  # noqa: N801
 
 
 class limit_leaks(_WrittenLimit):  # noqa: N801
-    """Limit what single call stacks leave behind, as a context manager or as a decorator.
+    """Limit what each call stack leaks, as a context manager or as a decorator.
 
-    Python's own objects are traced for it, and garbage is collected when the block ends. What is
-    still alive then, allocated in the block, is summed by call stack.
+    Python's own objects are traced, and garbage is collected when the block ends. Memory of the
+    block that is still alive then is summed by call stack.
 
     Args:
-        location_limit: how much one stack may leave, such as ``"1 KB"``. Caches that fill in the
-            first call are leaks to it: leave room, call once before, or filter.
-        filter_fn: called with the :class:`membudget.Stack` of each stack that left more; those for
-            which it returns something false do not count.
+        location_limit: how much one stack may retain, such as ``"1 KB"``. Caches that fill during
+            the first call look like leaks: leave room, call the code once before, or filter.
+        filter_fn: called with the :class:`membudget.Stack` of each stack that retained more. The
+            stack does not count if it returns something false.
         current_thread_only: count only what the thread that opens the block allocates.
 
     Raises:
-        InvalidLimitError: at once, for a limit that is no size, or a filter that cannot be called.
+        InvalidLimitError: at once, for an invalid size, or a filter that is not callable.
         MemoryLimitExceeded: when the block ends, see :class:`Block`.
-        FilterError: when the block ends, and the filter raised something.
+        FilterError: when the block ends, if the filter raised an exception.
 
     Example:
         >>> kept = []
@@ -194,24 +193,24 @@ class limit_leaks(_WrittenLimit):  # noqa: N801
 
 
 class limit_leaked_objects(_WrittenLimit):  # noqa: N801
-    """Limit what objects a block leaves behind to none, as a context manager or as a decorator.
+    """Forbid leaked objects, as a context manager or as a decorator.
 
-    Garbage is collected when the block ends. What is alive then of the objects that were made in
-    the block, in any thread, is summed up by type and by the stack that made it. What a decorated
-    function returns is alive, and so are the variables of the function that has a ``with`` block.
-    When the body raises something, nothing is said of objects: its traceback holds them.
+    Garbage is collected when the block ends. Objects that any thread made in the block and that
+    are alive then are counted by type and by the stack that made them. The return value of a
+    decorated function is still alive, and so are the variables of a function with a ``with`` block.
+    If the body raises, leaked objects are not checked, because the traceback keeps them alive.
 
     Args:
-        filter_fn: called with each of the objects; those for which it returns something false do
-            not count. Such as caches that fill in the first call.
+        filter_fn: called with each of the objects. The object does not count if it returns
+            something false; use it for caches that fill during the first call.
 
     Raises:
-        UnsupportedLimitError: at once, before CPython 3.13.3, which does not tell of objects; or
+        UnsupportedLimitError: at once, before CPython 3.13.3, which does not report objects, or
             without the reader in C. It is an InvalidLimitError.
-        InvalidLimitError: at once, for a filter that cannot be called.
+        InvalidLimitError: at once, for a filter that is not callable.
         MemoryLimitExceeded: when the block ends, see :class:`Block`.
-        FilterError: when the block ends, and the filter raised something.
-        MisuseError: when the block ends, and another one is open around it.
+        FilterError: when the block ends, if the filter raised an exception.
+        MisuseError: when the block ends, if another block is open around it.
     """
 
     def __init__(self, *, filter_fn: Callable[[object], object] | None = None) -> None:
@@ -223,7 +222,7 @@ class limit_leaked_objects(_WrittenLimit):  # noqa: N801
 
 
 def _decorated(frame: FrameType) -> str:
-    """Name what a decorator that is being made stands above, for a message; empty if nothing."""
+    """Return the name of the function or class below a decorator, for a message; or nothing."""
     for number in range(frame.f_lineno, frame.f_lineno + 20):
         line = linecache.getline(frame.f_code.co_filename, number)
         found = re.match(r"\s*(?:async\s+def|def|class)\s+(\w+)", line)

@@ -1,4 +1,4 @@
-"""What was observed in a block: figures, and the stacks behind them."""
+"""What was observed in a block: its figures, and the stacks that allocated the memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Figure: TypeAlias = Literal["peak_bytes", "total_bytes", "n_allocations", "retai
 
 
 ARENA_BYTES: Final = 1 << 20
-"""What CPython maps for small objects at a time (ARENA_BITS in its Objects/obmalloc.c)."""
+"""The size of an arena, in which CPython keeps small objects (ARENA_BITS in Objects/obmalloc.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,18 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Memory alive at the high watermark of a block that came from one stack.
+    """Memory that one stack allocated, and that was alive at the peak or the end of a block.
 
     Attributes:
-        size_bytes: how much of it was alive at the peak.
+        size_bytes: how many bytes were alive.
         n_allocations: in how many allocations.
-        stack: the Python stack trace, innermost frame first, beginning at the block. Empty where
-            no Python code was running.
-        other_threads_bytes: how much of it other threads allocated than the one of the block.
-        other_tasks_bytes: how much of it something else allocated that ran in the event loop of the
-            block, as far as stacks show that.
-        arena_bytes: how much of it is arenas: Python takes them for its small objects, when one
-            more does not fit into those that it has.
+        stack: the Python stack trace, innermost frame first, up to the block. Empty if no Python
+            code was running.
+        other_threads_bytes: how much of it was allocated by other threads than that of the block.
+        other_tasks_bytes: how much of it was allocated by other tasks or callbacks in the event
+            loop of the block, as far as stacks show that.
+        arena_bytes: how much of it is arenas. Python maps a new arena when a small object does not
+            fit into the existing ones.
     """
 
     size_bytes: int
@@ -47,7 +47,7 @@ class Allocation:
 
 
 def type_name(each: object) -> str:
-    """Return the name of an object's type as reports show it: with its module, if not built in."""
+    """Return the name of an object's type as reports show it: with its module, unless built in."""
     kind = type(each)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     return f"{module}{kind.__qualname__}"
@@ -55,13 +55,13 @@ def type_name(each: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LeakedObjects:
-    """Objects of one type, made by one stack of a block, that were alive at its end.
+    """Objects of one type that one stack of a block made, and that were alive at its end.
 
     Attributes:
         type_name: the type, with its module.
         n_objects: how many.
-        stack: where they were made, innermost frame first; empty where no Python code was running.
-        example: what one of them looks like, cut to a line.
+        stack: where they were made, innermost frame first; empty if no Python code was running.
+        example: the representation of one of them, cut to a line.
     """
 
     type_name: str
@@ -72,12 +72,12 @@ class LeakedObjects:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """Memory that was taken during a block and that its figures do not count.
+    """Memory that was allocated during a block, but is not in its figures.
 
     Attributes:
-        library: the library that took it from an allocator of its own; empty where all that is
-            known is that the process grew.
-        size_bytes: how much at most; None where nothing tells.
+        library: the library whose own allocator provided it; empty if it is only known that the
+            process grew.
+        size_bytes: the most that it can be; None if that is unknown.
     """
 
     library: str
@@ -89,27 +89,26 @@ class Measurement:
     """What was observed in one block.
 
     Attributes:
-        peak_bytes: the largest number of bytes alive at one time that the block allocated.
+        peak_bytes: the largest number of bytes allocated by the block that were alive at one time.
         total_bytes: all bytes that the block ever allocated.
-        n_allocations: how many allocations it made; a free is no allocation.
-        retained_bytes: allocated in the block and still alive at its end.
+        n_allocations: how many allocations it made; a free does not count.
+        retained_bytes: bytes allocated in the block and still alive at its end.
         size_histogram: how many allocations had each magnitude: item ``i`` counts the sizes
             from ``2**(i-1)`` to ``2**i - 1`` bytes, item 0 the allocations of zero bytes.
-        allocations: what was alive at the peak, by stack, largest first; recorded for a block
-            that exceeded its budget or makes a report, empty for any other.
-        retained: what was still alive at the end, likewise; recorded for a block that exceeded a
-            limit on ``retained_bytes``, and for one whose budget limits leaks.
-        leaked_objects: the objects that the block made and that are alive, most first; of a block
-            whose budget limits them, and those that its filter lets through.
-        stacks_problem: why ``allocations`` and ``retained`` are not there although they should be;
-            empty where nothing is missing.
+        allocations: what was alive at the peak, by stack, largest first. Empty unless the block
+            exceeded its budget or is shown in a report.
+        retained: what was still alive at the end, by stack, largest first. Empty unless the block
+            exceeded a limit on ``retained_bytes`` or its budget limits leaks.
+        leaked_objects: the objects that the block made and that are still alive, the most frequent
+            first. Empty unless the budget limits them; only objects that its filter keeps.
+        stacks_problem: why ``allocations`` and ``retained`` are missing; empty if nothing is
+            missing.
         unmatched: the patterns of ``only`` and ``ignore`` that matched no stack, as
             ``only='mypkg'``.
         lost_stacks: whether memory has no stack because the program replaced Python's profile
-            function, through which memray follows stacks; known for what has its allocations here,
-            and for a block with patterns.
-        unseen: memory that memray cannot see and that the figures do not count, as far as there
-            are signs of any.
+            function, which memray needs to follow stacks. Known only if ``allocations`` is set, or
+            the block has patterns.
+        unseen: signs of memory that memray did not see and that the figures do not count.
     """
 
     peak_bytes: int
@@ -128,7 +127,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack trace, as filters get it.
+    """A stack trace, the argument of filters.
 
     Attributes:
         frames: innermost frame first.

@@ -1,8 +1,8 @@
-"""The kinds of values that options have: from what a user wrote to a typed value.
+"""Parses the values of options: from what a user wrote to a typed value.
 
-Each parser takes the value, as text or as a configuration file has it, and the place where it is
-written, which begins the message of an error. It raises :class:`InvalidOptionError` for anything
-else.
+Each parser takes the value, as text or as a value from a configuration file, and the place where it
+is written; error messages start with the place. It raises :class:`InvalidOptionError` for an
+invalid value.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .sizes import parse_size
 from .tolerance import Tolerance, parse_tolerance
 
 FixMode: TypeAlias = Literal["raise", "lower", "add", "all"]
-"""Which limits change in the source: they are raised, lowered, added, or all of that."""
+"""Which limits to change in the source: raise, lower or add some, or all of these."""
 UpdateMode: TypeAlias = Literal["new", "worse", "better", "all"]
 """Which tests get another baseline; ``"all"`` also takes out those that are gone."""
 LONGEST_PREFIX: Final = 100
-"""How many bytes a prefix of file names may have, so that there is room for a test's name."""
+"""The largest number of bytes in a prefix of file names; it leaves room for a test's name."""
 
 _SWITCHES: Final = {
     **dict.fromkeys(("1", "on", "true", "yes"), True),
@@ -35,7 +35,7 @@ def _refused(value: object, where: str, expected: str) -> InvalidOptionError:
 
 
 def on_or_off(value: object, where: str) -> bool:
-    """Return a bool for one, or for one of the usual words in any case.
+    """Return a bool for a bool, or for one of the usual words in any case.
 
     Example:
         >>> on_or_off("TRUE", "pytest.ini: memray")
@@ -61,7 +61,7 @@ def whole_number(*, least: int) -> Callable[[object, str], int]:
 
 
 def one_of(*words: str) -> Callable[[object, str], str]:
-    """Return a parser of a few words."""
+    """Return a parser that accepts one of a few words."""
 
     def parse(value: object, where: str) -> str:
         if isinstance(value, str) and value in words:
@@ -107,7 +107,7 @@ def tolerance(value: object, where: str) -> Tolerance:
 
 
 def size(value: object, where: str) -> int:
-    """Return a number of bytes; a number without a unit is one of bytes.
+    """Return a number of bytes; a number without a unit counts bytes.
 
     Example:
         >>> size("24 MB", "--memray-default-limit") == size("25165824", "") == 25165824
@@ -125,11 +125,11 @@ def size(value: object, where: str) -> int:
 def _text(value: object, where: str) -> str:
     if isinstance(value, str):
         return value
-    raise _refused(value, where, "a text")
+    raise _refused(value, where, "text")
 
 
 def phases(value: object, where: str) -> tuple[Phase, ...]:
-    """Return the phases of a test that a text names, with commas between them."""
+    """Return the phases of a test from a text that names them, separated by commas."""
     try:
         return parse_phases(_text(value, where), where=where)
     except InvalidLimitError as error:
@@ -137,7 +137,7 @@ def phases(value: object, where: str) -> tuple[Phase, ...]:
 
 
 def file_to_write(value: object, where: str) -> Path:
-    """Return the absolute path of a file that can be written; tests may change the directory."""
+    """Return the path of a file that can be written: absolute, as tests may change directory."""
     path = _text(value, where)
     parent = os.path.dirname(path) or os.curdir
     problem = None
@@ -163,11 +163,11 @@ def directory(value: object, where: str) -> Path:
 
 
 def start_of_file_names(value: object, where: str) -> str:
-    """Return a text with which the names of files can begin."""
+    """Return a text that file names can start with."""
     prefix = _text(value, where)
     if not prefix or len(os.fsencode(prefix)) > LONGEST_PREFIX or set(prefix) & {"/", "\0"}:
         raise InvalidOptionError(
-            f"{where}: {prefix!r} cannot begin the name of a file: use 1 to {LONGEST_PREFIX} "
-            f"bytes, without a slash"
+            f"{where}: a file name cannot start with {prefix!r}: use 1 to {LONGEST_PREFIX} bytes "
+            f"without a slash"
         )
     return prefix

@@ -15,7 +15,7 @@ from .rules import TestRules
 
 @functools.cache
 def plugin_manager() -> pluggy.PluginManager:
-    """Return the manager with every installed extension loaded; register others with it.
+    """Return the manager, with every installed extension loaded. Register others with it.
 
     Example:
         >>> from membudget import hookimpl
@@ -27,24 +27,24 @@ def plugin_manager() -> pluggy.PluginManager:
     """
     manager = pluggy.PluginManager("membudget")
     manager.add_hookspecs(hookspecs)
-    # It imports modules, which a child could not do once more.
+    # It imports modules. In a child that is forked meanwhile, their locks would stay locked.
     with not_forking, real_functions(for_imports=True):
         manager.load_setuptools_entrypoints("membudget")
     return manager
 
 
 def rules_of(cls: type, method: str) -> TestRules:
-    """Return what installed packages know to be written at a test of a class."""
-    marks: TestRules | None = plugin_manager().hook.membudget_rules_of(cls=cls, method=method)
-    return marks or TestRules()
+    """Return the rules of a test of a class, from the installed packages."""
+    rules: TestRules | None = plugin_manager().hook.membudget_rules_of(cls=cls, method=method)
+    return rules or TestRules()
 
 
 def keeps_allocation(stack: Stack) -> bool:
-    """Whether every plugin that says something keeps what a stack allocates."""
+    """Whether memory that a stack allocates counts: no plugin leaves it out."""
     kept: list[bool] = plugin_manager().hook.membudget_keep_allocation(stack=stack)
     return all(kept)
 
 
 def filter_allocations() -> bool:
-    """Whether a plugin says what counts."""
+    """Whether any plugin filters allocations."""
     return bool(plugin_manager().hook.membudget_keep_allocation.get_hookimpls())

@@ -144,14 +144,14 @@ class Settings:
     )
     memray_default_limit: int | None = _option(
         None,
-        "The limit of every test that has none of its own, such as '24 MB'",
+        "The limit of every test without a limit of its own, such as '24 MB'",
         option_values.size,
         metavar="SIZE",
         needs=_MEASURING,
     )
     memray_enforce_markers: str = _option(
         "enabled",
-        "When markers count: 'enabled', with --memray only, or 'always', in every run",
+        "When to enforce markers: 'enabled' (only with --memray) or 'always' (in every run)",
         option_values.one_of("enabled", "always"),
         metavar="WHEN",
         only_for="pytest",
@@ -162,31 +162,31 @@ class Settings:
     )
     memray_include: tuple[Phase, ...] = _option(
         ("call",),
-        "The phases of a test that count: 'setup', 'call' and 'teardown', with commas between",
+        "The phases of a test that count, separated by commas: 'setup', 'call', 'teardown'",
         option_values.phases,
         metavar="PHASES",
         needs=_MEASURING,
     )
     memray_margins: bool = _switch(
-        "List used and allowed for every limit in the report, the tightest first",
+        "Show used and allowed memory for each limit in the report, tightest first",
         needs=("memray",),
     )
     memray_suggest: bool = _switch(
-        "List a limit for every test, with what it used and the limit that it has",
+        "Suggest a limit for every test, and show what it used and its present limit",
         needs=("memray",),
     )
     memray_fix: option_values.FixMode | None = _option(  # noqa: RUF009 - a field
         None,
-        "Write suggested limits into the source of the tests: 'raise' those that are too low, "
-        "'lower' those that are too high, 'add' one to tests without, or 'all' of that, which is "
-        "what it means alone",
+        "Write suggested limits into the source of the tests: 'raise' limits that are too low, "
+        "'lower' limits that are too high, 'add' a limit to tests without one, or 'all' of these "
+        "(also if no MODE is given)",
         option_values.fix_mode,
         metavar="MODE",
         bare="all",
         needs=("memray",),
     )
     memray_fix_in_ci: bool = _switch(
-        "Let --memray-fix write where the environment variable CI is set as well",
+        "Let --memray-fix write even if the environment variable CI is set",
         needs=("memray_fix",),
     )
     memray_baseline: Path | None = _option(  # noqa: RUF009 - a field
@@ -241,29 +241,29 @@ class Settings:
     )
     memray_bin_path: Path | None = _option(  # noqa: RUF009 - a field
         None,
-        "Keep a capture of every test in this directory, for 'memray flamegraph' and others",
+        "Keep a capture of every test in this directory, for 'memray flamegraph' and similar tools",
         option_values.directory,
         metavar="DIR",
         needs=("memray",),
     )
     memray_bin_prefix: str = _option(
         "",
-        "Begin the names of the kept captures with this (a random one for each run)",
+        "Start the file names of kept captures with PREFIX (default: a random one for each run)",
         option_values.start_of_file_names,
         metavar="PREFIX",
         needs=("memray_bin_path",),
     )
     memray_own_allocators: str = _option(
         "visible",
-        "Libraries with an allocator of their own: make them 'visible' to memray, or leave them "
+        "Make libraries with an allocator of their own 'visible' to memray, or leave them "
         "'untouched'",
         option_values.one_of("visible", "untouched"),
         metavar="HOW",
     )
     memray_blind: str = _option(
         "warn",
-        "A limit that memray cannot check in full, because of memory that it does not see: 'warn' "
-        "or 'error'",
+        "What to do if memray cannot check a limit in full, because it does not see all memory: "
+        "'warn' or 'error'",
         option_values.one_of("warn", "error"),
         metavar="HOW",
     )

@@ -28,10 +28,10 @@ class _Source:
     """Where values are written.
 
     Attributes:
-        values: by the name of the option; None for those that are not set.
-        place: what to call it.
-        key: returns what an option is called there.
-        file: begins the message of an error; empty where the key says enough.
+        values: by the name of the option; None for options that are not set.
+        place: its name in messages.
+        key: returns the name of an option there.
+        file: error messages start with it; empty if the key is enough.
     """
 
     values: Mapping[str, object]
@@ -62,19 +62,19 @@ def resolve(
     table_name: str = "",
     front_end: FrontEnd = "pytest",
 ) -> Settings:
-    """Return the settings that follow from what the user gave.
+    """Return the settings from all sources.
 
     Args:
-        config: values of a configuration file by option name; None where it has none.
-        command_line: values of the command line by option name; None where it has none. Names that
-            are no options are ignored.
-        config_name: what to call the configuration file in an error.
-        table: values of ``[tool.membudget]``, which the others come after.
-        table_name: what to call the file with that table in an error.
+        config: values of a configuration file by option name; None for options that are not set.
+        command_line: values of the command line by option name; None for options that are not
+            given. Names that are not options are ignored.
+        config_name: the name of the configuration file in error messages.
+        table: values of ``[tool.membudget]``, which all others override.
+        table_name: the name of the file with that table in error messages.
         front_end: whose options are looked up; the others keep their defaults.
 
     Raises:
-        InvalidOptionError: a value does not fit its option, or the command line has an option that
+        InvalidOptionError: an option has an invalid value, or the command line has an option that
             does nothing without another one.
     """
     sources = (
@@ -97,7 +97,7 @@ def resolve(
 
 
 def _refuse_idle(settings: Settings, front_end: FrontEnd) -> None:
-    """Refuse options on the command line that do nothing; in a file, they wait for another run."""
+    """Refuse options on the command line that do nothing; in a file, they may be for other runs."""
     idle: dict[str, list[str]] = {}
     for option in options_of(front_end):
         origin = settings.origins.get(option.name)
@@ -108,17 +108,17 @@ def _refuse_idle(settings: Settings, front_end: FrontEnd) -> None:
         raise InvalidOptionError(
             "; ".join(
                 f"{', '.join(flags)} {'does' if len(flags) == 1 else 'do'} nothing without {need}: "
-                f"give that as well"
+                f"add {need}"
                 for need, flags in idle.items()
             )
         )
 
 
 def from_environment(name: str) -> Any:
-    """Return the value of an option for code that has no other settings than the environment.
+    """Return the value of an option for code whose only settings are in the environment.
 
     Raises:
-        InvalidOptionError: the value does not fit the option.
+        InvalidOptionError: the option has an invalid value.
     """
     option = option_named(name)
     value = os.environ.get(option.variable)
@@ -135,22 +135,22 @@ def find_settings(
 ) -> Settings:
     """Return the settings of a run: from files, the environment and the command line.
 
-    The file for every front end is the nearest ``pyproject.toml`` that has a table
-    ``[tool.membudget]``, with the names of the options. A front end may have a file of its own,
-    which comes after it.
+    All front ends read the nearest ``pyproject.toml`` that has a table ``[tool.membudget]``, with
+    the names of the options as keys. A front end may have its own file, which overrides it.
 
     Args:
-        front_end: which options it has; those of another one may be in the table.
-        command_line: values of the command line by option name, for instance of what
-            :func:`membudget.add_options` added; None where it has none. Names that are no options
-            are ignored.
+        front_end: whose options to read; the table may also have options of other front ends.
+        command_line: values of the command line by option name, for instance from options that
+            :func:`membudget.add_options` added; None for options that are not given. Names that
+            are not options are ignored.
         directory: where to look for ``pyproject.toml`` first, and then above it; None for the
             working directory.
-        own_file: values of the front end's own file by option name; None where it has none.
-        own_file_name: what to call that file in an error.
+        own_file: values of the front end's own file by option name; None for options that are not
+            set.
+        own_file_name: the name of that file in error messages.
 
     Raises:
-        InvalidOptionError: a value does not fit its option, an option in the table is unknown, a
+        InvalidOptionError: an option has an invalid value, an option in the table is unknown, a
             file cannot be read, or the command line has an option that does nothing without another
             one.
 
@@ -181,7 +181,7 @@ def _nearest_table(directory: Path) -> tuple[Path | None, Mapping[str, object]]:
 def _table(path: Path) -> Mapping[str, object] | None:
     try:
         content = path.read_bytes() if path.is_file() else b""
-        # A file without the table is none of ours, even if it is broken.
+        # A file without the table is ignored, even if it is invalid.
         data = tomllib.loads(content.decode()) if b"membudget" in content else {}
     except (OSError, ValueError) as error:
         raise InvalidOptionError(f"{path} cannot be read: {error}") from error
@@ -195,14 +195,14 @@ def _table(path: Path) -> Mapping[str, object] | None:
     for name in table:
         if name not in known:
             raise InvalidOptionError(
-                f"{path}: [tool.membudget] has no option {name!r}{_meant(name, known)}"
+                f"{path}: [tool.membudget] has no option {name!r}{_suggestion(name, known)}"
             )
     return table
 
 
-def _meant(name: str, known: list[str]) -> str:
-    """Return the rest of an error about an unknown name: the one that was meant, or all."""
-    from difflib import get_close_matches  # needed for a mistake only
+def _suggestion(name: str, known: list[str]) -> str:
+    """Return the end of an error about an unknown name: a similar name, or all names."""
+    from difflib import get_close_matches  # imported only when there is an error
 
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"

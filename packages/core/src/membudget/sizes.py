@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them and as reports print them.
+"""Sizes in bytes: parses what users write, and formats what reports print.
 
 1 KB = 1 KiB = 1024 bytes, as in memory tools and in pytest-memray, not 1000.
 """
@@ -34,7 +34,7 @@ def parse_size(size: str | int, *, where: str = "") -> int:
 
     Args:
         size: a string such as ``"24 MB"``, or an ``int`` of bytes.
-        where: what the size is for; it begins the message of the error.
+        where: what the size is for; the error message starts with it.
 
     Returns:
         The size in bytes, zero or more.
@@ -55,7 +55,7 @@ def parse_size(size: str | int, *, where: str = "") -> int:
         if n_bytes is not None:
             return n_bytes
     elif isinstance(size, int) and not isinstance(size, bool) and size >= 0:
-        return int(size)  # of an IntEnum, the number
+        return int(size)  # turns an IntEnum into a plain number
     place = f"{where}: " if where else ""
     raise InvalidSizeError(f"{place}{size!r} is not a memory size: {GRAMMAR}")
 
@@ -72,9 +72,9 @@ def _parse(text: str) -> int | None:
 
 
 def format_size(n_bytes: float) -> str:
-    """Return ``n_bytes`` in the form of the reports: one decimal, binary units.
+    """Return ``n_bytes`` as reports show it: one decimal, binary units.
 
-    The form is pytest-memray's. Below 1 KiB nothing is rounded when ``n_bytes`` is an ``int``.
+    The format is that of pytest-memray. An ``int`` below 1 KiB is not rounded.
 
     Args:
         n_bytes: a number of bytes; a negative one keeps its sign.

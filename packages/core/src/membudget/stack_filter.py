@@ -1,12 +1,12 @@
-"""Whose memory counts: patterns of modules and paths, held against the frames of a stack.
+"""Which stacks count: matches the frames of a stack with patterns of modules and paths.
 
-A pattern with a slash, or that ends in ``.py``, is one of paths, any other is one of modules:
+A pattern with a slash, or that ends in ``.py``, matches paths; any other pattern matches modules:
 
-* ``"mypkg"``, ``"mypkg.*"`` - the module or package and all that is in it, as mypy reads
+* ``"mypkg"``, ``"mypkg.*"`` - the module or package and everything in it, as mypy reads
   ``mypkg.*``;
-* ``"mypkg.*_pb2"`` - with the wildcards of :mod:`fnmatch`, in which ``*`` also stands for dots;
-* ``"tests/*"``, ``"*/site-packages/ddtrace/*"`` - the end of a path, or all of it when it begins
-  with a slash; ``*`` also stands for slashes.
+* ``"mypkg.*_pb2"`` - with the wildcards of :mod:`fnmatch`; ``*`` also matches dots;
+* ``"tests/*"``, ``"*/site-packages/ddtrace/*"`` - the end of a path, or the whole path if the
+  pattern begins with a slash or ``*``; ``*`` also matches slashes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ KeepAllocation = Callable[[Stack], bool]
 
 
 def check_patterns(patterns: str | Iterable[str], *, where: str) -> tuple[str, ...]:
-    """Return patterns as they stand in a :class:`Scope`.
+    """Return patterns in the form of a :class:`Scope`.
 
     Args:
-        patterns: one, or several.
-        where: what they are for; it begins the message of the error.
+        patterns: one pattern, or several.
+        where: what they are for; the error message starts with it.
 
     Raises:
-        InvalidLimitError: one is no text, or an empty one; or there is none.
+        InvalidLimitError: a pattern is not text or is empty, or there is no pattern.
 
     Example:
         >>> check_patterns("mypkg.*", where="limit_memory, only")
@@ -54,8 +54,8 @@ def check_patterns(patterns: str | Iterable[str], *, where: str) -> tuple[str, .
     wrong = [pattern for pattern in listed if not isinstance(pattern, str) or not pattern.strip()]
     if wrong or not listed:
         raise InvalidLimitError(
-            f"{where}: {wrong[0] if wrong else patterns!r} is not a pattern: write a module such "
-            f"as 'mypkg' or 'mypkg.*', a path such as 'tests/*', or a list of them"
+            f"{where}: {wrong[0] if wrong else patterns!r} is not a pattern: use a module such as "
+            f"'mypkg' or 'mypkg.*', a path such as 'tests/*', or a list of them"
         )
     return tuple(str(pattern).strip() for pattern in listed)
 
@@ -72,31 +72,32 @@ def patterns_of(scope: Scope) -> tuple[str, ...]:
 
 
 class StackFilter:
-    """Says which stacks count, for one block; made when the block opens.
+    """Decides which stacks count for one block; made when the block opens.
 
     Args:
         scope: has the patterns.
-        keep: what plugins say; see ``membudget_keep_allocation`` in :mod:`membudget.hookspecs`.
+        keep: the filter of plugins; see ``membudget_keep_allocation`` in
+            :mod:`membudget.hookspecs`.
     """
 
     def __init__(self, scope: Scope, keep: KeepAllocation | None = None) -> None:
-        # The code of the block may change it.
+        # Stored, because the code of the block may change it.
         directory = working_directory()
         self._directory = directory
         self._only = [_Pattern(text, directory) for text in scope.only]
         self._ignore = [_Pattern(text, directory) for text in scope.ignore]
         self._patterns = dict(zip(patterns_of(scope), self._only + self._ignore, strict=True))
         self._keep = keep
-        # Of each file, whether it is one of ``only``, and whether it is to be ignored.
+        # For each file: whether ``only`` matches it, and whether ``ignore`` does.
         self._files: dict[str, tuple[bool, bool]] = {}
-        # Modules may be taken out of sys.modules before the block ends.
+        # Modules may be removed from sys.modules before the block ends.
         module_names.refresh()
 
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
-        """Say of each stack whether it counts; to be called within ``real_functions()``.
+        """Return for each stack whether it counts. Call it within ``real_functions()``.
 
         Raises:
-            FilterError: a plugin raised something.
+            FilterError: a plugin raised an exception.
         """
         files = self._files
         kept = []
@@ -111,8 +112,8 @@ class StackFilter:
         return kept
 
     def _judge(self, file: str, modules: tuple[str, ...]) -> tuple[bool, bool]:
-        """Return whether a file is one of ``only``, and whether it is to be ignored."""
-        # Each pattern is tried on every file: which of them match something is known afterwards.
+        """Return whether ``only`` matches a file, and whether ``ignore`` does."""
+        # Every pattern is tried on every file, to know afterwards which patterns matched.
         is_one_of_only = [pattern.judge(file, modules) for pattern in self._only]
         is_ignored = [pattern.judge(file, modules) for pattern in self._ignore]
         return any(is_one_of_only), any(is_ignored)
@@ -128,16 +129,16 @@ class StackFilter:
         return tuple(shown for shown, pattern in self._patterns.items() if not pattern.matched)
 
     def unknown(self) -> list[str]:
-        """Return those that match no stack, and no code of the modules that are loaded here."""
+        """Return the patterns that match no stack and no loaded code."""
         files = module_names.files
         return [one for one in self.unmatched if not self._patterns[one].matches_one_of(files)]
 
     def check_whole(self) -> None:
-        """Refuse to judge a block by patterns that cannot match, now that it has ended.
+        """Raise if patterns cannot match, so that the block cannot be judged. For an ended block.
 
         Raises:
             InvalidLimitError: no pattern of ``only`` matches anything.
-            CaptureError: one matches modules that memray cannot record.
+            CaptureError: a pattern matches modules that memray cannot record.
         """
         self.check_only()
         unrecorded = self.unrecorded()
@@ -145,19 +146,19 @@ class StackFilter:
             raise CaptureError(f"{', '.join(unrecorded)} cannot be checked: {NOT_UTF_8}")
 
     def unrecorded(self) -> list[str]:
-        """Return those that match a loaded module whose path is not UTF-8.
+        """Return the patterns that match a loaded module whose path is not UTF-8.
 
-        memray leaves calls of its functions out of the stacks (CPython 3.11), so nothing of it
-        would match, whatever it allocated.
+        memray leaves calls of its functions out of the stacks (CPython 3.11), so the pattern would
+        match nothing, whatever the module allocated.
         """
         files = [file for file in module_names.files if not is_utf_8(file)]
         return [one for one, pattern in self._patterns.items() if pattern.matches_one_of(files)]
 
     def check_only(self) -> None:
-        """Refuse an ``only`` of which nothing is loaded, now that the block has ended.
+        """Raise if no code that ``only`` names is loaded. For a block that has ended.
 
-        No code of it can have run in the block, so a limit would hold whatever the block did. Where
-        something of it is loaded and matched no stack, it has allocated nothing that counts.
+        None of that code can have run in the block, so a limit would hold whatever the block did.
+        If such code is loaded and matched no stack, it has allocated nothing that counts.
 
         Raises:
             InvalidLimitError: no pattern of ``only`` matches anything.
@@ -166,9 +167,9 @@ class StackFilter:
         if self._only and not any(one.matched or one.matches_one_of(files) for one in self._only):
             shown = [one for one, pattern in self._patterns.items() if pattern in self._only]
             raise InvalidLimitError(
-                f"{', '.join(shown)} matches nothing: no code of it is loaded here, so nothing of "
-                f"this block counts and the limit would hold whatever the block did. Look for a "
-                f"misspelt name, and note that code in C has no frames that a pattern can match"
+                f"{', '.join(shown)} matches nothing: no code of this name is loaded, so nothing "
+                f"counts and the limit could never be exceeded. Check the spelling. Modules in C "
+                f"cannot be matched, because they have no frames"
             )
 
 
@@ -176,11 +177,11 @@ class _Pattern:
     """One pattern.
 
     Args:
-        text: as the user wrote it.
-        directory: what relative paths of files are taken from.
+        text: the pattern of the user.
+        directory: the directory to which relative paths of files refer.
 
     Attributes:
-        matched: whether it has matched anything.
+        matched: whether it has matched a file of a stack.
     """
 
     def __init__(self, text: str, directory: str) -> None:
@@ -190,24 +191,24 @@ class _Pattern:
             anywhere = text.startswith(("/", "*"))
             translated = fnmatch.translate(text if anywhere else f"*/{text}")
         else:
-            # "mypkg.*" is mypkg as well: its package's own module.
+            # "mypkg.*" also matches the module of the package itself.
             translated = fnmatch.translate(text.removesuffix(".*"))
         self._expression: Final = re.compile(translated)
         self.matched = False
 
     def judge(self, file: str, modules: Iterable[str]) -> bool:
-        """Whether it matches a file of a stack, and take note of that."""
+        """Return whether it matches a file of a stack, and remember a match."""
         found = self._matches(file, modules)
         self.matched |= found
         return found
 
     def _matches(self, file: str, modules: Iterable[str]) -> bool:
-        """Whether it matches a file, or one of the modules that the file is, or their packages."""
+        """Whether it matches a file, one of the file's modules, or their packages."""
         if not self._is_path:
             return any(self._expression.match(name) for name in _with_packages(modules))
         path = absolute(file, self._directory)
         matches = self._expression.match
-        # By the path under which it was imported, or where a symbolic link on the way leads.
+        # Both the path under which it was imported, and the path with symbolic links resolved.
         return matches(path) is not None or matches(resolved(path)) is not None
 
     def matches_one_of(self, files: Iterable[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Helpers for people who test against membudget: made-up results without a recording."""
+"""Helpers for tests of code that uses membudget: results without a recording."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Memory that memray does not see: looking for signs of it around a block, and saying so.
+"""Memory that memray does not see: finds signs of it around a block, and reports them.
 
-Two signs: a library with an allocator of its own served the block from it (see
-``recording/own_allocators.py``), or the process grew by far more than the figures say.
+There are two signs: a library used its own allocator in the block (see
+``recording/own_allocators.py``), or the process grew by far more than the figures explain.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .settings_sources import from_environment
 from .verdict import is_blind
 
 UNEXPLAINED_BYTES: Final = 32 * 1024 * 1024
-"""The growth of a process is a sign where more than this, and more than half of it, is not in the
-figures: docs/own-allocators.md says why."""
+"""The growth of a process is a sign if more than this, and more than half of it, is in no figure.
+docs/own-allocators.md says why."""
 
 _settings_of_runs: Final[list[Settings]] = []
 
 
 @contextlib.contextmanager
 def own_allocators_seen(settings: Settings) -> Iterator[None]:
-    """Make own allocators visible, as far as the settings say so, for a run of tests.
+    """Make own allocators visible for a run of tests, if the settings say so.
 
-    The earlier it is entered the better: most libraries decide when they are loaded.
+    Enter it as early as possible: most libraries choose their allocator when they are loaded.
     """
     with contextlib.ExitStack() as stack:
         if why_not_measured() is not None:
@@ -51,7 +51,7 @@ def own_allocators_seen(settings: Settings) -> Iterator[None]:
 
 
 def _value_of(option: str) -> str:
-    """Return what the run of tests says, or the environment where there is none."""
+    """Return the value in the settings of the run of tests; without a run, in the environment."""
     if _settings_of_runs:
         return str(getattr(_settings_of_runs[-1], option))
     return _value_in_environment(option)
@@ -67,7 +67,7 @@ class UnseenMemory:
 
     Args:
         budget: of the block.
-        is_test: whether it is the block of a test, whose growth is of interest without a limit too.
+        is_test: whether it is the block of a test, which is watched even without a limit.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class UnseenMemory:
 
     def __init__(self, budget: Budget, *, is_test: bool) -> None:
         scope = budget.scope
-        # Where the figures leave memory out, the process grows by more than they say.
+        # If the figures leave memory out, the process grows by more than they explain.
         leaves_out = scope.current_thread_only or scope.filters_stacks
         self._watches = (is_test or budget.limits_memory) and not leaves_out
         self._closely = False
@@ -95,8 +95,8 @@ class UnseenMemory:
         """Begin, just before the block.
 
         Args:
-            closely: whether to look closely at the growth of the process, which takes some 20
-                microseconds; a look at its largest size takes three.
+            closely: whether to measure the growth of the process closely, which takes about 20
+                microseconds; reading its largest size takes three.
         """
         self._forget()
         self._closely = closely
@@ -107,7 +107,7 @@ class UnseenMemory:
         self._look()
 
     def end(self) -> None:
-        """End, just after the block. Can be done again."""
+        """End, just after the block. Can be called again."""
         if self._is_on:
             self._is_on = False
             self._compare()
@@ -116,9 +116,9 @@ class UnseenMemory:
             own_allocators.switch_arrow_back()
 
     def suspend(self) -> None:
-        """Look at the growth no more: a stretch is left out, so it is more than the figures say.
+        """Ignore the growth: the block leaves out a stretch, so the figures cannot explain it.
 
-        What libraries count is not taken apart: that is the most that they can have taken.
+        The counts of libraries still include the stretch: they are upper bounds.
         """
         self._before = None
 
@@ -145,7 +145,7 @@ class UnseenMemory:
                 self._found[allocator.module] = None
 
     def added_to(self, measurement: Measurement) -> Measurement:
-        """Return the measurement of the block with what was found."""
+        """Return the measurement of the block with the signs that were found."""
         explained = measurement.peak_bytes + sum(size or 0 for size in self._found.values())
         unexplained = self._grown_bytes - explained
         found = [Unseen(library, size) for library, size in self._found.items()]
@@ -157,11 +157,11 @@ class UnseenMemory:
 def tell_blindness(
     subject: str, measurement: Measurement, budget: Budget, raised: BaseException | None
 ) -> None:
-    """Say that limits were kept as far as memray sees, where it did not see everything.
+    """Report limits that were kept only as far as memray can see.
 
     Raises:
-        BlindBudgetError: with ``memray_blind = error``. If the body has raised something, what is
-            said is a note on that instead.
+        BlindBudgetError: with ``memray_blind = error``. If the body has raised an exception, the
+            message is a note on that instead.
     """
     __tracebackhide__ = True
     if not is_blind(measurement, budget):

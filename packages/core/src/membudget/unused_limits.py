@@ -1,4 +1,4 @@
-"""Limits that are written and hold for nothing: a warning at the line where they are written.
+"""Limits that are never used: a warning at the line where they are written.
 
 A statement ``limit_memory("1 MB")`` limits nothing. Neither does a block that is entered and never
 left, for instance by an ``ExitStack`` that is never closed.
@@ -17,8 +17,8 @@ from .availability import why_not_measured
 from .errors import NotEnforcedWarning
 
 _NEVER_USED: Final = (
-    "this limit is written and never used, so it limits nothing: write 'with {name}(...):', or use "
-    "it as a decorator"
+    "this limit is never used, so it limits nothing: write 'with {name}(...):', or use it as a "
+    "decorator"
 )
 _NEVER_LEFT: Final = (
     "this block was entered and never left, so its limit was not checked: use a with statement, "
@@ -27,10 +27,10 @@ _NEVER_LEFT: Final = (
 
 
 class Watched(weakref.ref[Any]):
-    """A limit, and where it is written; it is watched until it has held for something.
+    """A limit, and where it is written; it is watched until it has been used.
 
     Attributes:
-        was_entered: whether its block has begun; the limit has held when that has ended.
+        was_entered: whether its block has begun; the limit has been used when the block has ended.
     """
 
     __slots__ = ("key", "name", "place", "was_entered")
@@ -40,25 +40,25 @@ class Watched(weakref.ref[Any]):
     was_entered: bool
 
     def forget(self) -> None:
-        """Watch the limit no longer: its block has ended, or it decorates something."""
+        """Stop watching the limit: its block has ended, or it decorates something."""
         _watched.pop(self.key, None)
 
 
-# By the identity of the limit. Not a __del__: Python would run it for every limit, and lose a
-# KeyboardInterrupt that happens to arrive in it.
+# By the identity of the limit. A __del__ would not do: Python would run it for every limit, and
+# lose a KeyboardInterrupt that arrives in it.
 _watched: Final[dict[int, Watched]] = {}
-_warned: Final[dict[Any, Any]] = {}  # what Python keeps to warn once for each line
+_warned: Final[dict[Any, Any]] = {}  # the registry of Python's that makes a line warn once
 
 
 def watch(limit: object, place: tuple[str, int]) -> Watched:
-    """Warn if a limit is lost before it was used, or before its block was left.
+    """Warn if a limit is deleted before it was used, or before its block was left.
 
-    Keep what is returned, and drop it when the limit has been used: what happens when it is lost
-    must not run for each limit.
+    Keep the return value, and drop it when the limit has been used. Then the callback runs only
+    for limits that are lost.
 
     Args:
         limit: the object.
-        place: where it is written, as a path and a number of a line.
+        place: where it is written, as a path and a line number.
     """
     watched = Watched(limit, _lost)
     watched.key = id(limit)
@@ -85,7 +85,7 @@ def _warn(watched: Watched) -> None:
 
 
 def _warn_of_open_blocks() -> None:
-    """Warn of blocks that are open when the program ends; limits that were only made are fine."""
+    """Warn about blocks that are open when the program ends. Limits without a block are fine."""
     for watched in list(_watched.values()):
         if watched.was_entered:
             watched.forget()
@@ -94,4 +94,4 @@ def _warn_of_open_blocks() -> None:
 
 atexit.register(_warn_of_open_blocks)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_watched.clear)  # its parent's
+    os.register_at_fork(after_in_child=_watched.clear)  # the parent warns about these

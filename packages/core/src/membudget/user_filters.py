@@ -1,4 +1,4 @@
-"""Asks the filters that users and plugins write."""
+"""Calls the filters that users and plugins write."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 def ask_filter(keep: Callable[[T], object], one: T, *, whose: str) -> bool:
-    """Ask a filter whether something counts.
+    """Return whether a filter counts a stack or an object.
 
     Args:
         keep: the filter.
-        one: what it is asked about: a stack or an object.
-        whose: what messages call the filter.
+        one: the stack or object.
+        whose: the name of the filter in error messages.
 
     Raises:
-        FilterError: the filter raised something.
+        FilterError: the filter raised an exception.
     """
     try:
         return bool(keep(one))

@@ -1,4 +1,4 @@
-"""The figures of every block of random programs, by the book."""
+"""The figures of every block of random programs, computed by a simple model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_figure_of_every_block(program: list[Operation]) -> None:
 
 
 def test_work_that_never_ends_interrupts_the_blocks_that_are_open() -> None:
-    """A thread that turns to membudget's work once more was interrupted: no figure is whole."""
+    """A thread that begins membudget's work again was interrupted: no figure is complete."""
     for second in ("open", "close", "work"):
         machine = Machine()
         machine.run(
@@ -64,7 +64,7 @@ def test_work_that_never_ends_interrupts_the_blocks_that_are_open() -> None:
         assert [marks and marks.interrupted for marks in found] == [True, False], second
 
 
-def test_a_block_without_its_end_is_not_there() -> None:
+def test_a_block_without_an_end_mark_is_not_found() -> None:
     """A truncated capture gives no figures at all, rather than those of its first part."""
     machine = Machine()
     machine.run([("open", 1, 0, 0), ("malloc", 1, 9, 0)])
@@ -73,8 +73,8 @@ def test_a_block_without_its_end_is_not_there() -> None:
         assert (marks is None) or cut >= marks.end.last
 
 
-def test_an_address_given_out_again_before_its_free_is_seen() -> None:
-    """The free is late: it is that of the first thread's realloc, and not of what is there now."""
+def test_an_address_that_is_reused_before_its_free_is_written() -> None:
+    """The late free belongs to the first thread's realloc, not to the new memory."""
     machine = Machine()
     machine.open(1, 0, 0)
     machine.malloc(1, 100, 0)

@@ -1,4 +1,4 @@
-"""The capture that is kept of a block holds what the block counts."""
+"""A kept capture of a block holds exactly what the block counts."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_figures_of_a_kept_capture_are_those_of_its_block() -> None:
 @needs_scanner
 @in_subprocess
 def test_a_capture_that_cannot_be_written_is_a_warning() -> None:
-    """The figures are not affected, nothing half written is left, and nothing goes on running."""
+    """The figures are not affected, and no partial file and no process is left over."""
     import warnings
 
     from membudget import NotKeptWarning
@@ -147,7 +147,7 @@ def test_without_the_scanner_nothing_is_kept_and_a_warning_says_so() -> None:
 
 @needs_scanner
 def test_names_are_unique_and_fit(tmp_path: Path) -> None:
-    """However long, whatever characters; the same in every process."""
+    """For any length and any characters; the same in every process."""
     captures = KeptCaptures(str(tmp_path / "new/one"), "p")
     names = [
         *("a/b.py::c", "a-b.py::c", "A/b.py::c", "a/b.py::c[x-y]", "a/b.py::c[x/y]"),

@@ -1,4 +1,4 @@
-"""Objects that a block leaves behind; and Pythons that cannot tell of them."""
+"""Leaked objects, and versions of Python that cannot report them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ tracks_objects = pytest.mark.skipif(not SUPPORTED, reason="objects cannot be tra
 
 
 @pytest.mark.skipif(SUPPORTED, reason="objects can be tracked here")
-def test_where_objects_cannot_be_tracked_it_says_why() -> None:
-    """At once, where it is written: a limit that nobody enforces is no pass."""
+def test_limit_leaked_objects_says_why_it_is_not_supported() -> None:
+    """As soon as it is created, because a limit that is not enforced must not pass."""
     is_old = sys.version_info < OLDEST_PYTHON_WITH_OBJECTS
-    cause = "only CPython 3.13.3 and later" if is_old else "objects are read in C"
+    cause = "use CPython 3.13.3 or later" if is_old else "only by the reader in C"
     with pytest.raises(UnsupportedLimitError, match=cause):
         limit_leaked_objects()
     assert issubclass(UnsupportedLimitError, InvalidLimitError)
 
 
 @pytest.mark.skipif(SUPPORTED, reason="objects can be tracked here")
-def test_where_objects_cannot_be_tracked_the_marker_is_a_usage_error(tmp_path: Path) -> None:
-    """Before any test; without --memray it does nothing, as the other markers."""
+def test_an_unsupported_limit_leaked_objects_marker_is_a_usage_error(tmp_path: Path) -> None:
+    """Before any test; without --memray it does nothing, like other markers."""
     (tmp_path / "test_it.py").write_text(
         "import pytest\n@pytest.mark.limit_leaked_objects\ndef test_it(): ...\n"
     )
@@ -51,12 +51,12 @@ def test_where_objects_cannot_be_tracked_the_marker_is_a_usage_error(tmp_path: P
     assert done.returncode == 0
 
 
-def test_a_filter_is_something_that_can_be_called() -> None:
-    with pytest.raises(InvalidLimitError, match="filter_fn: 1 cannot be called"):
+def test_a_filter_must_be_callable() -> None:
+    with pytest.raises(InvalidLimitError, match="filter_fn: 1 is not callable"):
         limit_leaked_objects(filter_fn=1)  # type: ignore[arg-type]
 
 
-def test_the_text_of_objects_that_were_left() -> None:
+def test_the_failure_text_of_leaked_objects() -> None:
     leaked = (
         LeakedObjects("shop.Order", 1200, (), "<Order 1>"),
         LeakedObjects("dict", 1, (), "{}"),
@@ -66,7 +66,7 @@ def test_the_text_of_objects_that_were_left() -> None:
     assert not verdict.within
     text = failure.exceeded_message("Test", measurement, verdict)
     assert text.splitlines() == [
-        "Test was allowed to leave no object behind but left 1,201",
+        "Test was allowed to leak no objects but leaked 1,201",
         "List of leaked objects: ",
         "\t- 1,200 shop.Order, such as <Order 1>",
         "\t- 1 dict, such as {}",
@@ -74,7 +74,7 @@ def test_the_text_of_objects_that_were_left() -> None:
 
 
 def objects_left(work: Callable[[], object]) -> dict[str, int]:
-    """Run work in a block, and return how many objects of each type it left."""
+    """Run work in a block, and return how many objects of each type leaked."""
     from membudget import MemoryLimitExceeded
 
     try:
@@ -87,8 +87,8 @@ def objects_left(work: Callable[[], object]) -> dict[str, int]:
 
 @tracks_objects
 @in_subprocess
-def test_which_objects_are_left() -> None:
-    """Those of the block and no others; garbage is collected; with the stack that made them."""
+def test_objects_in_the_failure_and_in_the_json() -> None:
+    """Only those of the block, after garbage was collected, with the stack that made them."""
     import gc
     import threading
 
@@ -128,12 +128,14 @@ def test_which_objects_are_left() -> None:
     gc.enable()
     for n in (1, 1000):
         left = objects_left(lambda n=n: make(n))  # type: ignore[misc]
-        assert left[f"{__name__}.test_which_objects_are_left.<locals>.Thing"] == n, left
+        assert (
+            left[f"{__name__}.test_objects_in_the_failure_and_in_the_json.<locals>.Thing"] == n
+        ), left
     left = objects_left(in_a_thread)
-    assert left[f"{__name__}.test_which_objects_are_left.<locals>.Thing"] == 5, left
+    assert left[f"{__name__}.test_objects_in_the_failure_and_in_the_json.<locals>.Thing"] == 5, left
     assert objects_left(kept.clear) == {}
 
-    # A run of two blocks: what the first one left is none of the second one's.
+    # A run of two blocks: objects that the first one leaked do not count in the second.
     with measure_memory():
         make(3)
     try:
@@ -171,7 +173,7 @@ def test_which_objects_are_left() -> None:
 @tracks_objects
 @in_subprocess
 def test_figures_are_the_same_with_objects_tracked() -> None:
-    """Together with limits on memory, in one block; and the stacks of the peak are there."""
+    """Together with limits on memory, in one block; the stacks of the peak are read as well."""
     from membudget import MemoryLimitExceeded, limit_leaked_objects, limit_leaks, limit_memory
     from workloads import KIB, make_headroom, steps
 
@@ -205,7 +207,7 @@ def test_figures_are_the_same_with_objects_tracked() -> None:
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="there is no InterpreterPoolExecutor")
 @in_subprocess
 def test_other_interpreters_are_refused() -> None:
-    """Created, or run, or running in a thread: an error, and no crash; and allowed afterwards."""
+    """Creating or running one is an error instead of a crash; afterwards it is allowed again."""
     import threading
     import time
     from concurrent import interpreters  # type: ignore[attr-defined, unused-ignore]
@@ -240,7 +242,7 @@ def test_other_interpreters_are_refused() -> None:
 
 @tracks_objects
 @in_subprocess
-def test_what_cannot_be_beside_it() -> None:
+def test_conflicts_with_limit_leaked_objects() -> None:
     """An outer block, and tracemalloc starting or stopping: errors, and no crash."""
     import tracemalloc
 
@@ -320,7 +322,7 @@ class OfTheClass(unittest.TestCase):
 @tracks_objects
 @pytest.mark.parametrize("arguments", [(), ("-n", "2"), ("--memray-bin-path=kept",)], ids=" ".join)
 def test_markers(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    """In one message with other limits; the report and the JSON have them."""
+    """They are in one message with other limits, and in the report and the JSON."""
     (tmp_path / "test_it.py").write_text(TESTS)
     command = ("-m", "pytest", "-p", "no:cacheprovider", "-W", "default", "--memray", *arguments)
     environment = {"PYTHONPATH": WORKLOADS}
@@ -334,7 +336,7 @@ def test_markers(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert any(line.startswith("\t- 1 test_it.Thing, such as <test_it.Thing obj") for line in lines)
     assert any(line.startswith("\t    made by make:") for line in lines)
     assert "memray-tracked-objects" in done.stdout
-    assert "It was allowed to leave no object behind but left" in done.stdout
+    assert "It was allowed to leak no objects but leaked" in done.stdout
 
 
 @tracks_objects
@@ -344,4 +346,4 @@ def test_unittest(runner: str, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": WORKLOADS}
     done = run_python_in(tmp_path, "-m", runner, "test_it", environment=environment)
     assert "failures=2" in done.stderr, done.stderr
-    assert done.stderr.count("allowed to leave no object behind but left") >= 2
+    assert done.stderr.count("allowed to leak no objects but leaked") >= 2

@@ -72,7 +72,7 @@ def code_objects(code: types.CodeType) -> Iterator[types.CodeType]:
 
 @pytest.mark.parametrize("module", [argparse, asyncio.base_events, json.decoder])
 def test_the_lines_of_real_code(module: types.ModuleType) -> None:
-    """As memray's reader says; and as Python, for each instruction that has a line."""
+    """Equal to memray's reader, and to Python for each instruction that has a line."""
     assert module.__file__
     with open(module.__file__, encoding="utf-8") as source:
         compiled = compile(source.read(), module.__file__, "exec")

@@ -1,4 +1,4 @@
-"""What a block says when memray has lost its stacks, as the code replaced a profile function."""
+"""Blocks whose stacks memray has lost, because the code replaced the profile function."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def outcome(directory: Path, body: str, block: str) -> str:
     "call", ["{name}(); orders.load()", "in_a_thread({name})"], ids=["here", "in a thread"]
 )
 def test_only_never_passes_without_stacks(tmp_path: Path, name: str, call: str) -> None:
-    """What the package allocated could not be told from the rest, and the limit would hold."""
+    """The memory of the package would be unknown, and the limit would always hold."""
     said = outcome(tmp_path, call.format(name=name), "limit_memory('1 MB', only='orders')")
     if name == "c_profiler" and NOT_BY_C_PROFILERS:
         assert "Block was limited to 1.0MiB but allocated 47.7MiB" in said
@@ -95,7 +95,7 @@ def test_each_budget_that_depends_on_stacks(tmp_path: Path, block: str, names: s
 
 
 def test_stacks_that_were_lost_before_the_block(tmp_path: Path) -> None:
-    """In one around it, of the same recording."""
+    """In a block around it, in the same recording."""
     body = "taken_off()\nwith limit_memory('1 MB', only='orders'):\n    orders.load()"
     assert LOST in outcome(tmp_path, body, "limit_memory('60 MB')")
 
@@ -114,7 +114,7 @@ def test_the_filter_of_leaks(tmp_path: Path) -> None:
 
 
 def test_the_hook_of_a_suite(tmp_path: Path) -> None:
-    """A block without a limit is no reason to stop a program."""
+    """A block without a limit must not stop a program."""
     hook = (
         "class Suite:\n"
         "    @hookimpl\n"
@@ -144,25 +144,25 @@ def test_threads_that_start_without_memrays_function(tmp_path: Path) -> None:
         assert LOST in outcome(tmp_path, body, "limit_memory('1 MB', only='orders')")
 
 
-def test_other_threads_do_not_matter_where_they_do_not_count(tmp_path: Path) -> None:
+def test_lost_stacks_of_threads_that_do_not_count_are_ignored(tmp_path: Path) -> None:
     block = "limit_memory('1 MB', only='orders', current_thread_only=True)"
     assert outcome(tmp_path, "in_a_thread(taken_off)", block) == "passed"
 
 
-def test_threads_that_end_have_lost_nothing(tmp_path: Path) -> None:
-    """Python takes their profile function away at last, and allocates a little after that."""
+def test_threads_that_end_have_not_lost_stacks(tmp_path: Path) -> None:
+    """Python removes their profile function at the end, and allocates a little after that."""
     body = "for _ in range(50):\n    in_a_thread(nothing, 10)"
     assert outcome(tmp_path, body, "limit_memory('9 MB', only='orders', stable=True)") == "passed"
 
 
-def test_a_profiler_with_nothing_after_it(tmp_path: Path) -> None:
-    """All that counts has its stack."""
+def test_a_profiler_without_allocations_after_it(tmp_path: Path) -> None:
+    """Everything that counts has its stack."""
     body = "x = orders.load(100_000)\ndel x\nsys.setprofile(None)"
     assert outcome(tmp_path, body, "limit_memory('1 MB', only='orders')") == "passed"
 
 
 def test_a_failure_says_why_its_stacks_are_missing(tmp_path: Path) -> None:
-    """The figures are right, so the verdict is."""
+    """The figures are right, so the verdict is right."""
     for name, block in (
         ("taken_off", "limit_memory('1 MB')"),
         ("nothing", "limit_memory('1 MB')"),
@@ -178,7 +178,7 @@ def test_a_failure_says_why_its_stacks_are_missing(tmp_path: Path) -> None:
 
 @in_subprocess
 def test_an_exceeded_limit_needs_no_stacks() -> None:
-    """Lost stacks keep limit_leaks from being judged; the peak is over whatever they were."""
+    """limit_leaks cannot be judged without stacks, but the peak is over its limit anyway."""
     from membudget import Budget, LeakLimit, Limit, MemoryLimitExceeded
     from membudget.runs import Block
 
@@ -194,7 +194,7 @@ def test_an_exceeded_limit_needs_no_stacks() -> None:
 
 @in_subprocess
 def test_the_next_block_has_its_stacks() -> None:
-    """Also those of threads, in a run whose recording goes on between blocks."""
+    """Also those of threads, in a run whose recording continues between blocks."""
     import threading
 
     from membudget import limit_memory, measure_memory

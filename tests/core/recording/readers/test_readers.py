@@ -50,7 +50,7 @@ def in_order(allocations: tuple[Allocation, ...]) -> list[Allocation]:
 def read_stacks_with(
     scanner: Scanner, request: BlockRequest
 ) -> tuple[list[Allocation], list[Allocation], bool]:
-    """Return what was alive at the peak, and at the end; and whether stacks were lost."""
+    """Return what was alive at the peak and at the end, and whether stacks were lost."""
     at_peak = scanner.stacks_at_peak(request)
     at_end = scanner.stacks_at_end(request)
     found = [in_order(one.allocations()) for one in (at_peak, at_end)]
@@ -124,7 +124,7 @@ def test_scanner_replay_and_model_agree(
 
 
 class SomeStacks:
-    """Lets some stacks count, and takes note of what it was asked."""
+    """Lets some stacks count, and records its calls."""
 
     def __init__(self, remainder: int) -> None:
         self.remainder = remainder
@@ -141,7 +141,7 @@ class SomeStacks:
 def test_both_readers_count_the_same_stacks(
     program: list[Operation], native: bool, seed: int
 ) -> None:
-    """In blocks of which most count only some; each of their filters hears of a stack once."""
+    """Most blocks count only some stacks; each filter is called once for each stack."""
     machine = run(program)
     with file_of(capture_of(machine.records, native=native, seed=seed)) as fd:
         scanner = Scanner(fd, ALPHABET)
@@ -170,8 +170,8 @@ def test_both_readers_count_the_same_stacks(
                 assert replay.lost_stacks == stacks[2]
 
 
-def test_what_a_filter_raises_is_its_own_blocks() -> None:
-    """It is asked when a block inside ends as well, and that one has its figures."""
+def test_an_exception_of_a_filter_belongs_to_its_own_block() -> None:
+    """It is also called when an inner block ends, whose figures are not affected."""
 
     class Raises(SomeStacks):
         def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
@@ -197,8 +197,8 @@ def test_what_a_filter_raises_is_its_own_blocks() -> None:
 @settings(max_examples=int(os.environ.get("MEMBUDGET_TEST_EXAMPLES", "200")), deadline=None)
 @given(operations, st.booleans(), st.integers(0, 1000))
 @example([("open", 1, 0, 0), ("make", 2, 0, 0), ("make", 1, 0, 0), ("unmake", 1, 0, 0)], False, 0)
-def test_objects_that_are_left(program: list[Operation], native: bool, seed: int) -> None:
-    """Those that the block made and that are alive at its end; and the figures stay the same."""
+def test_leaked_objects_are_found(program: list[Operation], native: bool, seed: int) -> None:
+    """Those that the block made and that are alive at its end; the figures stay the same."""
     machine = run(program)
     capture = capture_of(machine.records, native=native, seed=seed, events=machine.events)
     with file_of(capture) as fd:
@@ -240,14 +240,14 @@ def test_memray_reads_what_the_tests_write() -> None:
         header()[:-1],
     ],
 )
-def test_other_captures_are_refused(capture: bytes) -> None:
-    """Another version is left to memray's reader, which knows what it reads."""
+def test_captures_of_other_versions_are_refused(capture: bytes) -> None:
+    """memray's reader reads other versions."""
     with file_of(capture) as fd, pytest.raises(ValueError, match="not a capture"):
         Scanner(fd, ALPHABET)
 
 
 def test_a_block_whose_marks_are_not_all_there_has_no_figures() -> None:
-    """Wherever the capture ends; and forgotten blocks are never there."""
+    """Wherever the capture ends; forgotten blocks are never found."""
     machine = run([("open", 1, 0, 0), ("malloc", 1, 9, 0), ("malloc", 2, 30, 0)])
     capture = capture_of(machine.records)
     n_whole = 0
@@ -269,8 +269,8 @@ def test_a_block_whose_marks_are_not_all_there_has_no_figures() -> None:
         assert scanner.close_block(0) is None
 
 
-def test_an_interrupted_block_is_told_from_a_whole_one() -> None:
-    """A thread that never said that it was done with membudget's work."""
+def test_an_interrupted_block_is_recognized() -> None:
+    """A thread that never marked the end of membudget's work."""
     machine = Machine()
     machine.open(1, 0, 0)
     machine._mark(2, Kind.PAUSE, 0, 0)

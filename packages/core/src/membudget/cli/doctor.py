@@ -1,4 +1,4 @@
-"""``membudget doctor``: whether budgets are enforced here, and what measures them."""
+"""``membudget doctor``: says whether budgets are enforced here, and how."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def run(arguments: Namespace) -> tuple[list[str], int]:
 
 
 def diagnose() -> tuple[list[str], bool]:
-    """Return what there is to say, line by line, and whether budgets are enforced here.
+    """Return the lines to print, and whether budgets are enforced here.
 
-    Measures a small block to find out.
+    It measures a small block to find out.
     """
     lines = [f"{name}: {text}" for name, text in _surroundings()]
     try:
@@ -77,15 +77,15 @@ def _problem() -> str | None:
 def _engine() -> Iterator[tuple[str, str]]:
     problem = scanner_problem()
     if problem is None and not _scanner_knows_captures():
-        problem = "this memray writes captures of a version that the scanner does not know"
+        problem = "the scanner does not know the capture format of this memray"
     if problem is None:
-        yield "reader", "scanner (C): figures are read while memray goes on recording"
+        yield "reader", "scanner (C), which reads figures while memray is recording"
     else:
         yield "reader", f"replay (Python), slower, because {problem}"
     if MARKS_ARE_MADE_IN_C:
-        yield "marks", "made in C: an empty block measures nothing"
+        yield "marks", "made in C: an empty block measures 0 bytes"
     else:
-        yield "marks", "made in Python: they show when python allocators are traced"
+        yield "marks", "made in Python: they are measured if Python allocators are traced"
     try:
         object_budget()
         yield "objects", "tracked, for limit_leaked_objects"
@@ -97,15 +97,15 @@ def _engine() -> Iterator[tuple[str, str]]:
 
 
 def _how_seen(allocator: OwnAllocator) -> str:
-    """Say how memray sees the memory of an installed library with an allocator of its own."""
+    """Describe how memray sees the memory of an installed library with an allocator of its own."""
     if not allocator.variable:
-        return "has an allocator of its own that memray does not see; its limits are blind"
+        return "memray does not see its allocator; limits on code that uses it are blind"
     if is_set(allocator):
-        return f"visible, as {allocator.variable} is in the environment"
+        return f"visible, because {allocator.variable} is set in the environment"
     how = "pytest --memray and python -m unittest_membudget make it visible"
     if allocator.pools is not None:
-        return f"{how}, and so does a block where it is loaded already"
-    return f"{how}; elsewhere its limits are blind: {allocator.advice}"
+        return f"{how}, and so does a block if it is already loaded"
+    return f"{how}; elsewhere limits on code that uses it are blind: {allocator.advice}"
 
 
 def _scanner_knows_captures() -> bool:

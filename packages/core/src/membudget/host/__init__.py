@@ -1,1 +1,1 @@
-"""The program that membudget lives in: what it replaces, forks, raises, loads; and its files."""
+"""The measured program: functions that it replaces, its forks, errors, modules and files."""

@@ -1,16 +1,16 @@
 """Forks of the process while other threads measure.
 
-In a child, only the thread that forked goes on. A lock that another thread held stays locked there
-forever. So a fork waits until no thread imports the engine or its plugins, or starts or stops a
-tracker.
+In a child, only the thread that forked continues. A lock that another thread held stays locked
+there forever. So a fork waits until no thread imports the engine or its plugins, or starts or stops
+a tracker.
 
-Since Python 3.12, a fork warns when the process has several threads. memray's tracker has one of
-its own, which is no reason to: the warning is left out where that is the only one.
+Since Python 3.12, a fork warns when the process has several threads. memray's tracker starts a
+thread. If it is the only other one, the warning is suppressed.
 """
 
 from __future__ import annotations
 
-import logging  # noqa: F401 - it registers for forks before we do, see below
+import logging  # noqa: F401 - it must register for forks before this module, see below
 import os
 import re
 import sys
@@ -26,88 +26,90 @@ _TASKS: Final = "/proc/self/task"
 _listdir: Final = os.listdir
 
 not_forking: Final = threading.RLock()
-"""Hold it for what a fork has to wait for, and briefly: not while tests or filters run."""
+"""Hold this lock during work that a fork has to wait for, and only briefly: never while tests or
+filters run."""
 
 
 class _Fork(threading.local):
-    """What was done before the fork that this thread makes."""
+    """The state of the fork that this thread makes."""
 
-    is_waited_for = False
-    tracker_runs = False  # of the whole process
+    holds_lock = False
+    tracker_runs = False  # for the whole process
 
 
 _fork = _Fork()
 
 
 def tracker_runs(runs: bool) -> None:
-    """Take note of whether a tracker of membudget runs, and with it memray's thread."""
+    """Remember whether a tracker of membudget, and so memray's thread, is running."""
     _Fork.tracker_runs = runs
 
 
-class _ForksWarning:
-    """Stands in a filter for the text of Python's warning: matches it once, and is gone.
+class _ForkWarningFilter:
+    """Suppresses Python's warning about a fork once: the message pattern of a warnings filter.
 
-    Python 3.12 warns before it calls what is registered for after the fork, 3.13 does so later.
+    Python 3.12 warns before it calls the functions registered for after the fork; 3.13 warns after
+    that.
     """
 
     def __init__(self) -> None:
         self._filters: list[Any] = []
         self._entry: object = None
 
-    def leave_out(self) -> None:
-        """Leave the warning out of the fork that is about to be made."""
+    def suppress_next(self) -> None:
+        """Suppress the warning of the fork that follows."""
         self.forget()
-        # Like no other filter, because Python would take an equal one out.
+        # Different from every other filter, because Python would remove an equal one.
         filterwarnings("ignore", module="membudget.host.forks", category=DeprecationWarning)
         self._filters = warnings.filters  # type: ignore[assignment]
         self._filters[0] = self._entry = ("ignore", self, DeprecationWarning, None, 0)
 
     def match(self, text: str) -> bool:
-        """Whether it is this warning; called by Python where something warns."""
+        """Whether a text is that of this warning; Python calls it for each warning."""
         is_it = re.match(r"This process \(pid=\d+\) is multi-threaded", text) is not None
         if is_it:
             self.forget()
         return is_it
 
     def forget(self) -> None:
-        """Take the filter out again."""
-        # Whoever has copied the filters meanwhile may have put the copy in their place.
+        """Remove the filter."""
+        # Other code may have replaced the list of filters with a copy in the meantime.
         for filters in (self._filters, warnings.filters):
             if self._entry in filters:
                 filters.remove(self._entry)  # type: ignore[union-attr]
         self._filters = []
 
 
-_forks_warning = _ForksWarning()
+_fork_warning = _ForkWarningFilter()
 
 
 def _before() -> None:
-    # Not forever: a thread that is waited for could wait for a lock of the one that forks.
-    _fork.is_waited_for = not_forking.acquire(timeout=_LONGEST_WAIT_SECONDS)
-    if _WARNS and _fork.tracker_runs and _memrays_is_the_only_other_thread():
-        _forks_warning.leave_out()
+    # With a timeout: the thread that holds the lock could wait for a lock of the forking thread.
+    _fork.holds_lock = not_forking.acquire(timeout=_LONGEST_WAIT_SECONDS)
+    if _WARNS and _fork.tracker_runs and _only_other_thread_is_memrays():
+        _fork_warning.suppress_next()
 
 
 def _after() -> None:
-    if _fork.is_waited_for:
-        _fork.is_waited_for = False
+    if _fork.holds_lock:
+        _fork.holds_lock = False
         not_forking.release()
 
 
 def _after_in_child() -> None:
-    _forks_warning.forget()
+    _fork_warning.forget()
     _after()
 
 
-def _memrays_is_the_only_other_thread() -> bool:
+def _only_other_thread_is_memrays() -> bool:
     if active_count() > 1:
         return False
     try:
         return len(_listdir(_TASKS)) == 2
-    except OSError:  # not Linux: Python counts the threads of Python alone there, or of the system
+    except OSError:  # not Linux; there Python counts only its own threads, or those of the system
         return True
 
 
-# What is registered last comes first. A fork takes logging's lock as well, which a thread that is
-# waited for may need to import something.
+# Functions registered last run first. A fork also takes logging's lock, which the thread that holds
+# our lock may need to import a module; so our lock must be taken first.
 os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

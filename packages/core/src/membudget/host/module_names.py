@@ -1,8 +1,8 @@
-"""Which modules the code in a file belongs to: a frame names its file, a pattern names modules.
+"""Finds the modules to which the code in a file belongs: frames name files, patterns name modules.
 
-A file's name in a frame is the one that its code was compiled with. For a module that was loaded
-from its source, that is where the source is. Compiled files without source keep the name that they
-had where they were compiled, so for these the functions of the module are asked.
+The file name in a frame is the one with which its code was compiled. For a module that was loaded
+from its source, this is the path of the source. Compiled files without source keep the name from
+the machine that compiled them, so for these the functions of the module tell the file name.
 """
 
 from __future__ import annotations
@@ -29,62 +29,62 @@ NOT_UTF_8: Final = (
 
 
 def working_directory() -> str:
-    """Return the working directory, to which relative paths belong; the root if it was removed."""
+    """Return the working directory; the root directory if it was removed."""
     with suppressed(OSError):
         return Real.getcwd()
     return os.sep
 
 
 def absolute(path: str, directory: str) -> str:
-    """Return a path as an absolute one, taken from ``directory``."""
+    """Return an absolute path; a relative one is relative to ``directory``."""
     if not path.startswith(os.sep):
         path = f"{directory}{os.sep}{path}"
     return str(Real.normpath(path)) if "/." in path or "//" in path else path
 
 
 def is_utf_8(path: str) -> bool:
-    """Whether a path is UTF-8: other bytes of it are surrogates here, which have no encoding."""
+    """Whether a path is UTF-8. Other bytes are surrogates in the text, which cannot be encoded."""
     return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 @functools.lru_cache(maxsize=10_000)
 def resolved(path: str) -> str:
-    """Return an absolute path without symbolic links; as it is if it cannot be looked up."""
-    with suppressed(Exception):  # a test may have replaced what Python looks it up with
+    """Return an absolute path without symbolic links; the path itself if that fails."""
+    with suppressed(Exception):  # a test may have replaced functions that Python needs for it
         return str(Real.realpath(path))
     return path
 
 
 class ModuleNames:
-    """The names of modules by the files of their code, of all modules seen loaded so far.
+    """The names of all modules that have been loaded so far, by the files of their code.
 
-    A module keeps its names when a test takes it out of ``sys.modules``.
+    A module keeps its names when a test removes it from ``sys.modules``.
     """
 
     def __init__(self) -> None:
-        # No lock, which a fork could leave taken: each step is one operation on a dict.
+        # No lock, because it could stay locked in a forked child. Each step is one dict operation.
         self._seen: dict[str, weakref.ref[ModuleType]] = {}
         self._names: dict[str, dict[str, None]] = {}
         self._loaded: frozenset[str] = frozenset()
 
     def refresh(self) -> None:
-        """Take note of the modules that are loaded now."""
+        """Record the modules that are loaded now."""
         self._loaded = frozenset(sys.modules)
         for name, module in list(sys.modules.items()):
             seen = self._seen.get(name)
             if (seen is None or seen() is not module) and isinstance(module, ModuleType):
-                self._take(name, module)
+                self._record(name, module)
 
     def refresh_for(self, file: str) -> None:
-        """Take note of the modules that are loaded now, if that can matter for a file."""
+        """Record the modules that are loaded now, if that can matter for a file."""
         if file not in self._names or sys.modules.keys() != self._loaded:
             self.refresh()
 
-    def _take(self, name: str, module: ModuleType) -> None:
+    def _record(self, name: str, module: ModuleType) -> None:
         namespace = module.__dict__
         spec = namespace.get("__spec__")
         files = set(_files_of(namespace, spec))
-        # What runs as __main__ has the name that it was started with as well.
+        # A module that runs as __main__ also has the name with which it was started.
         names = dict.fromkeys((name, getattr(spec, "name", None) or name))
         for file in files:
             self._names.setdefault(file, {}).update(names)
@@ -97,11 +97,11 @@ class ModuleNames:
         return list(self._names)
 
     def of(self, file: str, directory: str) -> tuple[str, ...]:
-        """Return the names of the module that a file is, and those that it would be imported by.
+        """Return the names of a file's modules, and the names under which it would be imported.
 
         Args:
-            file: as a frame has it.
-            directory: what relative paths are taken from.
+            file: the file name of a frame.
+            directory: the directory to which relative paths refer.
         """
         by_path = _names_by_path(file, directory)
         return tuple(dict.fromkeys((*tuple(self._names.get(file, ())), *by_path)))
@@ -111,7 +111,7 @@ module_names: Final = ModuleNames()
 
 
 def _may_get_functions(namespace: Mapping[str, Any], spec: Any) -> bool:
-    """Whether the functions of a module say what its files are, so that it is looked at again."""
+    """Whether only the functions of a module tell its files, so that it is read each time."""
     file = str(namespace.get("__file__"))
     is_known = getattr(spec, "origin", None) in ("frozen", "built-in")
     return not (is_known or file.endswith((".py", *_SUFFIXES_OF_C)))
@@ -135,7 +135,7 @@ def _files_of_functions(namespace: Mapping[str, Any]) -> Iterator[str]:
             values.extend(vars(value).values())
     for value in values:
         function = getattr(value, "__func__", None) if _wraps(value) else value
-        # Not by the name of its module: decorators copy that to functions of their own.
+        # The name of its module would not do: decorators copy it to their own functions.
         if isinstance(function, FunctionType) and function.__globals__ is namespace:
             file = function.__code__.co_filename
             if not file.startswith("<"):  # such as <string>, which is in many modules
@@ -147,14 +147,14 @@ def _wraps(value: object) -> bool:
 
 
 def _names_by_path(file: str, directory: str) -> Iterator[str]:
-    """Yield the names under which a file would be imported: it may run under another one."""
+    """Yield the names under which a file would be imported; it may run under another name."""
     if file.startswith("<frozen "):
         yield file.removeprefix("<frozen ").removesuffix(">")
         return
     if not file.endswith(".py"):
         return
     file = absolute(file, directory)
-    # Python skips entries of other types as well.
+    # Like Python, skip entries that are not text.
     for root in _roots(tuple(entry for entry in sys.path if isinstance(entry, str)), directory):
         if file.startswith(root):
             inside = file.removeprefix(root).removesuffix(".py").removesuffix("/__init__")

@@ -14,7 +14,7 @@ from typing import Final
 
 from .system import Real
 
-# Frames of these only lead from the user's code to ours.
+# Frames in these files are between the user's code and membudget's.
 _NOT_THE_USERS: Final = (f"{Path(__file__).parents[1]}{os.sep}", str(contextlib.__file__))
 
 
@@ -47,12 +47,12 @@ def shown_path(filename: str) -> str:
 
 def origin_of(frame: FrameType) -> str:
     """Return the line at which a frame is."""
-    # Each block asks for it, so it calls nothing: calls are what costs while memray traces.
+    # Each block needs it, so it calls no function: calls cost most while memray traces.
     return f"{frame.f_code.co_filename.removeprefix(_START_DIRECTORY)}:{frame.f_lineno}"
 
 
 def origin_of_error(traceback: TracebackType | None) -> str:
-    """Return the innermost line of a traceback; empty for none."""
+    """Return the innermost line of a traceback; empty if there is none."""
     if traceback is None:
         return ""
     while traceback.tb_next is not None:
@@ -61,7 +61,7 @@ def origin_of_error(traceback: TracebackType | None) -> str:
 
 
 def levels_to_the_user() -> int:
-    """Count the frames of membudget, for a warning that is to point at the user's line."""
+    """Count the frames of membudget, for a warning that points at the user's line."""
     frame, n_levels = _getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame, n_levels = frame.f_back, n_levels + 1
@@ -77,7 +77,7 @@ def directories_of(*files: str | None) -> tuple[str, ...]:
 
 
 def full_path(filename: str) -> str:
-    """Return the path of a file that the program named when it started.
+    """Return the absolute path of a file; a relative one is relative to the start directory.
 
     Example:
         >>> full_path("/elsewhere/test_orders.py")

@@ -1,7 +1,7 @@
-"""Who raised an error: what membudget called, or the program in between.
+"""Tells whether an error was raised by code that membudget called, or by a signal handler.
 
-Python calls signal handlers between any two steps of ours. What they raise can be an ``OSError`` or
-a ``ValueError`` as well (``TimeoutError`` is one), and must reach the program as it is.
+Python can call a signal handler at any point of membudget's code. It can raise an ``OSError`` or a
+``ValueError`` too (``TimeoutError`` is an ``OSError``), which must reach the program unchanged.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _CALLED_PACKAGES: Final = frozenset(
     )
 )
 _FAKES: Final = frozenset(("unittest", "pyfakefs"))
-"""What tests put in the place of a function that is called here."""
+"""Packages whose functions tests use to replace functions that membudget calls."""
 
 _KNOWN_TYPES: Final = frozenset(("builtins", "membudget", "memray"))
 
 
 def raised_by_us(error: BaseException) -> bool:
-    """Whether membudget called all code that ran between here and what raised ``error``.
+    """Whether membudget called all code in the traceback of ``error``.
 
-    Call it in the ``except`` clause that has caught it.
+    Call it in the ``except`` clause that caught the error.
     """
     traceback = error.__traceback__
     while traceback is not None:
@@ -45,8 +45,8 @@ def raised_by_us(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in _KNOWN_TYPES
 
 
-class suppressed(contextlib.suppress):  # noqa: N801 - as contextlib calls its own
-    """Suppresses errors of some types, as ``contextlib.suppress``, if they are raised by us."""
+class suppressed(contextlib.suppress):  # noqa: N801 - named like contextlib.suppress
+    """Like ``contextlib.suppress``, but only for errors for which :func:`raised_by_us` is true."""
 
     def __exit__(
         self,

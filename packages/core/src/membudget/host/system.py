@@ -1,14 +1,13 @@
 """The functions of the system and of the standard library as they were when this was imported.
 
-Tests replace such functions: they mock ``os.close``, ``threading.Thread`` or ``open``, or put a
-fake file system in their place. Nothing of membudget may call what a test has put there, or believe
-what it says. There are three ways to keep out of it:
+Tests replace such functions: they mock ``os.close``, ``threading.Thread`` or ``open``, or use a
+fake file system. membudget must not call a replacement, or rely on its result. So
 
-* a function that has nothing to do with files is imported by its name: ``from time import
+* import a function that has nothing to do with files by its name: ``from time import
   perf_counter``;
-* fake file systems look for functions of files in the names of every module. :class:`Real` keeps
-  those where they are not found;
-* what others call for us, memray above all, is called within :func:`real_functions`.
+* use :class:`Real` for file functions, because fake file systems replace them in the names of
+  every module, but not there;
+* call other packages, above all memray, within :func:`real_functions`.
 """
 
 from __future__ import annotations
@@ -46,12 +45,12 @@ except ImportError:  # Windows
 
 
 def _of(module: ModuleType | None, name: str) -> Any:
-    """Return a function of a module; None where this platform does not have it."""
+    """Return a function of a module; None if this platform does not have it."""
     return getattr(module, name, None)
 
 
 class Real:
-    """Functions and values of the system, out of reach for what replaces those in modules."""
+    """Functions and values of the system, where code that replaces names of modules misses them."""
 
     # Files.
     open: Final = staticmethod(os.open)
@@ -101,7 +100,7 @@ class Real:
     poll_out: Final[int] = getattr(select, "POLLOUT", 0)
     poll_gone: Final[int] = getattr(select, "POLLHUP", 0)
 
-    # Frozen clocks look for these in every module.
+    # Tools that freeze time replace these functions in every module.
     perf_counter: Final = staticmethod(time.perf_counter)
     time: Final = staticmethod(time.time)
 
@@ -111,8 +110,8 @@ class Real:
 
 
 _MISSING: Final = object()
-# What memray, and Python's own modules that it needs, look up by name while they work for us; some
-# of it only with one version of Python or another.
+# Names that memray, and the standard modules that it uses, look up while membudget calls memray.
+# Some are needed only in some versions of Python.
 _NEEDED: Final[tuple[tuple[Any, str], ...]] = (
     (builtins, "__import__ open"),
     (gc, "disable enable isenabled"),
@@ -143,7 +142,7 @@ _NEEDED: Final[tuple[tuple[Any, str], ...]] = (
 
 
 class _Names:
-    """Names of a module, or of a class, and what they stood for."""
+    """Names of a module, or of a class, with their original values."""
 
     def __init__(self, owner: Any, names: Iterable[str]) -> None:
         self._owner = owner
@@ -152,7 +151,7 @@ class _Names:
         self._values = tuple(self._namespace.get(name, _MISSING) for name in self._names)
 
     def replaced(self) -> list[tuple[Any, str, Any, Any]]:
-        """Return what stands for something else now, as (owner, name, then, now)."""
+        """Return the names whose value has changed, as (owner, name, original, present value)."""
         get = self._namespace.get
         missing = (_MISSING,) * len(self._names)
         if all(map(is_, map(get, self._names, missing), self._values)):
@@ -171,17 +170,17 @@ def _put(owner: Any, name: str, value: Any) -> None:
 
 def _functions_of(module: ModuleType) -> Iterator[str]:
     for name, value in vars(module).items():
-        # Hooks are there to be replaced.
+        # Hooks are meant to be replaced.
         if callable(value) and not name.startswith("_") and not name.endswith("hook"):
             yield name
 
 
-# What runs when modules are imported may call anything.
+# Code that runs when modules are imported may call anything.
 _kept_for_imports: Final = [
     _Names(module, _functions_of(module)) for module in (atexit, os, sys, threading, time, warnings)
 ]
 _kept: Final = [_Names(owner, names.split()) for owner, names in _NEEDED]
-# A fake file system has modules of its own for those who import some of these.
+# A fake file system gives its own modules to code that imports some of these.
 _modules: Final[dict[str, ModuleType]] = {
     module.__name__: module for module, _ in _NEEDED if isinstance(module, ModuleType)
 }
@@ -189,16 +188,16 @@ _modules["os.path"] = os.path
 
 
 def keep_module(module: ModuleType, *names: str) -> None:
-    """Keep a module, and what some of its names stand for, for :func:`real_functions`."""
+    """Make :func:`real_functions` restore a module, and some of its names, as they are now."""
     _modules[module.__name__] = module
     _kept.append(_Names(module, [name for name in names if name in vars(module)]))
 
 
 @contextlib.contextmanager
 def _text_only() -> Iterator[None]:
-    """Let others find nothing but text in UTF-8 in ``sys.argv`` and ``sys.path`` meanwhile.
+    """Leave only UTF-8 text in ``sys.argv`` and ``sys.path`` while the context is open.
 
-    Python does without entries of its search path that are no text.
+    Python ignores entries of its search path that are not text.
     """
     argv, path = getattr(sys, "argv", None), sys.path
     if _is_text(argv) and _is_text(path):
@@ -227,20 +226,20 @@ def _in_utf_8(text: str) -> str:
 
 
 def search_path() -> list[str]:
-    """Return where Python looked for modules at first, and does so now: each entry once."""
+    """Return the entries of the original and of the present ``sys.path``, each once."""
     now = sys.path if isinstance(sys.path, list) else []
     return list(dict.fromkeys(entry for entry in (*Real.path, *now) if isinstance(entry, str)))
 
 
 @contextlib.contextmanager
 def real_functions(*, for_imports: bool = False) -> Iterator[None]:
-    """Put the functions back that somebody has replaced, for others that work for us meanwhile.
+    """Restore replaced functions of the system while membudget calls other packages.
 
-    And leave only text in ``sys.argv`` and ``sys.path``. For a moment, other threads find it so as
-    well. At most one thread may be in here.
+    Also leaves only text in ``sys.argv`` and ``sys.path``. Other threads see this too. Only one
+    thread at a time may be in this context.
 
     Args:
-        for_imports: whether modules are imported meanwhile.
+        for_imports: whether modules are imported in the context.
     """
     kept = [*_kept, *_kept_for_imports] if for_imports else _kept
     replaced = [change for names in kept for change in names.replaced()]

@@ -1,6 +1,6 @@
-"""Files that are written as a whole: what was there before stays until all of the new one is.
+"""Writes a file as a whole: the old file stays until the new one is complete.
 
-A full disk, or a process that is killed, leaves the old file as it was.
+After a full disk, or in a process that is killed, the old file is unchanged.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from .system import Real, real_functions
 _CLOSED_AT_EXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows
 _NEW: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CLOSED_AT_EXEC | _BINARY
-_THERE: Final = os.O_WRONLY | _CLOSED_AT_EXEC | _BINARY
+_EXISTING: Final = os.O_WRONLY | _CLOSED_AT_EXEC | _BINARY
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _CANNOT_BE_REPLACED: Final = (errno.EACCES, errno.EPERM, errno.EBUSY)
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Write a file as a whole. A symbolic link stays, and what it leads to is written.
+    """Write a file as a whole. A symbolic link is followed.
 
-    Devices and pipes are written to; a file in a directory that takes no new files is written where
-    it is.
+    Data for a device or a pipe is appended. A file in a directory without permission for new files
+    is overwritten in place.
 
     Raises:
         OSError: it cannot be written.
     """
     with real_functions():
         if is_a_stream(path):
-            _write(path, _THERE | os.O_APPEND, data)
+            _write(path, _EXISTING | os.O_APPEND, data)
             return
         target = Real.realpath(path)
         try:
@@ -43,22 +43,22 @@ def write_whole(path: str, data: bytes) -> None:
         except OSError as error:
             if error.errno not in _CANNOT_BE_REPLACED or not raised_by_us(error):
                 raise
-            _write(target, _THERE | os.O_CREAT | os.O_TRUNC, data)
+            _write(target, _EXISTING | os.O_CREAT | os.O_TRUNC, data)
 
 
 def append(path: str, data: bytes) -> None:
-    """Add to the end of a file, which is made if it is not there. Nothing is kept in a buffer.
+    """Add to the end of a file, which is made if it is not there. Nothing stays in a buffer.
 
     Raises:
         OSError: it cannot be written.
     """
     with real_functions():
-        _write(path, _THERE | os.O_CREAT | os.O_APPEND, data)
+        _write(path, _EXISTING | os.O_CREAT | os.O_APPEND, data)
 
 
 def is_a_stream(path: str) -> bool:
-    """Whether what is written to a path goes on to a reader, and replaces nothing."""
-    # /dev/stdout may be a file, to which others write as well.
+    """Whether a path is a device or a pipe: what is written to it replaces nothing."""
+    # /dev/stdout may be a file to which other programs write as well.
     if path.startswith(("/dev/", "/proc/")):
         return True
     with suppressed(FileNotFoundError):
@@ -82,24 +82,23 @@ def directory_locked(directory: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_file(path: str) -> Iterator[int]:
-    """Yield the number of a new file, which takes the place of ``path`` when this ends well.
+    """Yield the number of a new file, which replaces ``path`` if the context ends without an error.
 
-    It takes the place of a symbolic link as well: none is followed. A device or a pipe is yielded
-    itself.
+    A symbolic link is replaced, and not followed. For a device or a pipe, yields its own number.
 
     Raises:
-        OSError: it cannot be written. What was at ``path`` is still there.
+        OSError: it cannot be written. The old file at ``path`` is unchanged.
     """
     there = _status(path)
     if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)):
-        with _opened(path, _THERE | _NO_LINK) as fd:
+        with _opened(path, _EXISTING | _NO_LINK) as fd:
             yield fd
         return
     temporary = Real.join(Real.dirname(path), f".membudget-{Real.random(8).hex()}")
     try:
         with _opened(temporary, _NEW) as fd:
             if there is not None and stat.S_ISREG(there.st_mode):
-                _look_like(there, fd)
+                _copy_owner_and_mode(there, fd)
             yield fd
         Real.replace(temporary, path)
     except BaseException:
@@ -115,11 +114,11 @@ def _status(path: str) -> os.stat_result | None:
     return None
 
 
-def _look_like(there: os.stat_result, fd: int) -> None:
-    """Give a new file the owner and the permissions of the one that it will replace."""
+def _copy_owner_and_mode(there: os.stat_result, fd: int) -> None:
+    """Give a new file the owner and the permissions of the file that it will replace."""
     if Real.fchmod is None:  # Windows
         return
-    with suppressed(OSError):  # only an administrator can give files away
+    with suppressed(OSError):  # only an administrator can change the owner
         Real.fchown(fd, there.st_uid, there.st_gid)
     with suppressed(OSError):
         Real.fchmod(fd, stat.S_IMODE(there.st_mode))
@@ -140,7 +139,7 @@ def _write(path: str, flags: int, data: bytes) -> None:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of ``data``, in as many steps as the system takes for it.
+    """Write all of ``data``, in as many steps as the system needs.
 
     Raises:
         OSError: it cannot be written.

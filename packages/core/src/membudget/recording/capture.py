@@ -1,7 +1,7 @@
-"""One stretch of recording: memray's tracker, and the file that it writes.
+"""One recording: memray's tracker, and the file that it writes.
 
-The file has no name where the system can do that, see :mod:`temp_files`: nothing is left behind,
-however the process ends.
+If the system supports it, the file has no name (see :mod:`temp_files`), so that nothing is left
+over however the process ends.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from .tracemalloc_guard import TracemallocGuard
 if TYPE_CHECKING:
     import memray
 
-# What sys.setprofile takes; or the object of a C profiler.
+# An argument of sys.setprofile, or the object of a C profiler.
 ProfileFunction: TypeAlias = Any
 
-# memray samples the resident set size that often. Nothing here needs the samples, so: once an hour.
+# How often memray samples the resident set size. The samples are not used, so: once an hour.
 _SAMPLE_INTERVAL_MS = 3_600_000
 
 
 def _take_profile_function() -> ProfileFunction | None:
     """Return the profile function of this thread, for :func:`_set_profile_function`.
 
-    A C profiler, such as cProfile before Python 3.12, is switched off as well: there Python only
-    knows the profiler's object, which memray would put back as if it were a function.
+    A C profiler, such as cProfile before Python 3.12, is switched off as well: Python then returns
+    the profiler's object, which memray would restore as if it were a function.
     """
     profile: ProfileFunction | None = getprofile()
     if profile is not None and not callable(profile):
@@ -61,9 +61,10 @@ def _set_profile_function(profile: ProfileFunction | None) -> None:
 
 @functools.cache
 def import_memray() -> ModuleType:
-    """Import memray, which takes a while: only when the first block opens.
+    """Import memray when the first block opens, because the import takes a while.
 
-    Once: a test may have replaced what imports do, or the program may be about to end.
+    It is imported only once, because later a test may have replaced functions that imports need, or
+    the program may be ending.
 
     Raises:
         RecordingError: memray cannot be imported.
@@ -74,10 +75,10 @@ def import_memray() -> ModuleType:
             import memray.reporters.module_tools
     except ImportError as error:
         raise RecordingError(
-            f"memray, which measures for membudget, cannot be imported: {error}. "
+            f"memray, which membudget needs to measure memory, cannot be imported: {error}. "
             f"Install it with: pip install memray"
         ) from error
-    # Fake file systems replace what the names of modules stand for.
+    # Fake file systems replace the values of names in modules.
     keep_module(memray)
     keep_module(memray._memray, "open", "os", "pathlib", "platform", "sys", "threading")
     keep_module(memray.reporters)
@@ -85,15 +86,15 @@ def import_memray() -> ModuleType:
     return memray
 
 
-def _say_nothing() -> None:
-    """Stand in for what memray would print to stderr."""
+def _print_nothing() -> None:
+    """Replace a function of memray that prints to stderr."""
 
 
 class Capture:
     """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`.
 
-    Between :meth:`rest` and :meth:`wake` the tracker goes on, but not its profile function, which
-    slows every call of a Python function: stack traces of that time are not to be relied on.
+    Between :meth:`rest` and :meth:`wake` the tracker keeps running, but without its profile
+    function, which slows down every call of a Python function. Stack traces of that time are wrong.
     """
 
     def __init__(self, trace: TraceSettings) -> None:
@@ -104,12 +105,12 @@ class Capture:
             if not raised_by_us(error):
                 raise
             raise CaptureError(
-                f"cannot create a capture file: {error}. Set TMPDIR to a directory that can be "
-                f"written, or free some space there"
+                f"cannot create a capture file: {error}. Set TMPDIR to a writable directory with "
+                f"free space"
             ) from error
         self._tracker: memray.Tracker | None = None
         self._survivors: tuple[object, ...] = ()
-        # What memray's profile function has replaced, and in which thread.
+        # The profile function that memray's has replaced, and the thread.
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
         self._guard: TracemallocGuard | None = None
@@ -121,7 +122,7 @@ class Capture:
 
     @property
     def fd(self) -> int:
-        """The file, open for reading.
+        """The number of the file, open for reading.
 
         Raises:
             CaptureError: the program has closed it.
@@ -134,7 +135,7 @@ class Capture:
             raise CaptureError(f"the capture of this block is lost: {error}") from error
 
     def check(self) -> None:
-        """Make sure that the file is still there.
+        """Check that the file is still open.
 
         Raises:
             CaptureError: the program has closed it.
@@ -147,7 +148,7 @@ class Capture:
         return self._tracker is not None
 
     def path(self, pid: int | None = None) -> str:
-        """Return a path that opens the file in process ``pid``'s view, by default in this one's."""
+        """Return a path under which process ``pid`` can open the file; by default, this process."""
         self.check()
         return self._file.path(pid)
 
@@ -162,10 +163,10 @@ class Capture:
             MisuseError: objects are to be tracked, and another interpreter of the process runs.
         """
         memray = import_memray()
-        # The first tracker of a process writes warnings to stderr, with Debian's Python.
+        # With Debian's Python, the first tracker of a process prints warnings to stderr.
         memray.set_log_level(logging.ERROR)
-        # So does the first one in a program with greenlets: that their support is experimental.
-        memray._memray.print_greenlet_warning = _say_nothing
+        # In a program with greenlets, it prints that their support is experimental.
+        memray._memray.print_greenlet_warning = _print_nothing
         try:
             self._start_tracker(memray)
         except (RuntimeError, OSError, AssertionError, SystemError) as error:
@@ -173,12 +174,13 @@ class Capture:
                 raise
             explained = _explained(error)
             if isinstance(error, AssertionError):
-                # It came to nothing, and stopping it would change what stands for threading.Thread.
+                # The tracker did not start, and stopping it would change the mock that has replaced
+                # threading.Thread.
                 self._forget_tracker()
             elif self._tracker is not None:
                 self.close()
-                if not isinstance(error, SystemError):  # which comes when it has started
-                    _take_off_leftovers(memray)
+                if not isinstance(error, SystemError):  # raised only after the tracker has started
+                    _remove_leftovers(memray)
             raise explained from error
         finally:
             if self._tracker is None:
@@ -201,14 +203,14 @@ class Capture:
         self._profile_thread = get_ident()
         self._before = ThreadAttributes()
         if self._before.are_memrays:
-            # Somebody else's tracker, which stopping this one would stop as well.
+            # Another tracker is active, so this raises. Stopping ours would stop the other one too.
             tracker.__enter__()
-        # Kept before it starts: an interruption in between must not lose a running tracker.
+        # Stored before it starts: an interruption must not lose a running tracker.
         self._program_profile = _take_profile_function()
         self._tracker = tracker
         tracker_runs(True)
         tracker.__enter__()
-        self._before.take_note_of_wrapper()
+        self._before.remember_wrapper()
         self._memrays_files.find()
 
     def _forget_tracker(self) -> None:
@@ -217,18 +219,18 @@ class Capture:
         tracker_runs(False)
 
     def rest(self) -> None:
-        """Give the calling thread its own profile function back, until :meth:`wake`."""
-        if getprofile() is None:  # else the program has set one of its own meanwhile
+        """Restore the profile function of the calling thread, until :meth:`wake`."""
+        if getprofile() is None:  # otherwise the program has set its own in the meantime
             own = self._profile_thread == get_ident()
             _set_profile_function(self._program_profile if own else None)
         self._profile_thread = get_ident()
         self.resting = True
 
     def wake(self) -> bool:
-        """End :meth:`rest`. False, and nothing is done, where the tracker has to start anew.
+        """End :meth:`rest`. Return False, and do nothing, if a new tracker is needed.
 
-        In a thread other than the resting one; where the program has closed the file meanwhile; and
-        where threads that start would have no stacks, because the program has called
+        This is so in another thread than that of :meth:`rest`; if the program has closed the file;
+        and if new threads would have no stacks, because the program has called
         ``threading.setprofile``.
         """
         start_thread_trace = import_memray().start_thread_trace
@@ -237,8 +239,8 @@ class Capture:
         if not (is_here and follows_new_threads and self._file.is_ours):
             return False
         self._program_profile = _take_profile_function()
-        # Called by hand, as threading calls it for a new thread: sets memray's profile function for
-        # this thread, and takes note of the frames that are on the stack.
+        # threading calls this function for a new thread. It sets memray's profile function for this
+        # thread, and records the frames that are on the stack.
         start_thread_trace(None, "call", None)
         self.resting = False
         return True
@@ -251,24 +253,25 @@ class Capture:
 
     @real_functions()
     def _stop_tracker(self) -> None:
-        """Stop the tracker, or what there is of one that could not start. Can be done again."""
+        """Stop the tracker, even if it could not start completely. Can be called again."""
         tracker = self._tracker
         if tracker is not None:
             with not_forking:
-                self._take_off(tracker)
+                self._detach(tracker)
                 if self._trace.track_objects:
                     self._survivors = _survivors_of(tracker)
                 tracker_runs(False)
                 self._tracker = None
         self._end_guards()
 
-    def _take_off(self, tracker: memray.Tracker) -> None:
-        """Take off what the tracker has put on the interpreter.
+    def _detach(self, tracker: memray.Tracker) -> None:
+        """Remove the tracker's hooks from the interpreter.
 
-        It puts back the profile functions that it found when it started. That is wrong for those
-        that the program has set since, and for a thread other than the one that it started in.
+        The tracker restores the profile functions that it found when it started. That is wrong for
+        profile functions that the program has set since, and in another thread than that in which
+        it started.
         """
-        if self._found is None:  # kept for when this is interrupted, and done again
+        if self._found is None:  # stored, because this can be interrupted and called again
             profile = _take_profile_function()
             is_replaced = self._profile_thread == get_ident() and not self.resting
             if profile is None and is_replaced:
@@ -289,49 +292,49 @@ class Capture:
                 guard.end()
 
     def take_survivors(self) -> tuple[object, ...]:
-        """Return the objects that were made since :meth:`start` and alive at :meth:`stop`, once."""
+        """Return, once, the objects made since :meth:`start` that were alive at :meth:`stop`."""
         survivors, self._survivors = self._survivors, ()
         return survivors
 
     @real_functions()
     def forget_in_child(self) -> None:
-        """Take off, in a forked child, what the parent's tracker has put on the interpreter.
+        """In a forked child, remove the hooks of the parent's tracker from the interpreter.
 
-        memray has let go of the tracker itself by then; what is left are profile functions and
+        memray has already dropped the tracker itself. What remains are profile functions and
         descriptors on ``threading.Thread``, which would keep the child's own tracker from starting.
         """
         tracker, self._tracker = self._tracker, None
         tracker_runs(False)
         if tracker is not None:
-            self._take_off(tracker)
+            self._detach(tracker)
         self._end_guards()
         self._file.close()
 
     def _trim(self) -> None:
-        """Cut the zero bytes at the end: memray grows the file in advance.
+        """Cut off the zero bytes at the end, because memray grows the file in advance.
 
-        Its reader looks for the end backwards, byte by byte.
+        memray's reader would search backwards for the end, byte by byte.
         """
         try:
             self._file.cut(self._file.written_length())
         except OSError as error:
             if not raised_by_us(error):
                 raise
-            # Such as a program that closes all files that it does not know.
+            # For example because the program closed all files that it did not know.
             raise CaptureError(f"the capture cannot be read: {error}") from error
 
     def close(self) -> None:
-        """Stop recording if need be, and give the file back to the system."""
+        """Stop recording if it runs, and close the file."""
         self._stop_tracker()
         self._survivors = ()
         self._file.close()
 
 
-def _take_off_leftovers(memray: ModuleType) -> None:
-    """Take off what is left of a tracker that could not start, after it has been stopped.
+def _remove_leftovers(memray: ModuleType) -> None:
+    """Remove the hooks of a tracker that could not start, after it has been stopped.
 
-    memray (1.20) leaves its hooks in other threads and on Python's allocators then, and takes them
-    off where the next tracker stops.
+    memray (1.20) then leaves its hooks in other threads and on Python's allocators, and removes
+    them when the next tracker stops.
     """
     try:
         with memray.Tracker(
@@ -343,7 +346,7 @@ def _take_off_leftovers(memray: ModuleType) -> None:
     except (OSError, RuntimeError) as error:
         if not raised_by_us(error):
             raise
-        # Neither could this one, so that remains for the next one.
+        # This tracker could not start either, so the next one removes them.
 
 
 def _survivors_of(tracker: memray.Tracker) -> tuple[object, ...]:
@@ -352,26 +355,27 @@ def _survivors_of(tracker: memray.Tracker) -> tuple[object, ...]:
     except RuntimeError as error:
         if not raised_by_us(error):
             raise
-        return ()  # it had not started
+        return ()  # the tracker had not started
 
 
 def _explained(error: Exception) -> RecordingError:
-    """Return what it means that memray raised ``error`` when a tracker was to start."""
+    """Return an explanation of an ``error`` that memray raised when a tracker should start."""
     if isinstance(error, OSError):
         return CaptureError(f"cannot record to the temporary directory: {error}")
     if isinstance(error, AssertionError):
-        # A bare one. As it is, it would look like an exceeded limit.
+        # It has no message, and unchanged it would look like an exceeded limit.
         return RecordingError(
-            "memray cannot start recording: threading.Thread has attributes that are memray's. A "
-            "mock stands in its place, or a memray.Tracker of the program could not start before"
+            "memray cannot start recording, because threading.Thread already has attributes of "
+            "memray: it is replaced by a mock, or an earlier memray.Tracker of the program could "
+            "not start"
         )
     if isinstance(error, SystemError):
-        return RecordingError(NOT_UTF_8)  # of functions that run already
+        return RecordingError(NOT_UTF_8)  # the path of a function that is already running
     if "Tracker" not in str(error):
         return RecordingError(f"memray cannot start recording: {error}")
     return TrackerConflictError(
         "cannot measure: another memray.Tracker is active in this process, and memray "
         "allows one at a time. It may come from 'memray run', from pytest-memray, or from "
-        "a 'with memray.Tracker(...)' around this block; take one of the two away. A test "
-        "that uses memray itself is marked with no_memray"
+        "a 'with memray.Tracker(...)' around this block: remove one of the two. Mark a test "
+        "that uses memray itself with no_memray"
     )

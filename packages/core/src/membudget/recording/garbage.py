@@ -1,7 +1,7 @@
-"""The garbage collector: around a stable block it starts from the same state each time.
+"""The garbage collector: starts from the same state for each stable block.
 
-And it does not run while membudget reads. Otherwise finalizers of the program would run inside
-membudget, and a ``ResourceWarning`` of one test would show in another one.
+It also does not run while membudget works. Otherwise finalizers of the program would run inside
+membudget, and a ``ResourceWarning`` of one test would appear in another one.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from gc import collect, freeze, get_freeze_count, get_threshold, set_threshold, 
 from typing import Final
 
 _PYTHONS_OWN: Final = 1000 if sys.version_info[:2] == (3, 12) else 0
-"""How many objects Python itself may have set aside: CPython 3.12.1 some 375 when it starts."""
+"""How many objects Python itself may have frozen: CPython 3.12.1 freezes about 375 at its start."""
 
 
 class SettledGarbage:
-    """Sets the program's objects aside, so that collections in a block see the block's alone.
+    """Freezes the program's objects, so that collections in a block see only the block's objects.
 
-    When the collector runs, and what it frees then, depends on how many objects there are and on
-    how many were made since; free lists of Python's types, which a full collection empties, hold
-    what ran before. With the program's objects out of the way, and a collection just before the
-    block (which ``MarkedBlock`` makes), it all begins anew.
+    When the collector runs, and what it frees, depends on how many objects there are and how many
+    were made since. Free lists of Python's types hold memory of earlier code until a full
+    collection empties them. So the program's objects are frozen, and ``MarkedBlock`` collects
+    garbage just before the block: then each block starts from the same state.
     """
 
     __slots__ = ("_froze",)
@@ -29,29 +29,29 @@ class SettledGarbage:
         self._froze = False
 
     def begin(self) -> None:
-        """Collect garbage, and set aside what is left."""
+        """Collect garbage, and freeze the remaining objects."""
         collect()
-        # Whoever has set objects aside already wants them to stay there.
+        # If the program has frozen objects itself, they must stay frozen.
         if get_freeze_count() <= _PYTHONS_OWN:
             self._froze = True
             freeze()
 
     def end(self) -> None:
-        """Put back what was set aside. Can be done again."""
+        """Unfreeze the objects. Can be called again."""
         if self._froze:
             self._froze = False
             unfreeze()
 
 
 _NEVER: Final = 2**31 - 1
-"""A threshold that no number of new objects reaches, and that nobody else sets.
+"""A threshold that no number of new objects reaches, and that other code does not set.
 
-Not ``gc.disable()``: whether another thread has called that as well could not be told afterwards.
+``gc.disable()`` would not do: another thread may call it as well, and this could not be told apart.
 """
 
 
-class GarbageStays:
-    """Lets no automatic collection begin until :meth:`end`, which can be called again."""
+class CollectorPause:
+    """Prevents automatic collections until :meth:`end`, which can be called again."""
 
     __slots__ = ("_thresholds",)
 
@@ -59,14 +59,14 @@ class GarbageStays:
         self._thresholds: tuple[int, int, int] | None = None
 
     def begin(self) -> None:
-        """Begin, unless another one has begun: that one ends it then."""
+        """Begin, unless another pause has begun, which then also ends it."""
         thresholds = get_threshold()
         if thresholds[0] != _NEVER:
             self._thresholds = thresholds
             set_threshold(_NEVER, *thresholds[1:])
 
     def end(self) -> None:
-        """Put the thresholds back, if nobody else has changed them meanwhile."""
+        """Restore the thresholds, unless other code has changed them in the meantime."""
         if self._thresholds is not None:
             if get_threshold()[0] == _NEVER:
                 set_threshold(*self._thresholds)

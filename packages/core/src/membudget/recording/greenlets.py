@@ -1,9 +1,9 @@
 """Notices when a thread has run several greenlets while a block was open.
 
-memray gives each greenlet a thread number of its own, and nothing in a capture says which thread it
-belongs to. So what greenlets allocate cannot be counted for ``current_thread_only``.
+memray gives each greenlet its own thread number, and a capture does not say to which thread it
+belongs. So allocations of greenlets cannot be counted with ``current_thread_only``.
 
-Before a thread leaves a greenlet, memray notes that number on the greenlet, as an attribute.
+Before a thread leaves a greenlet, memray stores that number as an attribute of the greenlet.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _COUNT: Final = "_membudget_switches"
 
 
 class GreenletWatch:
-    """Watches the greenlet in which it is made, from then on.
+    """Watches the greenlet in which it is made.
 
-    greenlet need not be installed, nor be loaded yet.
+    The library greenlet need not be installed, nor be loaded yet.
     """
 
     def __init__(self) -> None:
@@ -35,13 +35,13 @@ class GreenletWatch:
 
 
 def _current_greenlet() -> Any:
-    """Return the greenlet that runs; None where the program uses none."""
+    """Return the greenlet that runs; None if the program does not use greenlets."""
     current = getattr(sys.modules.get("greenlet"), "getcurrent", None)
     return None if current is None else current()
 
 
 def _n_switches(greenlet: Any) -> int:
-    """Return how often a look at a greenlet has found that its thread had left it meanwhile."""
+    """Return how many calls of this function found that the thread had left the greenlet since."""
     notes = getattr(greenlet, "__dict__", {})
     notes[_COUNT] = notes.get(_COUNT, 0) + (notes.pop(_MEMRAYS_NOTE, None) is not None)
     return int(notes[_COUNT])

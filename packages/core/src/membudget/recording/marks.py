@@ -1,29 +1,29 @@
-"""Marks: how the start and the end of a block are written into memray's stream, and found again.
+"""Marks: messages in memray's stream that say where a block starts and ends.
 
-A mark is a run of short-lived ``bytes`` objects, each freed before the next is made, whose sizes
-spell a message: three numbers drawn at random when the process starts recording (the signature),
-the kind of the mark, and the number of the block. The stream shows each as an allocation of
-exactly that size and its free. Nobody else allocates and frees just these sizes in just this order
-on one thread: the signature alone is one in 2**36.
+A mark is a run of short-lived ``bytes`` objects, each freed before the next is made. Their sizes
+encode a message: three numbers drawn at random when the process starts recording (the signature),
+the kind of the mark, and the number of the block. In the stream, each object is an allocation of
+exactly that size and its free. No other code allocates and frees exactly these sizes in this order
+on one thread: the probability of the signature alone is one in 2**36.
 
-Repeating a ``bytes`` object of length one is the Python operation with the smallest trace: CPython
-asks the allocator once, for the object itself, keeps the GIL and makes nothing else. The sizes are
-larger than pymalloc's (512 bytes) so that the allocator is asked each time, and smaller than those
-that malloc maps from the system one by one.
+Repeating a ``bytes`` object of length one is the Python operation with the fewest side effects:
+CPython calls the allocator once, for the object itself, keeps the GIL and makes nothing else. The
+sizes are larger than pymalloc's limit (512 bytes), so that the allocator is called each time, and
+smaller than those for which malloc calls mmap.
 
-Python code that makes a mark leaves a trace beside it when python allocators are traced: the frame
-object of the function. So marks are made in C (csrc/marksmodule.c) where that could be built, and
-by the same sizes in Python elsewhere.
+If Python allocators are traced, Python code that makes a mark also records the frame object of its
+function. So marks are made in C (csrc/marksmodule.c) if that could be built, and with the same
+sizes in Python otherwise.
 
-Marks say two things at once. ``START`` and ``END`` are the borders of a block. Between ``PAUSE``
-and ``RESUME`` a thread does membudget's own work, which no block counts; ``END`` also pauses its
-thread and ``START`` also resumes it. Entering a block is ``PAUSE``, work, ``START``, and leaving it
-``END``, work, ``RESUME``, whatever the work ends with, and whether another block is open or not.
-Between ``SUSPEND`` and ``CONTINUE`` one block counts nothing, in any thread; such stretches can
-overlap.
+Marks have two meanings. ``START`` and ``END`` are the borders of a block. Between ``PAUSE`` and
+``RESUME`` a thread does membudget's own work, which no block counts; ``END`` also pauses its thread
+and ``START`` also resumes it. Entering a block is ``PAUSE``, work, ``START``, and leaving it is
+``END``, work, ``RESUME``. The second mark is made however the work ends, and whether or not another
+block is open. Between ``SUSPEND`` and ``CONTINUE`` one block counts nothing, in any thread; such
+stretches can overlap.
 
-A stretch of work inside another one of its thread makes no marks (:class:`AtWork`). So in a stream,
-a thread that is at work never pauses: where it does, something interrupted it.
+Work inside other work of the same thread makes no marks (:class:`AtWork`). So in a correct stream,
+a thread that is at work never pauses. If it does, something interrupted it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ else:
 
 
 class Record(Protocol):
-    """What is needed of a ``memray.AllocationRecord``."""
+    """The part of ``memray.AllocationRecord`` that is used here."""
 
     @property
     def tid(self) -> int: ...
@@ -73,7 +73,7 @@ NO_ALLOCATION: Final = (FREE, PYMALLOC_FREE, MUNMAP)
 
 
 class Kind(enum.IntEnum):
-    """What a mark says."""
+    """The kind of a mark."""
 
     START = 0
     END = 1
@@ -85,7 +85,7 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark found in a capture: records ``first`` to ``last`` are the mark's own."""
+    """A mark found in a capture: it consists of the records ``first`` to ``last``."""
 
     kind: Kind
     serial: int
@@ -99,28 +99,28 @@ _DIGIT_BITS: Final = 12
 N_DIGITS: Final = 1 << _DIGIT_BITS
 SMALLEST: Final = 8192
 SERIALS: Final = 1 << 2 * _DIGIT_BITS
-"""How many blocks can be told apart in one capture."""
+"""How many different block numbers a mark can have."""
 
 
 Lengths: TypeAlias = tuple[int, int, int, int, int, int]
 
-# What CPython asks the allocator for beyond the length of a bytes object, and what the debug hooks
-# of PYTHONMALLOC=debug and -X dev can add: three or four words for each of two domains (see
-# PYMEM_DEBUG_EXTRA_BYTES in CPython's Objects/obmalloc.c). Any overhead in between is understood.
+# The bytes that CPython allocates in addition to the length of a bytes object, and those that the
+# debug hooks of PYTHONMALLOC=debug and -X dev can add: three or four words for each of two domains
+# (see PYMEM_DEBUG_EXTRA_BYTES in CPython's Objects/obmalloc.c). All values in between are accepted.
 LEAST_OVERHEAD: Final = sys.getsizeof(b"")
 MOST_OVERHEAD: Final = LEAST_OVERHEAD + 2 * 4 * 8
 
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """The lengths that spell marks in this process: the signature that begins every one."""
+    """The lengths that encode marks in this process. Every mark begins with the signature."""
 
     signature: tuple[int, int, int]
 
     @classmethod
     def draw(cls) -> Alphabet:
         """Draw a new random signature for this process."""
-        # Not from random's shared generator: a program that seeded it must not see a difference.
+        # Not from random's shared generator, whose sequence must not change for the program.
         digits = SystemRandom().sample(range(N_DIGITS), 3)
         return cls((SMALLEST + digits[0], SMALLEST + digits[1], SMALLEST + digits[2]))
 
@@ -130,14 +130,14 @@ class Alphabet:
         return (*self.signature, SMALLEST + kind, SMALLEST + high, SMALLEST + low)
 
     def fits(self, position: int, length: int) -> bool:
-        """Whether ``length`` can be the one at ``position`` of a mark."""
+        """Whether a mark can have ``length`` at ``position``."""
         if position < 3:
             return length == self.signature[position]
         return 0 <= length - SMALLEST < (len(Kind) if position == 3 else N_DIGITS)
 
     @staticmethod
     def read(lengths: list[int]) -> tuple[Kind, int]:
-        """Return the kind and serial that six lengths spell."""
+        """Return the kind and the serial that six lengths encode."""
         kind, high, low = (length - SMALLEST for length in lengths[3:])
         return Kind(kind), high * N_DIGITS + low
 
@@ -146,7 +146,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
 
     def make_mark(lengths: Lengths, /) -> None:
         """Write a mark into the stream of the active tracker; ``lengths`` come from ``spell``."""
-        # No loop and no names: whatever allocates here would be counted in the block.
+        # No loop and no names, because their allocations would count in the block.
         _BYTE * lengths[0]
         _BYTE * lengths[1]
         _BYTE * lengths[2]
@@ -155,9 +155,9 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
         _BYTE * lengths[5]
 
     class _Work(local):
-        """What this thread is doing, and the marks that say so; see csrc/marksmodule.c."""
+        """Whether this thread does membudget's work, and the marks for it; see marksmodule.c."""
 
-        marks: tuple[Lengths, Lengths] | None = None  # PAUSE and RESUME, of the whole process
+        marks: tuple[Lengths, Lengths] | None = None  # PAUSE and RESUME, for the whole process
         at_work = False
         n_stretches = 0
 
@@ -180,7 +180,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
     _here = _Work()
 
     def set_work_marks(pause: Lengths, resume: Lengths, /) -> None:
-        """Make these marks where a thread turns to membudget's own work, and back."""
+        """Set the marks to make when a thread begins and ends membudget's own work."""
         _Work.marks = (pause, resume)
 
     class AtWork:
@@ -201,10 +201,10 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
                 _here.end(self._was_at_work)
 
     class MarkedBlock:
-        """The base class of what is entered with a START mark and left with an END mark.
+        """Base class of context managers that make a START mark on entry and an END mark on exit.
 
-        Nothing of ours comes between the marks and what runs in the block. In C, nothing can
-        interrupt what is not ``_enter`` or ``_leave``; here it can, at a few places.
+        No code of membudget runs between the marks and the body of the block. In C, only ``_enter``
+        and ``_leave`` can be interrupted; here, a few other places can.
         """
 
         _marks: tuple[Lengths, Lengths] | None = None
@@ -222,9 +222,9 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             collects_after: bool = False,
             /,
         ) -> None:
-            """Make these marks when the ``with`` statement is entered and left, once.
+            """Set the marks to make, once, when the ``with`` statement is entered and left.
 
-            Collect garbage before the start mark, and before the end mark, if that is asked for.
+            Collect garbage before the start mark, or before the end mark, if those flags are set.
             """
             self._marks = (start, end)
             self._has_start = True
@@ -273,7 +273,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
                     collect()
                 was_at_work = _here.at_work
                 if was_at_work and _here.marks is not None:
-                    make_mark(_here.marks[1])  # or END would tell of an interruption
+                    make_mark(_here.marks[1])  # otherwise END would look like an interruption
                 make_mark(self._marks[1])
                 self._marks = None
                 was_at_work |= self._was_at_work and self._thread == get_ident()
@@ -294,7 +294,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
                 _here.end(was_at_work)
 
         def _enter(self) -> None:
-            """Do what there is to do when the ``with`` statement is entered."""
+            """Enter the block: called by the ``with`` statement."""
             raise NotImplementedError
 
         def _leave(
@@ -303,21 +303,21 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             raised: BaseException | None,
             traceback: TracebackType | None,
         ) -> None:
-            """Do what there is to do when the ``with`` statement is left."""
+            """Leave the block: called by the ``with`` statement."""
             raise NotImplementedError
 
         def _enter_failed(self) -> None:
-            """Undo what ``_enter`` had done, in part, when it raised; may be called again."""
+            """Undo the part of ``_enter`` that was done when it raised; may be called again."""
             raise NotImplementedError
 
         def _leave_failed(self) -> None:
-            """Finish what ``_leave`` had not done when it raised; may be called again."""
+            """Do the part of ``_leave`` that was not done when it raised; may be called again."""
             raise NotImplementedError
 
 
 @dataclass(slots=True)
 class _Candidate:
-    """The beginning of a mark, perhaps. ``alive`` is its object that has not been freed yet."""
+    """A possible beginning of a mark. ``alive`` is the object that has not been freed yet."""
 
     first: int
     overhead: int
@@ -346,7 +346,7 @@ def find_marks(records: Iterable[Record], alphabet: Alphabet) -> Iterator[Mark]:
         if candidate is None:
             pass
         elif candidate.alive is not None:
-            # The object just made must be freed before anything else happens on its thread.
+            # In a mark, the object must be freed before anything else happens on its thread.
             if record.address == candidate.alive and allocator in (FREE, PYMALLOC_FREE):
                 candidate.alive = None
                 if len(candidate.lengths) == 6:

@@ -1,7 +1,7 @@
-"""The files that memray opens while it records: the capture, beside ours, and one of /proc.
+"""The files that memray opens while it records: the capture (a second time), and a file of /proc.
 
-They stay open in a program that takes this one's place (``os.execv``), if nobody sees to it, and
-memray closes their numbers when its tracker stops, whatever these stand for by then.
+memray lets a program that replaces this one (``os.execv``) inherit them. When its tracker stops, it
+closes their numbers, even if they belong to other files by then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .temp_files import FileIdentity, OwnFile, duplicate_above, private_file
 
 _NUMBERS: Final = "/dev/fd"
 _MAPPED_BYTES: Final = 16 << 20
-"""How much of a capture memray maps at a time; it ends the process where the file is shorter."""
+"""How much of a capture memray maps at a time. A shorter file would crash the process."""
 
 
 class MemraysFiles:
@@ -32,9 +32,9 @@ class MemraysFiles:
         self._files: dict[int, FileIdentity] = {}  # by number
 
     def find(self) -> None:
-        """Find them, now that the tracker runs, and keep other programs from getting them."""
+        """Find the files after the tracker has started, and make them not inheritable."""
         for fd in _open_numbers() - self._before:
-            with suppressed(OSError):  # of another thread, and closed meanwhile
+            with suppressed(OSError):  # another thread may have opened and closed it
                 identity = FileIdentity(fd)
                 if identity.is_at(self._capture.fileno()) or _is_of_proc(fd):
                     self._files[fd] = identity
@@ -42,10 +42,10 @@ class MemraysFiles:
 
     @contextlib.contextmanager
     def closed_by_memray(self) -> Iterator[None]:
-        """Let memray write to its files and close them while this lasts, and no others.
+        """Protect files of the program while memray writes to its files and closes them.
 
-        A program that has closed all files it found may have some of its own under these numbers:
-        they are kept under others meanwhile, and memray finds an empty file.
+        A program that has closed all open files may have its own files under memray's numbers. They
+        get other numbers in the meantime, and memray finds an empty file instead.
         """
         kept = []
         least = 1 + max(self._files, default=0)
@@ -67,7 +67,7 @@ def _open_numbers() -> set[int]:
     numbers: list[str] = []
     with suppressed(OSError):
         numbers = Real.listdir(_NUMBERS)
-    return {fd for fd in map(int, numbers) if _is_open(fd)}  # that of the directory is there, too
+    return {fd for fd in map(int, numbers) if _is_open(fd)}  # without that of the listing itself
 
 
 def _is_open(fd: int) -> bool:
@@ -78,6 +78,6 @@ def _is_open(fd: int) -> bool:
 
 
 def _is_of_proc(fd: int) -> bool:
-    """Whether a number stands for ``/proc/self/status``: memray reads resident memory there."""
+    """Whether a number belongs to ``/proc/self/status``, where memray reads resident memory."""
     path: str = Real.readlink(f"{_NUMBERS}/{fd}")
     return path.startswith("/proc/") and path.endswith("/status")

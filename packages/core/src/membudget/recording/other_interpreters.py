@@ -1,11 +1,9 @@
-"""Other interpreters of the process: memray runs in the main one only.
+"""Other interpreters of the process: memray runs in the main interpreter only.
 
-They are kept from running while it tracks objects.
-
-memray (1.20) takes note of the objects of all of them, and crashes when it looks at those of
-another interpreter than the one that started it. ``concurrent.interpreters`` and
-``InterpreterPoolExecutor`` (Python 3.14) create them and run code in them by functions of the
-module ``_interpreters``.
+While memray tracks objects, other interpreters must not run. memray (1.20) records the objects of
+all interpreters, and crashes when it accesses those of another interpreter than its own.
+``concurrent.interpreters`` and ``InterpreterPoolExecutor`` (Python 3.14) create interpreters and
+run code in them with functions of the module ``_interpreters``.
 """
 
 from __future__ import annotations
@@ -28,10 +26,10 @@ _FUNCTIONS: Final = ("create", "destroy", "exec", "call", "run_func", "run_strin
 
 
 class InterpreterGuard:
-    """Refuses to create other interpreters, and to run code in them, until :meth:`end`.
+    """Makes creating other interpreters, and running code in them, an error until :meth:`end`.
 
     Raises:
-        MisuseError: code runs in another interpreter already.
+        MisuseError: code already runs in another interpreter.
     """
 
     def __init__(self) -> None:
@@ -48,7 +46,7 @@ class InterpreterGuard:
                 setattr(_interpreters, name, _refuse)
 
     def end(self) -> None:
-        """Allow it again. Can be done again."""
+        """Allow it again. Can be called again."""
         while self._replaced:
             name, function = self._replaced.popitem()
             setattr(_interpreters, name, function)
@@ -56,14 +54,14 @@ class InterpreterGuard:
 
 def _refuse(*_: object, **__: object) -> NoReturn:
     raise MisuseError(
-        "a block with limit_leaked_objects cannot share its process with other interpreters that "
-        "run meanwhile (concurrent.interpreters, InterpreterPoolExecutor): memray would crash. Use "
-        "threads or processes there, or limit_leaks"
+        "other interpreters (concurrent.interpreters, InterpreterPoolExecutor) cannot run in a "
+        "block with limit_leaked_objects, because memray would crash. Use threads or processes "
+        "instead, or limit_leaks"
     )
 
 
 def is_main_interpreter() -> bool:
-    """Whether this is not one of the interpreters that a process can have besides its main one."""
+    """Whether this code runs in the main interpreter of the process."""
     for name in ("_interpreters", "_xxsubinterpreters"):  # since Python 3.13, and before
         try:
             interpreters = importlib.import_module(name)

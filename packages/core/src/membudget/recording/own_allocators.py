@@ -1,10 +1,11 @@
-"""Libraries with an allocator of their own, which memray does not see into: a table, and its use.
+"""Libraries with an allocator of their own: a table of them, and how to make them visible.
 
-Such an allocator takes much memory from the system at once, and serves from that. memray records
-what it takes from the system, so a block that is served from what is there measures nothing.
+Such an allocator requests large pieces of memory from the system, and hands out parts of them.
+memray records only the requests to the system, so a block that gets memory the allocator already
+has measures nothing.
 
-Most of them can be made to ask the system each time, with an environment variable that is read when
-the library is loaded. Arrow can also be switched later.
+Most of these libraries can be made to request memory from the system each time, with an environment
+variable that they read when they are loaded. Arrow can also be switched later.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import Any, Final
 from ..host.raised import suppressed
 
 _JEMALLOC: Final = "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"
-# What polars writes to its variable when it is loaded. Processes that are started then inherit it,
-# and nobody has chosen it.
+# The value that polars writes to its variable when it is loaded. Child processes inherit it, but
+# the user has not set it.
 _POLARS_OWN: Final = re.compile(
     r"(,?dirty_decay_ms:500,muzzy_decay_ms:(1000|-1)(,thp:always,metadata_thp:always)?)+"
 )
@@ -34,10 +35,10 @@ class OwnAllocator:
     """A library with an allocator of its own.
 
     Attributes:
-        module: the module that is loaded when the library is.
-        variable: the environment variable that makes its memory visible; empty where none does.
-        value: what it has to be before the library is loaded.
-        pools: returns what the library's own counters are read from; None where it has none.
+        module: the module that shows that the library is loaded.
+        variable: the environment variable that makes its memory visible; empty if there is none.
+        value: the value that it must have before the library is loaded.
+        pools: returns the objects that have the library's own counters; None if it has none.
     """
 
     module: str
@@ -49,12 +50,12 @@ class OwnAllocator:
     def advice(self) -> str:
         """What a user can do to make it visible."""
         if not self.variable:
-            return f"nothing makes {self.module} ask the system each time"
+            return f"no setting makes {self.module} visible to memray"
         return f"set {self.variable}={self.value} in the environment before Python starts"
 
 
 def _arrow_pools(arrow: Any) -> list[Any]:
-    """Return Arrow's pools that keep memory; a build may have one or both of them, or none."""
+    """Return Arrow's pools that keep memory; a build can have one of them, both or none."""
     pools = []
     for backend in ("mimalloc", "jemalloc"):
         with suppressed(NotImplementedError, AttributeError):
@@ -69,18 +70,19 @@ ALLOCATORS: Final = (
     OwnAllocator("duckdb", "DUCKDB_JE_MALLOC_CONF", _JEMALLOC),
     OwnAllocator("datafusion"),
 )
-"""The libraries that are known; docs/own-allocators.md has what was measured."""
+"""The known libraries; docs/own-allocators.md has the measurements."""
 
 
 @dataclass(slots=True)
 class _Process:
-    """What is known of this process.
+    """The state of this process.
 
     Attributes:
-        settled: for a loaded library, whether memray sees its memory.
-        counters: for a loaded library, what counts the bytes that its own pools gave out, ever.
+        settled: for each loaded library, whether memray sees its memory.
+        counters: for each loaded library, functions that return the total of bytes that its own
+            pools have handed out.
         before: the default pool of Arrow before it was switched.
-        n_switched: how many blocks and runs want it switched.
+        n_switched: how many open blocks and runs have switched it.
     """
 
     settled: dict[str, bool] = field(default_factory=dict)
@@ -95,19 +97,19 @@ _modules: Final = sys.modules
 
 
 def loaded() -> Iterator[OwnAllocator]:
-    """Yield those libraries that are loaded in this process; a stand-in that a test made is not."""
+    """Yield the libraries that are loaded in this process; a test's fake module does not count."""
     for allocator in ALLOCATORS:
         if type(_modules.get(allocator.module)) is ModuleType:
             yield allocator
 
 
 def arrow_is_loaded() -> bool:
-    """Whether there may be a pool of Arrow's to switch."""
+    """Whether Arrow may be loaded, so that its pool can be switched."""
     return "pyarrow" in _modules
 
 
 def is_visible(allocator: OwnAllocator) -> bool:
-    """Whether memray sees the memory of a loaded library, but for what its counters tell."""
+    """Whether memray sees the memory of a loaded library, apart from what its counters report."""
     visible = _process.settled.get(allocator.module)
     if visible is None:
         visible = bool(allocator.variable) and is_set(allocator)
@@ -116,19 +118,19 @@ def is_visible(allocator: OwnAllocator) -> bool:
 
 
 def is_set(allocator: OwnAllocator) -> bool:
-    """Whether the environment says what makes a library's memory visible when it is loaded."""
+    """Whether the environment variable that makes a library's memory visible is set."""
     given = _switches(environ.get(allocator.variable, ""))
     return _switches(allocator.value).items() <= given.items()
 
 
 def _switches(value: str) -> dict[str, str]:
-    """Return what a variable says: of ``name:value`` pairs, the last one of a name holds."""
+    """Return the ``name:value`` pairs of a variable; the last value of a name wins."""
     pairs = (switch.partition(":") for switch in value.split(","))
     return {name: setting for name, _, setting in pairs}
 
 
 def _set(allocator: OwnAllocator) -> tuple[OwnAllocator, str | None] | None:
-    """Set the variable of a library, unless the user has set it; return what was there before."""
+    """Set the variable of a library, unless the user has set it; return the old value."""
     before = environ.get(allocator.variable)
     if not allocator.variable or (before and not _POLARS_OWN.fullmatch(before)):
         return None
@@ -137,7 +139,7 @@ def _set(allocator: OwnAllocator) -> tuple[OwnAllocator, str | None] | None:
 
 
 def _unset(allocator: OwnAllocator, before: str | None) -> None:
-    """Put a variable back, but for what a library has written to it meanwhile (polars does)."""
+    """Restore a variable, but keep what a library has written to it meanwhile (polars does)."""
     value = environ.get(allocator.variable, "")
     if value.endswith(allocator.value):
         rest = value.removesuffix(allocator.value).rstrip(",") or before
@@ -148,7 +150,7 @@ def _unset(allocator: OwnAllocator, before: str | None) -> None:
 
 
 def taken_bytes(allocator: OwnAllocator) -> int | None:
-    """Return how much a loaded library's own pools have given out so far; None if unknown."""
+    """Return how much a loaded library's own pools have handed out so far; None if unknown."""
     if allocator.pools is None:
         return None
     counters = _process.counters.get(allocator.module)
@@ -163,10 +165,10 @@ def taken_bytes(allocator: OwnAllocator) -> int | None:
 
 @contextlib.contextmanager
 def visible_from_the_start() -> Iterator[None]:
-    """Make own allocators visible while this lasts: those of libraries that are loaded meanwhile.
+    """Make the own allocators of libraries visible that are loaded while the context is open.
 
-    What the user has set in the environment stays as it is. Processes that are started meanwhile
-    inherit it. Arrow is switched where it is loaded already.
+    Variables that the user has set do not change. Child processes inherit the variables. Arrow is
+    switched if it is already loaded.
     """
     was_set = []
     for allocator in ALLOCATORS:
@@ -186,10 +188,10 @@ def visible_from_the_start() -> Iterator[None]:
 
 
 def switch_arrow() -> None:
-    """Let Arrow ask the system for memory, if it is loaded, until :func:`switch_arrow_back`.
+    """Make Arrow use the system's allocator, if it is loaded, until :func:`switch_arrow_back`.
 
-    Buffers know the pool that they came from. What Arrow's C++ code allocates by itself still comes
-    from the pool that it chose when it was loaded.
+    Buffers know the pool that they came from. Arrow's own C++ code still allocates from the pool
+    that it chose when it was loaded.
     """
     with _lock:
         _process.n_switched += 1
@@ -203,7 +205,7 @@ def switch_arrow() -> None:
 
 
 def switch_arrow_back() -> None:
-    """End what :func:`switch_arrow` began; a pool that the program has chosen meanwhile stays."""
+    """End :func:`switch_arrow`; a pool that the program has chosen in the meantime is kept."""
     with _lock:
         _process.n_switched -= 1
         if _process.n_switched or _process.before is None:

@@ -1,7 +1,7 @@
-"""How much memory the system says that this process has: resident, and its own.
+"""The memory of this process as the system reports it: resident, and not shared with files.
 
-A page that was never touched is not resident, and one that was given back is not either, so this
-tells less than memray does. It does see what memray cannot.
+Pages that were never touched or were given back are not resident, so this is less exact than
+memray. But it includes memory that memray does not see.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..host.system import Real
 from .temp_files import open_to_read
 
 _PATH: Final = "/proc/self/statm"
-_IS_TOLD: Final = os.path.exists(_PATH)
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if _IS_TOLD else 0
+_HAS_STATM: Final = os.path.exists(_PATH)
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if _HAS_STATM else 0
 
 
 class ProcessMemory(NamedTuple):
@@ -23,8 +23,8 @@ class ProcessMemory(NamedTuple):
 
     Attributes:
         resident_bytes: its pages that are in memory.
-        shared_bytes: those of them that belong to files.
-        most_bytes: the most that were ever in memory.
+        shared_bytes: the part of them that belongs to files.
+        most_bytes: the most that was ever in memory.
     """
 
     resident_bytes: int
@@ -32,9 +32,9 @@ class ProcessMemory(NamedTuple):
     most_bytes: int
 
     def growth_until(self, later: ProcessMemory) -> int:
-        """Return by how much memory that belongs to no file grew at least, at its most, until then.
+        """Return a lower bound for the growth, at its largest, of memory that belongs to no file.
 
-        The most is only known where it had never been as much before.
+        The largest size in between is known only if the process had never been so large before.
         """
         shared = later.shared_bytes - self.shared_bytes
         grown = later.resident_bytes - self.resident_bytes - shared
@@ -44,8 +44,8 @@ class ProcessMemory(NamedTuple):
 
 
 def process_memory() -> ProcessMemory | None:
-    """Return the memory of this process; None where the system does not say (macOS, Windows)."""
-    if not _IS_TOLD:
+    """Return the memory of this process; None if the system does not report it (macOS, Windows)."""
+    if not _HAS_STATM:
         return None
     try:
         with open_to_read(_PATH) as file:
@@ -53,18 +53,18 @@ def process_memory() -> ProcessMemory | None:
     except OSError as error:
         if not raised_by_us(error):
             raise
-        return None  # no file may be opened any more
+        return None  # there are too many open files
     resident, shared = int(fields[1]) * _PAGE_BYTES, int(fields[2]) * _PAGE_BYTES
     return ProcessMemory(resident, shared, _most_bytes())
 
 
 def most_memory() -> ProcessMemory | None:
-    """Return the most memory that this process ever had, as if it had all of it, and no files.
+    """Return the largest size of this process so far as its present memory, without files.
 
-    Takes a tenth of the time of :func:`process_memory`, and growth from there is never too large:
-    what belongs to files is taken off all of it.
+    It takes a tenth of the time of :func:`process_memory`. Growth from this value is never
+    overestimated, because all memory of files is subtracted from it.
     """
-    if not _IS_TOLD:
+    if not _HAS_STATM:
         return None
     most = _most_bytes()
     return ProcessMemory(most, 0, most)

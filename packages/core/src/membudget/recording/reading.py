@@ -1,7 +1,7 @@
-"""Reads a block that has ended: its figures, and where its memory came from when that is asked.
+"""Reads a block that has ended: its figures, and on request the stacks of its memory.
 
-The scanner reads while the tracker goes on. The replay, where there is no scanner, stops the
-tracker; or it happens in the reading process, while other blocks are open.
+The scanner reads while the tracker keeps running. Without it, the replay stops the tracker; or, if
+other blocks are open, it runs in the reading process.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Reading:
     Args:
         segment: the segment in which the block was recorded.
         request: the block.
-        reader_process: returns the reading process, for a block that others are open around; None
-            for the last one, which can stop the tracker.
+        reader_process: returns the reading process, if other blocks are open; None for the last
+            block, which can stop the tracker.
 
     Attributes:
         request: the block.
@@ -41,14 +41,14 @@ class Reading:
         self._reader_process = reader_process
         self._is_scanned = False
         self._replay: BlockReader | RemoteReader | None = None
-        self._lost_stacks = False  # where the scanner reads
+        self._lost_stacks = False  # set only by the scanner
 
     def figures(self) -> Measurement:
         """Return the figures of the block, without any stacks.
 
         Raises:
-            CaptureError: the capture cannot be read, or the block is not there in full.
-            FilterError: the filter of stacks raised something.
+            CaptureError: the capture cannot be read, or does not contain the whole block.
+            FilterError: the filter of stacks raised an exception.
         """
         account = self._segment.scan(self.request)
         if account is None:
@@ -59,7 +59,7 @@ class Reading:
         return checked(account).measurement
 
     def at_peak(self) -> tuple[Allocation, ...]:
-        """Return where what was alive at the peak came from, after :meth:`figures`.
+        """Return, after :meth:`figures`, the stacks of what was alive at the peak.
 
         Raises:
             CaptureError: the capture cannot be read.
@@ -67,7 +67,7 @@ class Reading:
         return self._scanned(at_peak=True) if self._is_scanned else self._replaying().at_peak()
 
     def at_end(self) -> tuple[Allocation, ...]:
-        """Return where what was alive at the end came from, likewise."""
+        """Return, after :meth:`figures`, the stacks of what was alive at the end."""
         return self._scanned(at_peak=False) if self._is_scanned else self._replaying().at_end()
 
     def _scanned(self, *, at_peak: bool) -> tuple[Allocation, ...]:
@@ -78,29 +78,29 @@ class Reading:
 
     @property
     def lost_stacks(self) -> bool:
-        """Whether memray has lost stacks, as far as stacks were read or filtered."""
+        """Whether memray has lost stacks. Known only if stacks were read or filtered."""
         return self._lost_stacks or (self._replay is not None and self._replay.lost_stacks)
 
     def late_stacks(self) -> LateStacks:
-        """Return the stacks at the peak to be read later, where that is cheaper than now."""
+        """Return the stacks at the peak; they are read later if that is cheaper."""
         if self._is_scanned:
             return self._segment.late_stacks(self.request)
         return LateStacks(self.request, allocations=self.at_peak(), lost_stacks=self.lost_stacks)
 
     def leaked_objects(self, counts: Callable[[object], bool]) -> tuple[LeakedObjects, ...]:
-        """Stop the tracker, and return the objects that the block left behind, most first.
+        """Stop the tracker, and return the objects that the block leaked, most frequent first.
 
         Args:
-            counts: says whether an object counts.
+            counts: returns whether an object counts.
 
         Raises:
-            CaptureError: the capture cannot be read, or the block is not there in full.
+            CaptureError: the capture cannot be read, or does not contain the whole block.
             MisuseError: another block is open.
         """
         if self._reader_process is not None:
             raise MisuseError(
-                "a block with limit_leaked_objects ends while another one is open, and "
-                "objects are there when the recording ends: make it the outermost block"
+                "a block with limit_leaked_objects ends while another block is open, but objects "
+                "can be read only when the recording ends: make it the outermost block"
             )
         return self._segment.leaked_objects(self.request, counts)
 
@@ -109,16 +109,16 @@ class Reading:
 
         Args:
             path: where to write it.
-            n_outer: how many frames, around the block, to leave out of its stacks.
+            n_outer: how many frames around the block to leave out of its stacks.
 
         Raises:
-            CaptureError: the capture cannot be read, or has what cannot be cut.
-            OSError: the file cannot be written; what was there before stays.
+            CaptureError: the capture cannot be read, or has records that cannot be cut out.
+            OSError: the file cannot be written; the old file is unchanged.
         """
         self._segment.keep_block(self.request, path, n_outer)
 
     def close(self) -> None:
-        """Let go of what the reading process keeps of the block."""
+        """Release the data of the block in the reading process."""
         if isinstance(self._replay, RemoteReader):
             self._replay.close()
 

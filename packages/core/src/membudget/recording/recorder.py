@@ -1,16 +1,16 @@
-"""The one recorder of a process: opens and closes blocks, decides when the tracker runs.
+"""The one recorder of a process: opens and closes blocks, and decides when the tracker runs.
 
-The tracker starts with the first block that opens. With the last one that closes it stops, or goes
-on for the next one while a run lasts (see :mod:`restart_policy`). What is recorded in between is a
-segment; a segment ends only where no block is open, and then when it has become large, when the
-next block asks for other settings, or when the process forks.
+The tracker starts with the first block that opens. When the last open block closes, it stops, or,
+in a run, continues for the next block (see :mod:`restart_policy`). The recording from its start to
+its stop is a segment. A segment ends only while no block is open: when it has become large, when
+the next block needs other settings, or when the process forks.
 
-A block is read by :class:`Reading`.
+:class:`Reading` reads a block.
 
-Importing this module imports memray, so it is imported when the first block opens.
+This module imports memray, so it is imported only when the first block opens.
 
 Raises:
-    RecordingError: on import, when memray cannot be imported.
+    RecordingError: on import, if memray cannot be imported.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from ..errors import CaptureError, MisuseError, RecordingError
 from ..host.forks import not_forking
 from ..measurement import Allocation
 from .capture import import_memray
-from .garbage import GarbageStays
+from .garbage import CollectorPause
 from .greenlets import GreenletWatch
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
 from .readers.process import ReaderProcess
 from .reading import Reading
 from .request import BlockRequest, CountsStacks, LateStacks, TraceSettings
-from .restart_policy import Lingering
+from .restart_policy import RestartPolicy
 from .segment import Segment
 from .tracemalloc_guard import end_resting_with
 
 SEGMENT_BYTES: Final = 2_000_000
-"""How large a capture may grow before the recording goes on in another one."""
+"""How large a capture may grow before the recording continues in a new one."""
 
 
 T = TypeVar("T")
@@ -49,12 +49,12 @@ T = TypeVar("T")
 class OpenBlock:
     """A block of the recording: :meth:`open` it, make its marks, :meth:`read` it.
 
-    Whatever interrupts one of these, :meth:`close` it then; it can be closed again. The recorder
-    holds it weakly: one that is lost is closed, so that the tracker does not run on for it.
+    If one of these is interrupted, :meth:`close` it; it can be closed again. The recorder has only
+    a weak reference: a block that is lost is closed, so that the tracker does not keep running.
 
     Attributes:
-        is_parents: whether it was opened by the process that this one is a fork of.
-        start_mark, end_mark: the marks between which it lies.
+        is_parents: whether the parent process opened it before this process was forked.
+        start_mark, end_mark: the marks at its borders.
     """
 
     __slots__ = (
@@ -77,74 +77,75 @@ class OpenBlock:
         self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, request.serial)
         self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, request.serial)
         self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, request.serial)
-        self._garbage = GarbageStays()
+        self._garbage = CollectorPause()
         self.is_parents = False
         self._greenlets = GreenletWatch() if request.thread_only else None
 
     def open(self, trace: TraceSettings | None) -> None:
-        """Let the recording begin, or go on, for this block.
+        """Start the recording for this block, or continue it.
 
         Args:
-            trace: what the recording has to trace; None for what it traces, or for the default.
+            trace: what the recording has to trace; None for the settings of an open block, or the
+                default.
 
         Raises:
             RecordingError: recording cannot start.
-            MisuseError: a block is open whose recording traces something else.
+            MisuseError: an open block has other settings.
         """
         self._recorder.open(self, self._request, trace, self._garbage)
 
     def suspend(self) -> None:
-        """Let the block count nothing, until :meth:`go_on`; such stretches can overlap."""
+        """Make the block count nothing until :meth:`go_on`; such stretches can overlap."""
         make_mark(self._suspend_mark)
 
     def go_on(self) -> None:
-        """End what :meth:`suspend` began."""
+        """End :meth:`suspend`."""
         make_mark(self._continue_mark)
 
     def read(self, ask: Callable[[Reading], T]) -> T:
         """Read the block, and close it.
 
         Args:
-            ask: called with what answers about the block; its answers end when this returns. No
-                other block of this thread can begin or end meanwhile.
+            ask: called with the :class:`Reading` of the block, which is valid only during the call.
+                No other block of this thread can begin or end in the meantime.
 
         Returns:
-            What ``ask`` returned.
+            The return value of ``ask``.
 
         Raises:
             CaptureError: the capture was lost.
-            RecordingError: only this thread counts, and it has run several greenlets.
+            RecordingError: only this thread counts, but it has run several greenlets.
         """
         if self._greenlets is not None and self._greenlets.switched:
             raise RecordingError(
                 "current_thread_only: this thread ran several greenlets in this block (gevent, "
-                "greenlet), and memray counts each of them as another thread. Leave "
-                "current_thread_only out"
+                "greenlet), and memray counts each of them as another thread. Remove "
+                "current_thread_only"
             )
         return self._recorder.read(self._request, self._garbage, ask)
 
     def close(self) -> None:
-        """Close the block, if it is open: without its figures, if it was not read."""
+        """Close the block if it is open. If it was not read, its figures are lost."""
         self._recorder.close(self._request.serial, self._garbage)
 
 
 class Recorder:
-    """Records blocks; one for a process, see :func:`get_recorder`."""
+    """Records blocks. There is one in each process, see :func:`get_recorder`."""
 
     def __init__(self) -> None:
         self._lock = RLock()
         self._alphabet = Alphabet.draw()
         set_work_marks(self._alphabet.spell(Kind.PAUSE), self._alphabet.spell(Kind.RESUME))
         self._serials = itertools.count(1)
-        # By serial. Not a __del__ of OpenBlock: Python would run it for every block, and lose a
-        # KeyboardInterrupt that happens to arrive in it.
+        # By serial. A __del__ of OpenBlock would not do: Python would run it for every block, and
+        # lose a KeyboardInterrupt that arrives in it.
         self._open: dict[int, weakref.ref[OpenBlock]] = {}
-        # The serial of the block that is being opened or read. The lock keeps no signal handler out
-        # that interrupts this, because it runs in the same thread.
+        # The serial of the block that is being opened or read. The lock does not keep out a signal
+        # handler that interrupts this, because it runs in the same thread.
         self._at_work_for: int | None = None
         self._segment: Segment | None = None
         self._reader: ReaderProcess | None = None
-        self._lingering = Lingering()
+        self._restart_policy = RestartPolicy()
         self._n_runs = 0
 
     def new_block(
@@ -156,7 +157,7 @@ class Recorder:
         stack_filter: CountsStacks | None = None,
         wants_stacks: bool = True,
     ) -> OpenBlock:
-        """Return a new block, which is still to be opened.
+        """Return a new block that is not open yet.
 
         Args:
             thread_only, stacks_begin_inside, outer_files, stack_filter, wants_stacks: see
@@ -177,7 +178,7 @@ class Recorder:
         block: OpenBlock,
         request: BlockRequest,
         trace: TraceSettings | None,
-        garbage: GarbageStays,
+        garbage: CollectorPause,
     ) -> None:
         """Open a block; see ``OpenBlock.open``."""
         serial = request.serial
@@ -193,22 +194,23 @@ class Recorder:
     def _begin_work(self, serial: int) -> None:
         if self._at_work_for is not None:
             raise MisuseError(
-                "this block begins or ends while membudget is at work for another one in the same "
-                "thread: in a signal handler, a finalizer or a plugin's hook that was called then"
+                "this block begins or ends while membudget opens or reads another block in this "
+                "thread: it is in a signal handler, a finalizer or a plugin's hook. Move it out of "
+                "there"
             )
         self._at_work_for = serial
 
     def _ready_segment(self, trace: TraceSettings | None) -> Segment:
-        """Return the segment that records, for a block that asks for ``trace``."""
+        """Return a running segment for a block that needs ``trace``."""
         segment = self._segment
         if segment is not None and self._open:
             if trace not in (None, segment.trace):
                 raise MisuseError(
-                    f"this block needs a recording with {_described(trace or TraceSettings())}; "
-                    f"the open block around it has one with {_described(segment.trace)}, and "
+                    f"this block needs a recording with {_described(trace or TraceSettings())}, "
+                    f"but the open block around it has one with {_described(segment.trace)}, and "
                     f"blocks that overlap share one recording. Give the outer block the same "
                     f"setting (a test: in its marker or decorator, or for the whole run with "
-                    f"--memray-stable or --trace-python-allocators), or take it from this one"
+                    f"--memray-stable or --trace-python-allocators), or remove it here"
                 )
             return segment
         trace = trace or TraceSettings()
@@ -219,27 +221,29 @@ class Recorder:
             segment = None
         if segment is None:
             with not_forking:
-                # Kept before it starts: an interruption in between must not lose a running tracker.
+                # Stored before it starts: an interruption must not lose a running tracker.
                 self._segment = segment = Segment(self._alphabet, trace)
                 segment.start()
-            if not self._lingering.restart_seconds:
-                self._lingering.restart_seconds = segment.start_seconds
+            if not self._restart_policy.restart_seconds:
+                self._restart_policy.restart_seconds = segment.start_seconds
         return segment
 
-    def close(self, serial: int, garbage: GarbageStays | None = None) -> None:
+    def close(self, serial: int, garbage: CollectorPause | None = None) -> None:
         """Close a block, if it is open; see ``OpenBlock.close``."""
         if is_finalizing():
-            return  # the modules that this needs are gone; the system takes the file back
+            return  # modules that this needs are gone; the system deletes the file
         with self._lock:
             if self._at_work_for not in (None, serial) and serial not in self._open:
-                return  # it was refused: what is half done is another one's
+                return  # it was refused; the unfinished work belongs to another block
             if garbage is not None:
                 garbage.end()
             self._close(serial)
             if self._at_work_for == serial:  # this was interrupted
                 self._at_work_for = None
 
-    def read(self, request: BlockRequest, garbage: GarbageStays, ask: Callable[[Reading], T]) -> T:
+    def read(
+        self, request: BlockRequest, garbage: CollectorPause, ask: Callable[[Reading], T]
+    ) -> T:
         """Read a block that has ended, and close it; see ``OpenBlock.read``."""
         with self._lock:
             self._begin_work(request.serial)
@@ -264,9 +268,9 @@ class Recorder:
         return self._reader
 
     def _close(self, serial: int) -> None:
-        """Close a block; with the last one, the segment rests or ends.
+        """Close a block. After the last one, the segment rests or ends.
 
-        Can be done again: what was interrupted is done once more.
+        Can be called again after an interruption.
         """
         was_open = self._open.pop(serial, None) is not None
         segment = self._segment
@@ -275,24 +279,23 @@ class Recorder:
         segment.forget(serial)
         if self._open:
             return
-        if was_open and self._goes_on(segment):
+        if was_open and self._continues(segment):
             segment.rest()
         elif not segment.resting:
             self._finish_segment()
 
-    def _goes_on(self, segment: Segment) -> bool:
+    def _continues(self, segment: Segment) -> bool:
         if not self._n_runs or not segment.can_rest:
             return False
         gap = segment.gap_bytes()
         if gap is not None:
-            self._lingering.saw_gap(gap)
-        return segment.scanned_bytes < SEGMENT_BYTES and self._lingering.goes_on()
+            self._restart_policy.add_gap(gap)
+        return segment.scanned_bytes < SEGMENT_BYTES and self._restart_policy.continues()
 
     def _finish_segment(self) -> None:
         if self._segment is not None:
-            # Let go of when it has ended, and not before: an interruption leaves it to be ended
-            # once more.
-            self._lingering.restart_seconds = self._segment.finish()
+            # Dropped only after it has ended, so that it can be ended again after an interruption.
+            self._restart_policy.restart_seconds = self._segment.finish()
             self._segment = None
 
     @property
@@ -306,21 +309,21 @@ class Recorder:
         return self._segment is not None and self._segment.can_rest
 
     def begin_run(self) -> None:
-        """Let the recording go on between blocks, until :meth:`end_run`."""
+        """Let the recording continue between blocks, until :meth:`end_run`."""
         with self._lock:
             self._n_runs += 1
 
     def end_run(self) -> None:
-        """End what :meth:`begin_run` began."""
+        """End :meth:`begin_run`."""
         with self._lock:
             self._n_runs = max(0, self._n_runs - 1)  # a forked child may end its parent's run
             if not self._n_runs:
                 self.settle()
 
     def settle(self) -> None:
-        """End the segment, if no block is open: what was left for later is read now."""
+        """End the segment if no block is open, and read the stacks that were left for later."""
         with self._lock:
-            garbage = GarbageStays()
+            garbage = CollectorPause()
             try:
                 garbage.begin()
                 if not self._open:
@@ -329,11 +332,11 @@ class Recorder:
                 garbage.end()
 
     def read_late(self, late: LateStacks) -> tuple[Allocation, ...]:
-        """Return stacks that were left for later; read them now if that has not happened."""
+        """Return stacks that were left for later; read them now if they have not been read."""
         self.settle()
         with self._lock:
             if late.allocations is None and self._segment is not None:  # a block is open
-                garbage = GarbageStays()
+                garbage = CollectorPause()
                 self._begin_work(late.request.serial)
                 try:
                     garbage.begin()
@@ -344,7 +347,7 @@ class Recorder:
             return late.allocations or ()
 
     def forget_in_child(self) -> None:
-        """Let go, in a forked child, of what belongs to the parent."""
+        """In a forked child, drop what belongs to the parent."""
         self._lock = RLock()  # a thread that is not in the child may have held it
         for reference in self._open.values():
             block = reference()
@@ -358,7 +361,7 @@ class Recorder:
 
 
 def _described(trace: TraceSettings) -> str:
-    """Name what a recording traces, in the words in which it was asked for."""
+    """Describe what a recording traces, with the arguments that request it."""
     asked = [
         (trace.trace_python_allocators, "Python's own allocators (stable=True, limit_leaks)"),
         (trace.track_objects, "objects (limit_leaked_objects)"),
@@ -372,7 +375,7 @@ def get_recorder() -> Recorder:
     return _recorder
 
 
-def _start_anew_in_child() -> None:
+def _replace_recorder_in_child() -> None:
     global _recorder
     parents, _recorder = _recorder, Recorder()
     parents.forget_in_child()
@@ -383,12 +386,12 @@ def _settle() -> None:
 
 
 # Made while this module is imported, so that two threads that open their first blocks at the same
-# time get the same one. memray's own fork handler lets go of the tracker and has to run before
+# time get the same recorder. memray's own fork handler drops the tracker and has to run before
 # ours, so it has to be registered before ours, which happens when memray is imported.
 import_memray()
-# A tracker that merely lingers is stopped first: the child has nothing to let go of, and Python
-# finds no further thread to warn of.
-os.register_at_fork(before=_settle, after_in_child=_start_anew_in_child)
+# Before a fork, a tracker without an open block is stopped: then the child has nothing to drop, and
+# Python has no other thread to warn about.
+os.register_at_fork(before=_settle, after_in_child=_replace_recorder_in_child)
 atexit.register(_settle)
 end_resting_with(_settle)
 _recorder = Recorder()

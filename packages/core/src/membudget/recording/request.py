@@ -1,4 +1,4 @@
-"""What is asked of the engine: which block to record, and what of it counts."""
+"""Requests to the engine: which block to record, and what counts in it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..measurement import Allocation, Frame
 
 
 class CountsStacks(Protocol):
-    """Says which stacks count; see :class:`membudget.stack_filter.StackFilter`."""
+    """Decides which stacks count; see :class:`membudget.stack_filter.StackFilter`."""
 
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
-        """Say of each stack whether it counts; to be called within ``real_functions()``."""
+        """Return for each stack whether it counts. Called within ``real_functions()``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class BlockRequest:
         serial: the number in the block's marks.
         thread_only: count only what the thread that opens the block allocates.
         stacks_begin_inside: stack traces begin below the frame that opened the block, not with it.
-        outer_files: paths of files and directories; their frames are left out where a stack trace
-            begins, because they only lead to what is measured.
-        stack_filter: says which stacks count; None where all of them do.
-        wants_stacks: whether anybody may ask for its stacks, and not just for its figures.
+        outer_files: paths of files and directories; their frames are left out at the beginning of a
+            stack trace, because they only lead to the measured code.
+        stack_filter: decides which stacks count; None if all of them do.
+        wants_stacks: whether its stacks may be needed, and not only its figures.
     """
 
     serial: int
@@ -44,9 +44,9 @@ class LateStacks:
 
     Attributes:
         request: the block.
-        wanted: whether to read them: until somebody knows that nobody shows the block.
+        wanted: whether to read them; set to false once it is known that no report shows the block.
         allocations: None until they are read.
-        problem: why they could not be read; empty where they could.
+        problem: why they could not be read; empty if they could.
         lost_stacks: whether memray has lost the stacks of some of them.
     """
 
@@ -59,13 +59,13 @@ class LateStacks:
 
 @dataclass(frozen=True, slots=True)
 class TraceSettings:
-    """What a recording traces besides allocations and their Python stacks.
+    """What a recording traces in addition to allocations and their Python stacks.
 
     Attributes:
-        native_traces: the native stacks of allocations as well; changes no figure.
-        trace_python_allocators: every object that Python's own allocators hand out, instead of the
-            arenas that they take from the system.
-        track_objects: which objects are made and destroyed as well; changes no figure.
+        native_traces: native stacks of allocations; changes no figure.
+        trace_python_allocators: every object from Python's own allocators, instead of the arenas
+            that they request from the system.
+        track_objects: which objects are made and destroyed; changes no figure.
     """
 
     native_traces: bool = False

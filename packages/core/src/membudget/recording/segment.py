@@ -25,7 +25,7 @@ class Segment:
     """Records from :meth:`start` to :meth:`finish`.
 
     Args:
-        alphabet: how marks are spelled.
+        alphabet: encodes marks.
         trace: what the tracker traces.
     """
 
@@ -50,20 +50,20 @@ class Segment:
             except ValueError as error:
                 if not raised_by_us(error):
                     raise
-                # A version of memray that the scanner does not know: the replay reads then.
+                # The scanner does not know the capture format of this memray: the replay reads it.
 
     def expect(self, request: BlockRequest) -> None:
-        """Make ready for a block, before its start mark."""
+        """Prepare for a block, before its start mark."""
         if self._scanner is not None:
             self._scanner.expect(request)
 
     def forget(self, serial: int) -> None:
-        """Let go of a block that was read or abandoned."""
+        """Drop a block that was read or abandoned."""
         if self._scanner is not None:
             self._scanner.forget(serial)
 
     def scan(self, request: BlockRequest) -> Account | None:
-        """Read the figures of a block while the tracker runs; None where that cannot be done."""
+        """Read the figures of a block while the tracker runs; None if that is not possible."""
         if self._scanner is None:
             return None
         try:
@@ -84,11 +84,11 @@ class Segment:
         return self._scanner.lost_stacks(request.serial)
 
     def scanned_stacks(self, request: BlockRequest, *, at_peak: bool) -> ScannedStacks:
-        """Return where what was alive came from, of a block that has been scanned.
+        """Return the stacks of what was alive in a block that has been scanned.
 
         Args:
             request: the block.
-            at_peak: at its peak, and not at its end.
+            at_peak: what was alive at its peak; otherwise at its end.
         """
         scanner = self._scanner
         assert scanner is not None
@@ -110,8 +110,8 @@ class Segment:
 
     @property
     def can_rest(self) -> bool:
-        """Whether the next block can be recorded in this segment: it can be read there."""
-        # A kept capture has the names of all functions so far: the next one shall have few.
+        """Whether the next block can be recorded, and then read, in this segment."""
+        # A kept capture has the names of all functions so far, and should have few.
         return self._scanner is not None and self._capture.recording and not self._kept
 
     @property
@@ -129,11 +129,11 @@ class Segment:
         return BlockReader(self._capture.path(), self._alphabet, request)
 
     def remote_reader_of(self, request: BlockRequest, process: ReaderProcess) -> RemoteReader:
-        """Return what reads a block in another process, while the tracker goes on here."""
+        """Return what reads a block in another process, while the tracker keeps running here."""
         return RemoteReader(process, self._capture.path(getpid()), self._alphabet, request)
 
     def rest(self) -> None:
-        """Go on recording between two blocks, at less cost; see :meth:`Capture.rest`."""
+        """Continue recording between two blocks, at less cost; see :meth:`Capture.rest`."""
         if self._scanner is not None:
             self._idle_at_rest = self._scanner.idle_bytes
         self._capture.rest()
@@ -148,7 +148,7 @@ class Segment:
         return self._capture.resting
 
     def gap_bytes(self) -> int | None:
-        """Return how much was recorded in the gap before the first block since; None for none."""
+        """Return how much was recorded between the last two blocks; None if there was no gap."""
         if self._idle_at_rest is None or self._scanner is None:
             return None
         gap = self._scanner.idle_bytes - self._idle_at_rest
@@ -175,14 +175,14 @@ class Segment:
     def leaked_objects(
         self, request: BlockRequest, counts: Callable[[object], bool]
     ) -> tuple[LeakedObjects, ...]:
-        """Stop the tracker, and return the objects that a block left behind, most first.
+        """Stop the tracker, and return the objects that a block leaked, most frequent first.
 
         Args:
             request: the block.
-            counts: says whether an object counts.
+            counts: returns whether an object counts.
 
         Raises:
-            CaptureError: the capture cannot be read, or the block is not there in full.
+            CaptureError: the capture cannot be read, or does not contain the whole block.
         """
         self._capture.stop()
         survivors = self._capture.take_survivors()
@@ -203,14 +203,14 @@ class Segment:
     def keep_block(self, request: BlockRequest, path: str, n_outer: int) -> None:
         """Keep a capture of a block that has ended; see :func:`scanner.keep_block`."""
         if self.trace.track_objects:
-            raise CaptureError("the capture of a test with limit_leaked_objects cannot be cut")
+            raise CaptureError("the capture of a test with limit_leaked_objects cannot be kept")
         self._kept = True
         keep_block(self._capture.fd, self._alphabet, request, path, n_outer)
 
     def finish(self) -> float:
-        """Stop the tracker, read the stacks that are wanted, give the file back.
+        """Stop the tracker, read the stacks that are wanted, and close the file.
 
-        Can be done again.
+        Can be called again.
 
         Returns:
             How many seconds the tracker took to start and to stop.
@@ -224,7 +224,7 @@ class Segment:
                 if late.wanted:
                     self.read_late(late)
         except CaptureError as error:
-            # For a report, which says that they are missing there; it fails no block.
+            # Not raised: only a report needs these stacks, and it says that they are missing.
             for late in self._late:
                 if late.allocations is None:
                     late.allocations, late.problem = (), str(error)
@@ -233,5 +233,5 @@ class Segment:
         return self.start_seconds + stop_seconds
 
     def forget_in_child(self) -> None:
-        """Let go of the capture in a forked child."""
+        """Drop the capture in a forked child."""
         self._capture.forget_in_child()

@@ -1,9 +1,8 @@
-"""Files of membudget's own: temporary ones, without a name where the system can do that (Linux).
+"""Temporary files of membudget, without a name if the system supports that (Linux).
 
-Nobody else can remove or change a file without a name, and it is gone when the process is, however
-that ends. But a program may close all files that it finds, as ``os.closerange`` does, and the
-number of one of ours then stands for a file of the program: :class:`OwnFile` looks before it does
-anything.
+Other code cannot remove or change a file without a name, and it disappears with the process,
+however that ends. But a program may close all open files, as ``os.closerange`` does, and its own
+files can then get the same numbers. So :class:`OwnFile` checks the number before each use.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _NO_UNNAMED: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 class FileIdentity:
-    """Which file a number stood for, as another one can get the number."""
+    """The identity of the file that has a number, because another file can get the same number."""
 
     __slots__ = ("_device_and_inode",)
 
@@ -40,7 +39,7 @@ class FileIdentity:
         self._device_and_inode = _device_and_inode(fd)
 
     def is_at(self, fd: int) -> bool:
-        """Whether a number stands for this file."""
+        """Whether a number belongs to this file."""
         with suppressed(OSError):
             return _device_and_inode(fd) == self._device_and_inode
         return False
@@ -52,13 +51,12 @@ def _device_and_inode(fd: int) -> tuple[int, int]:
 
 
 class OwnFile(FileIO):
-    """A file that membudget has opened, as long as its number stands for this file.
+    """A file that membudget has opened, usable as long as its number belongs to it.
 
-    Made by :func:`_opened`. One that is lost, because something interrupted its maker, closes
-    itself.
+    Made by :func:`_opened`. If an interruption loses the object, the file closes itself.
 
     Attributes:
-        path_to_remove: its path, if it is one that is to be removed with it.
+        path_to_remove: its path, if the file has to be removed when it is closed.
     """
 
     identity: FileIdentity | None = None
@@ -66,7 +64,7 @@ class OwnFile(FileIO):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is open, and its number stands for nothing else."""
+        """Whether it is open, and its number still belongs to it."""
         if self.closed:
             return False
         return self.identity is None or self.identity.is_at(super().fileno())
@@ -79,12 +77,12 @@ class OwnFile(FileIO):
         """
         if not self.is_ours:
             raise OSError(
-                errno.EBADF, "the program closed a file of membudget's, as os.closerange() does"
+                errno.EBADF, "the program closed a file of membudget, as os.closerange() does"
             )
         return super().fileno()
 
     def path(self, pid: int | None = None) -> str:
-        """Return a path that opens it in process ``pid``'s view, by default in this one's."""
+        """Return a path under which process ``pid`` can open it; by default, this process."""
         if _UNNAMED_FILES:
             return f"/proc/{pid or 'self'}/fd/{self.fileno()}"
         return self.path_to_remove
@@ -115,15 +113,15 @@ class OwnFile(FileIO):
         Real.truncate(self.fileno(), length)
 
     def close(self) -> None:
-        """Close it, if nobody has done so. Can be done again."""
+        """Close it, unless it is already closed. Can be called again."""
         if self.closed:
             return
         path, self.path_to_remove = self.path_to_remove, ""
         if path:
             with suppressed(OSError):
                 Real.unlink(path)
-        # In one step of Python, as in _opened: closed twice, a number can be another file's. The
-        # object was told not to close the number itself.
+        # In one step of Python, as in _opened: a number that is closed twice can belong to another
+        # file the second time. The object does not close the number itself.
         steps: list[Callable[[], object]] = [super().close]
         if self.is_ours:
             steps.append(partial(Real.close, super().fileno()))
@@ -131,10 +129,10 @@ class OwnFile(FileIO):
 
 
 def _opened(numbers: Iterable[int]) -> list[OwnFile]:
-    """Return a file for each of the numbers, which functions of the system return one by one.
+    """Return a file for each of the numbers, which an iterator gets from the system.
 
-    That is one step of Python. What a signal handler raises between two would lose a number, and
-    leave it open.
+    This is one step of Python. If there were two, a signal handler could raise in between, and the
+    number would be lost and stay open.
     """
     files = list(map(OwnFile, numbers, repeat("r+b"), repeat(False)))
     for file in files:
@@ -147,7 +145,7 @@ def _open(path: str, flags: int) -> OwnFile:
 
 
 def duplicate_above(fd: int, least: int) -> OwnFile:
-    """Return the file of ``fd`` under another number, from ``least`` on.
+    """Return the file of ``fd`` under another number, ``least`` or higher.
 
     Raises:
         OSError: there are too many files.
@@ -156,7 +154,7 @@ def duplicate_above(fd: int, least: int) -> OwnFile:
 
 
 def pipe() -> list[OwnFile]:
-    """Return the end of a pipe to read from, and the one to write to.
+    """Return the two ends of a pipe: first for reading, then for writing.
 
     Raises:
         OSError: there are too many files.
@@ -185,7 +183,7 @@ def private_file() -> OwnFile:
         except OSError as error:
             if error.errno not in _NO_UNNAMED or not raised_by_us(error):
                 raise
-    # Where there are no files without a name: this one loses its name at once.
+    # The system has no files without a name, so remove the name at once.
     file = _new_file()
     Real.unlink(file.path_to_remove)
     file.path_to_remove = ""

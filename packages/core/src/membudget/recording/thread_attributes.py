@@ -1,6 +1,6 @@
-"""What memray changes on ``threading.Thread`` while a tracker runs.
+"""The attributes of ``threading.Thread`` that memray changes while a tracker runs.
 
-With Python 3.14, memray (1.20) wraps ``Thread._set_os_name`` each time, and leaves it so.
+With Python 3.14, memray (1.20) wraps ``Thread._set_os_name`` each time, and never unwraps it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class ThreadAttributes:
     """The attributes of ``threading.Thread`` before a tracker starts.
 
     Attributes:
-        are_memrays: whether a tracker has changed them already.
+        are_memrays: whether another tracker has already changed them.
     """
 
     def __init__(self) -> None:
@@ -22,12 +22,12 @@ class ThreadAttributes:
         interceptors = (attributes.get("_name"), attributes.get("_ident"))
         self.are_memrays = any(_is_memrays(each) for each in interceptors)
 
-    def take_note_of_wrapper(self) -> None:
-        """Take note of what the tracker has put there."""
+    def remember_wrapper(self) -> None:
+        """Remember the wrapper that the tracker has set."""
         self._wrapper = vars(Thread).get("_set_os_name")
 
     def put_back(self) -> None:
-        """Put back what was there, unless somebody else has changed it since."""
+        """Restore the old attributes, unless other code has changed them since."""
         wrapper = vars(Thread).get("_set_os_name")
         if self._set_os_name is not None and self._wrapper in (None, wrapper):
             Thread._set_os_name = self._set_os_name  # type: ignore[attr-defined]

@@ -1,15 +1,16 @@
 """Lets ``tracemalloc`` start and stop while memray traces Python's allocators, or objects.
 
-Both put allocators of their own in front of what they find, and put that back when they stop. Where
-the one that began first ends first, allocators come back that are gone: the process crashes, or
-tracemalloc traces nothing from then on.
+Both put their allocators in front of the present ones, and restore those when they stop. If the
+first to start were also the first to stop, allocators would be restored that no longer exist: the
+process would crash, or tracemalloc would trace nothing from then on.
 
-So a recording that merely rests ends first. Where a block is open, tracemalloc starts or stops
-below memray (``csrc/tracemallocmodule.c``), and neither notices; without the C code it is refused.
+So a recording without an open block ends first. If a block is open, tracemalloc starts or stops
+below memray (``csrc/tracemallocmodule.c``), and neither notices. Without the C code, that is an
+error.
 
-It is refused as well while objects are tracked. Python tells one tracer of objects that are made
-and destroyed. When tracemalloc starts or stops it takes memray's place, memray (1.20) goes on with
-addresses of objects that are gone, and the process crashes when its tracker stops.
+It is also an error while objects are tracked. Python notifies only one tracer of objects that are
+made and destroyed. If tracemalloc starts or stops, it replaces memray there. memray (1.20) then
+keeps addresses of objects that are gone, and the process crashes when its tracker stops.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ else:
     except ImportError:
         _below = None
 
-# Under each name that a program finds them by, unless it has imported the functions themselves.
+# The names under which a program finds the functions, unless it has imported them before.
 _FUNCTIONS: Final = [
     (module, name) for module in (tracemalloc, _tracemalloc) for name in ("start", "stop")
 ]
 
 
 class TracemallocGuard:
-    """Stands between a tracker and tracemalloc from now on until :meth:`end`.
+    """Stands between a tracker and tracemalloc until :meth:`end`.
 
-    To be made before the tracker starts, as it takes note of the allocators.
+    Make it before the tracker starts, because it records the present allocators.
 
     Args:
         tracks_objects: whether the tracker tracks objects.
@@ -57,7 +58,7 @@ class TracemallocGuard:
             setattr(module, name, self._refusing(self._replaced[-1]))
 
     def end(self) -> None:
-        """End, when the tracker has stopped. Can be done again."""
+        """End, after the tracker has stopped. Can be called again."""
         if self._ended:
             return
         self._ended = True
@@ -74,7 +75,7 @@ class TracemallocGuard:
         return switch
 
     def _before_switch(self) -> None:
-        """End a recording that rests; refuse what the one that goes on cannot bear.
+        """End a recording without an open block; raise if the recording of a block would break.
 
         Raises:
             MisuseError: tracemalloc can neither start nor stop now.
@@ -84,16 +85,15 @@ class TracemallocGuard:
             return
         if self._tracks_objects:
             raise MisuseError(
-                "tracemalloc can neither start nor stop in a block with limit_leaked_objects: "
-                "memray would lose track of objects, and crash. Start it before, or take one of "
-                "the two away"
+                "tracemalloc can neither start nor stop in a block with limit_leaked_objects, "
+                "because memray would crash. Start it before the block, or remove one of the two"
             )
         if _below is None:
             raise MisuseError(
                 "tracemalloc can neither start nor stop in a block that counts Python's objects "
-                "(stable=True, limit_leaks, trace_python_allocators) where membudget was installed "
-                "without a C compiler: Python would crash. Start it before, or take one of the two "
-                "away"
+                "(stable=True, limit_leaks, trace_python_allocators) if membudget was installed "
+                "without a C compiler, because Python would crash. Start it before the block, or "
+                "remove one of the two"
             )
 
 
@@ -105,6 +105,6 @@ _end_resting: Callable[[], None] = _nothing_rests
 
 
 def end_resting_with(function: Callable[[], None]) -> None:
-    """Call this before tracemalloc starts or stops: it ends a recording if no block is open."""
+    """Set the function to call before tracemalloc starts or stops: it ends an idle recording."""
     global _end_resting
     _end_resting = function

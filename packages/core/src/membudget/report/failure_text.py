@@ -1,8 +1,7 @@
-"""What an exceeded budget says: the text of a failure, for every front end."""
+"""The text of a failure: what an exceeded budget says, for every front end."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -20,9 +19,9 @@ N_ALLOCATIONS: Final = 10
 N_NEW: Final = 3
 """How many functions that have more memory than in the baseline a failure names."""
 N_FRAMES: Final = DEFAULTS.stacks
-"""How many frames of the stack trace of each it shows."""
+"""How many frames of each stack trace it shows."""
 _NOISE: Final = 1000
-"""A failure lists no allocation that is smaller than this part of the peak."""
+"""A failure lists no allocation that is smaller than the peak divided by this."""
 
 
 LOST_STACKS: Final = (
@@ -31,7 +30,7 @@ LOST_STACKS: Final = (
 
 
 class _Words(NamedTuple):
-    """How a limit on a figure reads: "limited to 5 {of}but {did} 6{what}"."""
+    """The words for a limit on a figure: "limited to 5{of} but {did} 6{what}"."""
 
     of: str
     did: str
@@ -68,23 +67,23 @@ def _unseen(unseen: Unseen) -> str:
         grown = format_size(unseen.size_bytes)
         return f"the process grew by {grown} more than the figures explain"
     if unseen.size_bytes is None:
-        return f"{unseen.library} is loaded, and memray does not see what its allocator gives out"
+        return f"{unseen.library} is loaded, and memray does not see memory from its allocator"
     taken = format_size(unseen.size_bytes)
     return f"{unseen.library} took {taken} from its own allocator, which memray does not see"
 
 
 def arena_words(arena_bytes: int) -> str:
-    """Return what arenas are, for a figure that has some in it."""
+    """Return an explanation of arenas, for a figure that includes some."""
     n_arenas = arena_bytes // ARENA_BYTES
     is_arenas = "is an arena" if n_arenas == 1 else f"is {n_arenas} arenas"
     return (
         f"{format_size(arena_bytes)} of it {is_arenas}, in which Python keeps small objects: the "
-        f"line that needed room for one more is blamed. stable=True counts the objects instead"
+        f"line that needed a new arena is blamed. stable=True counts the objects instead"
     )
 
 
 def leaks_of(verdict: Verdict) -> Iterator[str]:
-    """Yield what was leaked, as the end of a line, if anything was."""
+    """Yield what was leaked, as the end of a line; nothing if there are no leaks."""
     limit = verdict.budget.leaks
     if verdict.leaks and limit is not None:
         n_leaks = len(verdict.leaks)
@@ -97,12 +96,12 @@ def leaks_of(verdict: Verdict) -> Iterator[str]:
         )
     if verdict.leaked_objects:
         n_objects = sum(one.n_objects for one in verdict.leaked_objects)
-        yield f"allowed to leave no object behind but left {n_objects:,}"
+        yield f"allowed to leak no objects but leaked {n_objects:,}"
 
 
 def _exceeded(excess: Excess) -> str:
     words = FIGURE_WORDS[excess.limit.figure]
-    limit, measured = _told_apart(excess)
+    limit, measured = _limit_and_measured(excess)
     return f"limited to {limit}{words.of} but {words.did} {measured}{words.what}"
 
 
@@ -118,30 +117,31 @@ def exceeded_section(
 
     Args:
         subject: what was limited.
-        measurement, verdict: of the block.
-        n_frames: how many frames of each stack trace to show, the innermost ones.
+        measurement, verdict: the measurement and the verdict of the block.
+        n_frames: how many frames of each stack trace to show, innermost first.
         n_allocations: how many allocations to list; None for all, 0 for no list.
     """
-    first = (
-        f"{printable(subject)} is using {measured}{words.what} out of limit of {limit}{words.of}"
-        for excess in verdict.excesses
-        for words in [FIGURE_WORDS[excess.limit.figure]]
-        for limit, measured in [_told_apart(excess)]
-    )
+    first = (_using(subject, excess) for excess in verdict.excesses)
     leaked = (f"{printable(subject)} was {line}" for line in leaks_of(verdict))
     return "\n".join([*first, *leaked, *_details(measurement, verdict, n_frames, n_allocations)])
+
+
+def _using(subject: str, excess: Excess) -> str:
+    words = FIGURE_WORDS[excess.limit.figure]
+    limit, measured = _limit_and_measured(excess)
+    return f"{printable(subject)} is using {measured}{words.what} out of limit of {limit}{words.of}"
 
 
 def exceeded_message(
     subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
 ) -> str:
-    """Return the whole text of an exceeded budget, for an exception; see the two above."""
+    """Return the whole message of an exceeded budget, for an exception; see the two above."""
     details = _details(measurement, verdict, n_frames, N_ALLOCATIONS)
     return "\n".join([exceeded_line(subject, verdict), *details])
 
 
-def _told_apart(excess: Excess) -> tuple[str, str]:
-    """Return the limit and what was measured: in bytes where they would look the same."""
+def _limit_and_measured(excess: Excess) -> tuple[str, str]:
+    """Return the limit and what was measured as text; in bytes if they would look the same."""
     figure = excess.limit.figure
     limit, measured = _shown(figure, excess.limit.maximum), _shown(figure, excess.measured)
     if limit == measured:
@@ -217,7 +217,7 @@ def _details(
         yield "List of leaked objects: "
         yield from object_lines(verdict.leaked_objects, n_frames, n_allocations)
     if figures not in ([], ["retained_bytes"]):
-        # A total and a count have no list of their own: what was alive at once says most of them.
+        # There are no lists for the total and the count: what was alive at the peak explains most.
         yield "List of allocations: " if "peak_bytes" in figures else "Alive at the peak: "
         yield from allocation_lines(measurement.allocations, n_frames, n_allocations)
     if "retained_bytes" in figures:
@@ -228,7 +228,7 @@ def _details(
 
 
 def _origin(verdict: Verdict) -> Iterator[str]:
-    """Yield a line that says where the limits are written that were exceeded, if that is known."""
+    """Yield a line that says where the exceeded limits are written, if that is known."""
     budget = verdict.budget
     origins = [excess.limit.origin for excess in verdict.excesses]
     if verdict.leaks and budget.leaks is not None:
@@ -259,7 +259,7 @@ def _new_since_baseline(measurement: Measurement, verdict: Verdict) -> Iterator[
 
 
 def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
-    """Yield who else allocated what was alive, if that is more than a hundredth of it."""
+    """Yield how much other threads and tasks allocated, if that is more than a hundredth."""
     figures = [excess.limit.figure for excess in verdict.excesses]
     alive = verdict.leaks or measurement.retained
     if figures not in ([], ["retained_bytes"]):
@@ -270,12 +270,12 @@ def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
     if in_threads > least:
         yield (
             f"Other threads allocated {format_size(in_threads)} of it: current_thread_only=True "
-            f"counts the thread of the block alone"
+            f"counts only the thread of the block"
         )
     if in_tasks > least:
         yield (
             f"Other tasks or callbacks of the event loop allocated {format_size(in_tasks)} of it: "
-            f"they count as well, so run the block while no other task does"
+            f"they count as well, so run the block while no other task runs"
         )
 
 
@@ -321,16 +321,11 @@ def object_lines(
     for one in shown:
         kind, example = printable(one.type_name), printable(one.example)
         yield f"\t- {one.n_objects:,} {kind}, such as {example}"
-        for verb, frame in zip(_made_and_called(), one.stack[:n_frames], strict=False):
-            yield f"\t    {verb} by {place_of(frame)}"
+        for number, frame in enumerate(one.stack[:n_frames]):
+            yield f"\t    {'called' if number else 'made'} by {place_of(frame)}"
     if len(objects) > len(shown):
         n_objects = sum(one.n_objects for one in objects[len(shown) :])
         yield f"\t- and {n_objects:,} more"
-
-
-def _made_and_called() -> Iterator[str]:
-    yield "made"
-    yield from itertools.repeat("called")
 
 
 def site_of(allocation: Allocation) -> str:

@@ -1,4 +1,4 @@
-"""Suggested limits as text: a table, and what came of writing them into the source."""
+"""Suggested limits as text: a table, and the result of writing them into the source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIRST: Final[tuple[Need, ...]] = ("raise", "add", "lower")
 
 
 def table_lines(suggestions: Iterable[Suggestion]) -> Iterator[Line]:
-    """Yield a table of the limits that a suggestion differs from, those to be raised first."""
+    """Yield a table of the limits that should change, starting with those that are too low."""
     suggestions = list(suggestions)
     needed = [one for need in _FIRST for one in suggestions if one.need == need]
     if needed:
@@ -49,7 +49,7 @@ def diff_lines(plan: FixPlan) -> Iterator[Line]:
 
 
 def fix_lines(plan: FixPlan, written: Written) -> Iterator[Line]:
-    """Yield what came of a plan: which suggestions were not written and why, and how many were."""
+    """Yield the result of a plan: which limits were not written and why, and how many were."""
     for reason, tests in _by_reason(plan):
         yield Line(f"Not changed: {named(tests)}: {printable(reason)}", "near")
     for reason in dict.fromkeys(one.reason for one in written.not_written):
@@ -63,7 +63,7 @@ def fix_lines(plan: FixPlan, written: Written) -> Iterator[Line]:
         files = counted(len(written.written), "file")
         yield Line(f"Wrote {counted(len(changes), 'limit')} into {files}{new}")
     elif not plan.changes:
-        yield Line("Nothing was written: no limit could or had to be changed")
+        yield Line("Nothing was written: no limit had to be changed, or none could be")
 
 
 def _by_reason(plan: FixPlan) -> Iterator[tuple[str, list[str]]]:

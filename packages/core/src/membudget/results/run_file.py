@@ -1,6 +1,6 @@
 """Run files: the results of one run with its environment, as versioned JSON.
 
-``run-2.schema.json`` beside this module describes format 2, and docs/json.md what is in it.
+``run-2.schema.json`` beside this module describes format 2, and docs/run-file.md what is in it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Choosing a limit: from what tests used to numbers that people would write.
+"""Suggests limits from the memory that tests used.
 
-A suggestion leaves room for what differs from run to run, and is rounded up to two digits: "12 MB",
+A suggestion leaves room for differences between runs, and is rounded up to two digits: "12 MB",
 not "11.37 MB".
 """
 
@@ -17,23 +17,23 @@ from ..sizes import format_size, parse_size
 from ..verdict import Result
 
 LimitKind: TypeAlias = Figure | Literal["leaks"]
-"""What a limit is on: a figure, or (``limit_leaks``) what a single stack leaves behind."""
+"""What is limited: a figure, or (``limit_leaks``) the memory that a single stack retains."""
 Need: TypeAlias = Literal["add", "raise", "lower", "keep"]
-"""What a limit needs to become the suggested one, or to stay as it is."""
+"""What to do with a limit: add, raise or lower it to the suggested one, or keep it."""
 
 KIND_NAMES: Final[Mapping[LimitKind, str]] = {
     "peak_bytes": "peak",
     "total_bytes": "total",
     "n_allocations": "allocations",
     "retained_bytes": "retained",
-    "leaks": "left by one stack",
+    "leaks": "retained by one stack",
 }
-"""The kinds of limits that have a number, in the words of a table for users."""
+"""The kinds of limits that have a number, as tables show them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """How much more than it used a test may use: a part of that, and what is noise on top."""
+    """How much more than it used a test may use: a percentage, and a fixed amount for noise."""
 
     percent: int
     on_top: int
@@ -63,7 +63,7 @@ def round_up_size(n_bytes: int) -> str:
     """
     for power, unit in enumerate(_UNITS):
         factor = 1024**power
-        tenths = _divided_up(10 * n_bytes - 5, factor)  # half a byte is read as one
+        tenths = _divided_up(10 * n_bytes - 5, factor)  # parse_size rounds half a byte up
         if power and tenths < 100:
             whole, tenth = divmod(tenths, 10)
             return f"{whole}.{tenth} {unit}" if tenth else f"{whole} {unit}"
@@ -90,14 +90,14 @@ def _divided_up(number: int, divisor: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LimitNow:
-    """A limit that held for a test when it was measured.
+    """A limit that a test had when it was measured.
 
     Attributes:
-        kind: what it is on.
+        kind: what it limits.
         maximum: in bytes; a count, for ``n_allocations``.
         source: ``"written"`` at the test, its class or its module; ``"default"``, from settings;
             ``"baseline"``, from the figures of an earlier run.
-        origin: where it is written, for people, such as ``"tests/test_orders.py:12"``.
+        origin: where it is written, as shown to users: ``"tests/test_orders.py:12"``.
     """
 
     kind: LimitKind
@@ -111,13 +111,14 @@ class Observed:
     """What one test used in one run.
 
     Attributes:
-        test: its name, the same one in each run, such as pytest's node id.
-        used: in bytes; a count, for ``n_allocations``. For ``leaks``, the largest of what single
-            stacks left behind, of those that the limit's filter counts.
-        limits: what limits held for it.
+        test: its name, which is the same in each run, such as pytest's node id.
+        used: in bytes; a count, for ``n_allocations``. For ``leaks``, the largest amount that a
+            single stack retained, of the stacks that the limit's filter counts.
+        limits: its limits.
         stable: whether its figures are stable.
-        incomplete: why it may use more than it did, such as ``"it failed"``; empty if its figures
-            are whole. A test that failed by its limit alone, and was over it at its end, is whole.
+        incomplete: why it may need more than it used, such as ``"it failed"``; empty if its figures
+            are complete. They are complete if the test failed only because it was over its limit
+            at its end.
     """
 
     test: str
@@ -128,7 +129,7 @@ class Observed:
 
 
 def observed_in(result: Result, default: Budget, incomplete: str = "") -> Observed:
-    """Return what a result says of the limits that its test needs.
+    """Return what a test used, from its result.
 
     Args:
         result: the result.
@@ -147,8 +148,8 @@ def observed_in(result: Result, default: Budget, incomplete: str = "") -> Observ
     ]
     leaks = budget.leaks
     if leaks is not None:
-        # A filter of the limit is not asked again: what is over the limit is in the verdict, and
-        # of what is not, the largest stack is the most that can count.
+        # The limit's filter is not called again. The verdict has the stacks over the limit; of the
+        # other stacks, the largest one is an upper bound.
         over = [one.size_bytes for one in result.verdict.leaks]
         others = [one.size_bytes for one in measurement.retained if one.size_bytes <= leaks.maximum]
         most = min(measurement.retained_bytes, leaks.maximum)
@@ -170,14 +171,14 @@ class Suggestion:
 
     Attributes:
         test: the name of the test.
-        kind: what the limit is on.
+        kind: what is limited.
         used: the most that the test used in any run; in bytes, or a count.
-        now: the limit that it has; None for none.
-        maximum: what is suggested; in bytes, or a count.
-        need: what the limit that it has needs: ``"raise"`` where it was exceeded or leaves so
-            little room that noise will break it, ``"lower"`` where it leaves more room than the
-            suggested one.
-        why: how the number came about, for people.
+        now: its present limit; None if it has none.
+        maximum: the suggested limit; in bytes, or a count.
+        need: what to do with the present limit: ``"raise"`` if it was exceeded or leaves so little
+            room that noise will break it, ``"lower"`` if it leaves more room than the suggested
+            one.
+        why: the reason and the calculation, as shown to users.
         incomplete: see :class:`Observed`.
     """
 
@@ -192,22 +193,22 @@ class Suggestion:
 
     @property
     def suggested_text(self) -> str:
-        """What is suggested, as it is written in a limit: ``"12 MB"``, ``"1_300"``."""
+        """The suggested limit as it is written in source code: ``"12 MB"``, ``"1_300"``."""
         return limit_text(self.kind, self.maximum)
 
     @property
     def used_text(self) -> str:
-        """What was used, for a table."""
+        """The used amount, for a table."""
         return figure_text(self.kind, self.used)
 
     @property
     def now_text(self) -> str:
-        """The limit that there is, for a table; empty for none."""
+        """The present limit, for a table; empty if there is none."""
         return "" if self.now is None else figure_text(self.kind, self.now.maximum)
 
 
 def limit_text(kind: LimitKind, maximum: int) -> str:
-    """Return a suggested maximum as it is written in a limit.
+    """Return a suggested maximum as it is written in source code.
 
     Example:
         >>> limit_text("peak_bytes", 12 * 1024 * 1024), limit_text("n_allocations", 1300)
@@ -217,7 +218,7 @@ def limit_text(kind: LimitKind, maximum: int) -> str:
 
 
 def figure_text(kind: LimitKind, figure: int) -> str:
-    """Return what was used, or allowed, as the reports show it.
+    """Return a used or allowed amount as reports show it.
 
     Example:
         >>> figure_text("peak_bytes", 120_000), figure_text("n_allocations", 1300)
@@ -230,12 +231,12 @@ def suggested_maximum(kind: LimitKind, used: int, *, stable: bool) -> int:
     """Return a maximum for a limit.
 
     Args:
-        kind: what the limit is on.
+        kind: what is limited.
         used: the most that was used; in bytes, or a count.
         stable: whether the figures are stable.
 
     Returns:
-        In bytes, or a count. For sizes it is what :func:`round_up_size` of it is read as.
+        In bytes, or a count. A size is exactly what :func:`round_up_size` of it stands for.
 
     Example:
         >>> round_up_size(suggested_maximum("peak_bytes", 9_000_000, stable=True))
@@ -247,15 +248,15 @@ def suggested_maximum(kind: LimitKind, used: int, *, stable: bool) -> int:
 
 
 def suggest(observed: Iterable[Observed]) -> list[Suggestion]:
-    """Return a number for each limit of each test; one for the peak where a test has no limit.
+    """Return a suggestion for each limit of each test; for the peak if a test has no limit.
 
     Args:
-        observed: what tests used, in one run or several, the last run last. Of a test in several
-            runs, the largest figure counts, and the limits of the last.
+        observed: what tests used, in one run or several, the last run last. For a test in several
+            runs, the largest figure counts, and the limits of the last run.
 
     Returns:
-        In the order in which the tests first come. A limit on something that was not measured has
-        none.
+        The suggestions, in the order in which the tests first occur. There is none for a limit
+        whose figure was not measured.
 
     Example:
         >>> runs = [Observed("test_total", {"peak_bytes": used}) for used in (8_000_000, 9_000_000)]
@@ -279,9 +280,9 @@ def _limited(test: Observed) -> list[tuple[LimitKind, LimitNow | None]]:
 
 
 def _combined(runs: list[Observed]) -> Observed:
-    """Return what several runs of one test say together."""
+    """Combine several runs of one test."""
     kinds = {kind for run in runs for kind in run.used}
-    # A run in which the test was whole says what it needs.
+    # One complete run is enough to know what the test needs.
     incomplete = [run.incomplete for run in runs if run.incomplete]
     return replace(
         runs[-1],

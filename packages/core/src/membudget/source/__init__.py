@@ -1,1 +1,1 @@
-"""The user's source files: where limits are written in them, and how they are changed."""
+"""Finds limits in the user's source files, and changes them."""

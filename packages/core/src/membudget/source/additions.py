@@ -1,4 +1,4 @@
-"""A limit for a function that has none: a decorator, and the import that it takes."""
+"""Adds a limit to a function that has none: a decorator, and the import that it needs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Insertion:
     """A line that is added.
 
     Attributes:
-        edit: in the text.
+        edit: the edit of the text.
         code: the line itself.
-        index: where it stands in the tree: among the decorators, or the statements of the module.
+        index: its position in the tree: among the decorators, or the statements of the module.
     """
 
     edit: Edit
@@ -31,9 +31,9 @@ class Insertion:
 
 
 def decorator(source: SourceText, function: Function, expression: str) -> Insertion:
-    """Return a decorator for a function, above those that it has.
+    """Return a new decorator for a function, above its other decorators.
 
-    Below ``@staticmethod`` and the like: what they return is no function.
+    But it goes below ``@staticmethod`` and similar decorators, which do not return functions.
     """
     decorators = function.decorator_list
     below = [number for number, one in enumerate(decorators, 1) if _is_an_object(one)]
@@ -41,7 +41,7 @@ def decorator(source: SourceText, function: Function, expression: str) -> Insert
     lineno = function.lineno
     if index < len(decorators):
         lineno = decorators[index].lineno
-        # In brackets, an expression can begin further down than its @.
+        # An expression in brackets can begin on a later line than its @.
         while not source.line(lineno).lstrip().startswith("@"):
             lineno -= 1
     line = source.line(lineno)
@@ -64,26 +64,26 @@ _NEEDED: Final[dict[Framework, tuple[str, str, str]]] = {
         "from membudget import limit_memory",
     ),
 }
-"""The name that is needed, what is called by it, and the import of that name."""
+"""The name to import, the expression for the decorator, and the import statement."""
 
 
 def limit_function(
     source: SourceText, names: Names, found: Found, framework: Framework
 ) -> tuple[str, Insertion | None]:
-    """Return what is to be written above a function for ``limit_memory``, and an import for that.
+    """Return the expression for ``limit_memory`` above a function, and the import for it.
 
     Args:
         source: the file.
-        names: of the file.
+        names: the names in the file.
         found: the function.
-        framework: whether a marker of pytest's is wanted, or membudget's decorator.
+        framework: decides between pytest's marker and membudget's decorator.
 
     Returns:
-        Such as ``"pytest.mark.limit_memory"``; and the import, where the file has none yet that
-        can be used.
+        An expression such as ``"pytest.mark.limit_memory"``, and the import, unless the file
+        already has one that can be used.
 
     Raises:
-        UnchangeableError: the name that would be needed stands for something else.
+        UnchangeableError: the name has another meaning in the file.
     """
     name, called, statement = _NEEDED[framework]
     for binding in names.of_module:
@@ -98,16 +98,16 @@ def limit_function(
     imported = called if "from" in statement else name
     others = [one for one in names.of_module if one.name == name and one.imported != imported]
     if others or _is_hidden(name, found):
-        raise UnchangeableError(f"the name {name} stands for something else in the file")
+        raise UnchangeableError(f"the name {name} has another meaning in the file")
     return (name if "from" in statement else called), _import(source, statement)
 
 
 def _can_be_used(binding: Binding, names: Names, found: Found) -> bool:
-    """Whether a name that is imported stands for that where a function is defined."""
+    """Whether an imported name has its value where a function is defined."""
     outermost = (*found.within, found.node)[0]
     return (
         binding.statement.lineno < outermost.lineno
-        # `if TYPE_CHECKING` is not true, and what other conditions are is not known.
+        # `if TYPE_CHECKING` is false at run time, and other conditions are unknown.
         and isinstance(binding.statement, ast.Import | ast.ImportFrom | ast.Try)
         and not _is_hidden(binding.name, found)
         and all(
@@ -119,12 +119,12 @@ def _can_be_used(binding: Binding, names: Names, found: Found) -> bool:
 
 
 def _is_hidden(name: str, found: Found) -> bool:
-    """Whether a class or a function around a function has a name of its own."""
+    """Whether a class or a function around a function defines the same name."""
     return any(binding.name == name for scope in found.within for binding in bindings_in(scope))
 
 
 def _import(source: SourceText, code: str) -> Insertion:
-    """Return an import at the top of a file, in the place that it has in most files."""
+    """Return an import at the top of a file, in its usual place."""
     body = source.tree.body
     first = _n_at_the_top(body)
     imports = list(_leading_imports(body[first:]))
@@ -141,7 +141,7 @@ def _import(source: SourceText, code: str) -> Insertion:
 
 
 def _n_at_the_top(body: list[ast.stmt]) -> int:
-    """Count the statements that have to be first: a docstring, and what is from __future__."""
+    """Count the statements that have to be first: a docstring, and imports from __future__."""
     n = 0
     if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         n = int(isinstance(body[0].value.value, str))
@@ -171,7 +171,7 @@ def _section(statement: ast.Import | ast.ImportFrom) -> str:
 
 
 def _goes_before(code: str, other: ast.Import | ast.ImportFrom) -> bool:
-    """Whether an import goes before another one of its section, as isort and ruff have it."""
+    """Whether an import goes before another one of its section, as isort and ruff sort them."""
     (new,) = ast.parse(code).body
     return (isinstance(new, ast.ImportFrom), _module_of(new)) < (
         isinstance(other, ast.ImportFrom),
@@ -198,7 +198,7 @@ def _before(
 def _after(
     source: SourceText, body: list[ast.stmt], index: int, code: str, *, blank: bool
 ) -> Insertion:
-    """Return an import after the statement before ``index``, and others that share its lines."""
+    """Return an import after the statement before ``index``, and after others on the same line."""
     while index < len(body) and not _begins_its_line(body, index):
         index += 1
     ended = body[index - 1].end_lineno

@@ -1,4 +1,4 @@
-"""All changes of one file, made together and checked: nothing else may differ afterwards."""
+"""Makes all changes of one file together, and checks that nothing else differs afterwards."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Change:
     """A limit that gets another number, or is new.
 
     Attributes:
-        tests: the tests that it holds for, of those that were measured.
-        kind: what the limit is on.
+        tests: the measured tests that have this limit.
+        kind: what is limited.
         file: the path of the file, relative to the root.
-        line: before the change: the line of the number, or of the ``def``.
-        old: the limit as the reports show it; empty for a new one.
-        new: the limit as it is suggested.
+        line: the line of the number, or of the ``def``, before the change.
+        old: the limit as reports show it; empty for a new one.
+        new: the suggested limit.
     """
 
     tests: tuple[str, ...]
@@ -45,10 +45,10 @@ class ChangedFile:
     """A file with all its changes.
 
     Attributes:
-        disk: the file as it is.
+        disk: the present file.
         new: its bytes after the changes.
-        encoding: that of both; a byte order mark is a character of the text then.
-        changes: what changes.
+        encoding: the encoding of both; with it, a byte order mark is a character of the text.
+        changes: the changes.
     """
 
     disk: FileOnDisk
@@ -58,11 +58,11 @@ class ChangedFile:
 
 
 class FileChanges:
-    """The changes of one file, while they are collected.
+    """Collects the changes of one file.
 
     Attributes:
         file: the file.
-        changes: what was added.
+        changes: the changes so far.
     """
 
     def __init__(self, file: SourceFile) -> None:
@@ -93,7 +93,7 @@ class FileChanges:
         """Write a limit on the peak above a function.
 
         Raises:
-            UnchangeableError: the name that it takes stands for something else.
+            UnchangeableError: the name that it needs has another meaning in the file.
         """
         source = self.file.source
         called, needed = limit_function(source, self.file.names, place.found, place.test.framework)
@@ -109,10 +109,10 @@ class FileChanges:
         self.changes.append(Change(tests, kind, self.file.disk.shown, line, old, new))
 
     def result(self) -> ChangedFile:
-        """Return the file with all changes, and nothing else changed.
+        """Return the file with all changes.
 
         Raises:
-            UnchangeableError: it would not be the same program afterwards, but for its limits.
+            UnchangeableError: something else than its limits would change as well.
         """
         source = self.file.source
         insertions = [*self._imports, *(one for _, one in self._decorators)]
@@ -125,12 +125,12 @@ class FileChanges:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise UnchangeableError(f"{self.file.disk.shown} would be broken: {error}") from error
         if not is_as_expected:
-            raise UnchangeableError(f"{self.file.disk.shown} would change in another way as well")
+            raise UnchangeableError(f"{self.file.disk.shown} would change in other ways as well")
         changes = tuple(sorted(self.changes, key=lambda change: change.line))
         return ChangedFile(self.file.disk, new, source.encoding, changes)
 
     def _expected_tree(self) -> ast.Module:
-        """Change the tree of the file as its text was changed."""
+        """Make the changes in the tree of the file, and return it."""
         tree = self.file.source.tree
         for node, value in self._values:
             node.value = value

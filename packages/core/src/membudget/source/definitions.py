@@ -1,4 +1,4 @@
-"""Where tests are written: what an adapter knows of it while it runs, and the place in a tree."""
+"""Where tests are written: what an adapter knows at run time, and the place in a syntax tree."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Definition:
     """Where a function or a class is defined.
 
     Attributes:
-        file: the path of the source file; relative ones lie below the root that is fixed.
+        file: the path of the source file; a relative one is relative to the root.
         name: its ``__qualname__``.
-        line: of its ``def`` or its first decorator, as its code object has it; 0 if unknown.
+        line: the line of its ``def`` or its first decorator, from its code object; 0 if unknown.
     """
 
     file: str
@@ -36,13 +36,13 @@ class WrittenTest:
     """Where a test is written. It is plain data, so that it can be kept in a file.
 
     Attributes:
-        function: the definition that its name stands for.
-        implementation: the function that runs in the end, where decorators or assignments have put
-            another one in the place of what the name stands for; None where it is the same.
-        classes: the class that it is run in, and its bases, in the order of its ``__mro__``.
-        module: the source file of the module that it is run from.
-        framework: what is written to add a limit: a marker of pytest's, or membudget's decorator.
-        waived: whether it says that no limit holds for it, or that it is not to be measured.
+        function: the definition of its name.
+        implementation: the function that runs, if decorators or assignments have replaced the one
+            that is defined; None if it is the same.
+        classes: the class of the test, and its bases, in the order of its ``__mro__``.
+        module: the source file of the module from which the test is run.
+        framework: decides how a limit is added: as pytest's marker, or as membudget's decorator.
+        waived: whether it has a waiver of limits, or is not to be measured.
     """
 
     function: Definition
@@ -69,13 +69,13 @@ def written_test(
     framework: Framework = "pytest",
     waived: bool = False,
 ) -> WrittenTest:
-    """Return where a test is written that is about to run.
+    """Return where a test that is about to run is written.
 
     Args:
-        function: what is called for it, with all its decorators.
+        function: the function that is called, with all its decorators.
         name: its name in its class or module, without parameters.
-        module: the source file of the module that it is run from.
-        cls: the class that it is run in.
+        module: the source file of the module from which it is run.
+        cls: the class of the test.
         framework, waived: see :class:`WrittenTest`.
 
     Example:
@@ -93,7 +93,7 @@ def written_test(
         implementation = Definition(full_path(code.co_filename), qualname, code.co_firstlineno)
         is_made = "<locals>" in qualname  # perhaps by a decorator, such as hypothesis's
         if qualname == named.name or (code.co_name == name and not is_made):
-            # The name stands for it, wherever it comes from: a module can import its tests.
+            # The name refers to this function, even in another file: a module can import its tests.
             named, implementation = implementation, None
     classes = [base for base in getattr(cls, "__mro__", ()) if _is_the_users(base)]
     return WrittenTest(
@@ -120,8 +120,8 @@ def _file_of(cls: type, otherwise: str) -> str:
 
 
 def _code_of(function: object) -> CodeType | None:
-    """Return the code of a function below its decorators, as far as they tell of it."""
-    for _ in range(100):  # objects that have every attribute lead nowhere
+    """Return the code of the function below decorators, if they refer to it."""
+    for _ in range(100):  # an object that has every attribute would never end
         if isinstance(function, functools.partial):
             function = function.func
             continue
@@ -137,7 +137,7 @@ def _own(thing: object, *names: str) -> object:
     for name in names:
         try:
             found: object = getattr(thing, name, None)
-        except Exception:  # noqa: S112 - whatever an object of the user's raises, it has none
+        except Exception:  # noqa: S112 - if an object of the user raises, it has no such attribute
             continue
         if found is not None:
             return found
@@ -166,7 +166,7 @@ class Definitions:
             self._found.setdefault(name, []).append(found)
 
     def find(self, definition: Definition) -> list[Found]:
-        """Return the definitions that can be meant: one, several of one name, or none."""
+        """Return the possible definitions: one, several of the same name, or none."""
         found = self._found.get(definition.name, [])
         if not definition.line:
             return found
@@ -174,7 +174,7 @@ class Definitions:
 
 
 def _lines_of(node: Defined) -> range:
-    """Return the lines of a definition that can be called its first: from its decorators on."""
+    """Return the lines that can be the first one of a definition: from its decorators on."""
     return range(first_line(node), node.lineno + 1)
 
 

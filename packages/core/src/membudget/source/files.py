@@ -1,4 +1,4 @@
-"""Source files on the disk: which may be changed, and what they were when tests were imported."""
+"""Source files: which may be changed, and whether they changed since the tests were imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
 def fingerprint(path: str) -> str:
-    """Return what tells whether a file has changed: what is in it, as one line of text.
+    """Return a hash of the content of a file, as one line of text.
 
     Raises:
         OSError: it cannot be read.
@@ -30,7 +30,7 @@ def _fingerprint_of(data: bytes) -> str:
 
 
 def read_whole(path: str) -> bytes:
-    """Return all that is in a file.
+    """Return the content of a file.
 
     Raises:
         OSError: it cannot be read.
@@ -61,7 +61,7 @@ class FileOnDisk:
 
 
 def is_of_the_project(path: str, root: str) -> bool:
-    """Whether a file is below a root, and not in an environment of Python that is there as well.
+    """Whether a file is below a root, and not in a Python environment below that root.
 
     Args:
         path: its real path.
@@ -76,11 +76,11 @@ def is_of_the_project(path: str, root: str) -> bool:
 
 
 class ChangeableFiles:
-    """The files below a root that are what they were when the tests were imported.
+    """The files below a root that have not changed since the tests were imported.
 
     Args:
         root: a directory.
-        fingerprints: of files, by path; what :func:`fingerprint` returned at that time.
+        fingerprints: by path, what :func:`fingerprint` returned for files at that time.
     """
 
     def __init__(self, root: str, fingerprints: Mapping[str, str]) -> None:
@@ -88,7 +88,7 @@ class ChangeableFiles:
         self._fingerprints = {self.real(path): value for path, value in fingerprints.items()}
 
     def real(self, path: str) -> str:
-        """Return the real path of a file, one below the root where it is relative."""
+        """Return the real path of a file; a relative path is relative to the root."""
         return str(Real.realpath(Real.join(self._root, path)))
 
     def read(self, path: str) -> FileOnDisk:
@@ -110,13 +110,15 @@ class ChangeableFiles:
         try:
             mode = Real.stat(path).st_mode
             if not stat.S_ISREG(mode):
-                raise UnchangeableError(f"{shown} is no file")
+                raise UnchangeableError(f"{shown} is not a file")
             data = read_whole(path)
         except OSError as error:
             raise UnchangeableError(f"{shown} cannot be read: {error.strerror}") from error
         known = self._fingerprints.get(path)
         if known is None:
-            raise UnchangeableError(f"no one knows what {shown} was when the tests were imported")
+            raise UnchangeableError(
+                f"it is unknown whether {shown} has changed since the tests were imported"
+            )
         if known != _fingerprint_of(data):
             raise UnchangeableError(f"{shown} has changed since the tests were imported")
         return FileOnDisk(path, shown, data)

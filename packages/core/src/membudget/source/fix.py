@@ -1,6 +1,6 @@
-"""Suggested limits into the source: which limits change, and why others stay as they are.
+"""Plans how suggested limits get into the source: which limits change, and why others do not.
 
-Nothing is written here; :mod:`membudget.source.writing` does that.
+:mod:`membudget.source.writing` writes the files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .files import ChangeableFiles
 from .places import BarePlace, LiteralPlace, Places, SourceFile
 from .text import UnchangeableError
 
-_WAIVED: Final = "limits are waived for it, or it is not to be measured"
+_WAIVED: Final = "it has a waiver of limits, or is not to be measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Unchanged:
     Attributes:
         test, kind: of the suggestion.
         reason: why.
-        wanted: whether a change was asked for and cannot be made; False where none was needed.
+        wanted: whether a change was requested but cannot be made; False if none was needed.
     """
 
     test: str
@@ -40,11 +40,11 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class FixPlan:
-    """What is to be written.
+    """The changes to write.
 
     Attributes:
         files: the files that change.
-        unchanged: each suggestion that changes nothing, in the order of the suggestions.
+        unchanged: the suggestions that change nothing, in their order.
     """
 
     files: tuple[ChangedFile, ...]
@@ -66,23 +66,23 @@ def plan_fixes(
     unmeasured: Iterable[WrittenTest] = (),
     all_files_ran: bool = True,
 ) -> FixPlan:
-    """Work out how suggested limits get into the source.
+    """Plan how suggested limits get into the source.
 
-    A limit that several tests share (of a class, a module, parameters) becomes the largest of what
-    is suggested for them. Only where all of them were measured, it is lowered, or a new one added.
+    A limit that several tests share (of a class, a module, parameters) becomes the largest of their
+    suggestions. It is lowered, or a new one is added, only if all of these tests were measured.
 
     Args:
-        suggestions: for all tests that were measured, whatever they need: a test that needs nothing
-            can share a limit with others.
+        suggestions: for all tests that were measured, even if their limit fits: they can share it
+            with other tests.
         tests: where the tests are written, by their names.
-        mode: which limits change.
+        mode: which limits to change.
         root: the directory below which files may change.
-        fingerprints: what :func:`membudget.source.files.fingerprint` returned for files when the
-            tests were imported, by path. A file without one does not change.
-        unmeasured: tests that were not measured, in modules from which others were: deselected,
-            skipped, never run.
-        all_files_ran: whether no module was left out of the run. Where some were, tests in them can
-            share a limit that is written in another file than its tests.
+        fingerprints: by path, what :func:`membudget.source.files.fingerprint` returned for files
+            when the tests were imported. A file without a fingerprint does not change.
+        unmeasured: tests that were not measured, but are in the same modules as measured ones:
+            deselected, skipped, never run.
+        all_files_ran: whether no module was left out of the run. Tests in modules that were left
+            out can share a limit that is written in another file.
     """
     places = Places(ChangeableFiles(root, fingerprints))
     return _Plan(mode, tests, places, unmeasured, all_files_ran).made_for(suggestions)
@@ -90,14 +90,14 @@ def plan_fixes(
 
 @dataclass(slots=True)
 class _Group:
-    """A place in the source, and the suggestions for it by their numbers."""
+    """A place in the source, and the suggestions for it, by their index."""
 
     place: LiteralPlace | BarePlace
     members: dict[int, Suggestion] = field(default_factory=dict)
 
     @property
     def need(self) -> Need:
-        """What the limit of all of them needs."""
+        """What to do with the limit, for all of its tests."""
         needs = {_need_of(one) for one in self.members.values()}
         if "raise" in needs:
             return "raise"
@@ -109,7 +109,7 @@ class _Group:
 
 
 def _need_of(one: Suggestion) -> Need:
-    """Return what a suggestion asks for: a limit of its own, where a default one holds."""
+    """Return what a suggestion needs: a new limit, if the test has only the default one."""
     return "add" if one.now is not None and one.now.source == "default" else one.need
 
 
@@ -126,7 +126,7 @@ class _Plan:
         self._tests = tests
         self._places = places
         self._all_files_ran = all_files_ran
-        # What can have a limit of a test that may need more than those that were measured.
+        # Definitions whose limits apply to tests that were not measured, and may need more.
         self._in_doubt = {holder for test in unmeasured for holder in places.holders(test)}
         self._with_limits: set[ast.AST] = set()  # functions of tests that have limits
         self._unchanged: dict[int, Unchanged] = {}
@@ -137,7 +137,7 @@ class _Plan:
             file = group.place.file
             changes, groups = files.setdefault(file, (FileChanges(file), []))
             if not self._asks_for(group.need):
-                shared = f"its limit holds for {group.largest.test} as well, and fits that"
+                shared = f"it shares its limit with {group.largest.test}, which needs it"
                 self._keep(group.members, shared, is_needed=False)
                 continue
             try:
@@ -158,7 +158,7 @@ class _Plan:
         return FixPlan(tuple(changed), tuple(unchanged))
 
     def _groups(self, suggestions: Iterable[tuple[int, Suggestion]]) -> list[_Group]:
-        """Return the places at which suggestions meet."""
+        """Return the places in the source, each with its suggestions."""
         groups: dict[ast.AST, _Group] = {}
         for number, one in suggestions:
             try:
@@ -172,7 +172,7 @@ class _Plan:
     def _place_of(self, one: Suggestion) -> LiteralPlace | BarePlace:
         test = self._tests.get(one.test)
         if test is None:
-            raise UnchangeableError("it is not known where the test is written")
+            raise UnchangeableError("it is unknown where the test is written")
         if _need_of(one) == "add":
             if test.waived:
                 raise UnchangeableError(_WAIVED)
@@ -181,7 +181,7 @@ class _Plan:
             self._with_limits.add(self._places.function_of(test).node)
         assert one.now is not None
         if one.now.source == "baseline":
-            raise UnchangeableError("its limit is its baseline, and not in the source")
+            raise UnchangeableError("its limit is its baseline, which is not in the source")
         return self._places.limit_of(test, one.now)
 
     def _check(self, group: _Group) -> None:
@@ -196,7 +196,7 @@ class _Plan:
                     which = one.test if len(group.members) > 1 else "it"
                     raise UnchangeableError(f"{which} may need more: {one.incomplete}")
             if group.place.holder in self._in_doubt:
-                raise UnchangeableError("not all tests that it holds for were measured")
+                raise UnchangeableError("not all tests with this limit were measured")
             tests = [self._tests[one.test] for one in group.members.values()]
             if not self._all_files_ran and not all(
                 self._places.is_in_its_module(group.place, test) for test in tests
@@ -234,7 +234,8 @@ def _not_asked_for(one: Suggestion, need: Need, mode: FixMode) -> str:
     if need == "keep":
         return one.why
     lacks = {"add": "it has no limit of its own", "raise": "its limit is too low"}
-    return f"{lacks.get(need, 'its limit is higher than it needs')}, and {mode!r} leaves that"
+    problem = lacks.get(need, "its limit is higher than it needs")
+    return f"{problem}, but {mode!r} does not change that"
 
 
 def _add(changes: FileChanges, group: _Group) -> None:

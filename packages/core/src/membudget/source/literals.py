@@ -1,4 +1,4 @@
-"""A limit that is written as a literal, with another number in it."""
+"""Changes the number in a literal that is a limit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _DECIMAL: Final = re.compile(r"[0-9_]+")
 def with_number(
     source: SourceText, node: ast.expr, kind: LimitKind, maximum: int
 ) -> tuple[Edit, str | int]:
-    """Return the edit that writes another number where a literal is, and the literal's new value.
+    """Return the edit that writes another number into a literal, and the literal's new value.
 
-    The quotes stay, and the way in which a size is written: ``'24MiB'`` becomes ``'12MiB'``.
+    It keeps the quotes, and the way in which a size is written: ``'24MiB'`` becomes ``'12MiB'``.
 
     Args:
         source: the file.
         node: the literal, a string or an int.
-        kind: what the limit is on.
+        kind: what is limited.
         maximum: in bytes, or a count.
 
     Raises:
@@ -40,7 +40,7 @@ def with_number(
         string = _STRING.match(written.new)
         assert string is not None
         text = _in_the_style_of(node.value, limit_text(kind, maximum))
-        # Of strings in a row, the first says how all of them are quoted.
+        # Several adjacent strings become one, with the quotes of the first.
         prefix, quote = string["prefix"], string["quote"]
         return replace(written, new=f"{prefix}{quote}{text}{quote}"), text
     grouped = "_" in written.new or not _DECIMAL.fullmatch(written.new) or len(written.new) < 5
@@ -65,5 +65,5 @@ def _in_the_style_of(old: str, new: str) -> str:
     elif style["unit"].isupper():
         unit = unit.upper()
     styled = f"{number}{style['blanks']}{unit}"
-    # A line break is a blank as well, and no part of a string in one line.
+    # A line break counts as a blank, but cannot be part of a string on one line.
     return styled if styled.isprintable() and parse_size(styled) == parse_size(new) else new

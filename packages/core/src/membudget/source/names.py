@@ -1,4 +1,4 @@
-"""What names stand for in a source file, as far as its imports and assignments say."""
+"""The values of names in a source file, as far as its imports and assignments show them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SCOPES = (
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """That a name gets a value.
+    """A statement that gives a name a value.
 
     Attributes:
         name: the name.
-        statement: the statement at the top of its scope in which that happens.
-        imported: what is imported, with dots; empty where it is something else.
+        statement: the top-level statement of the scope in which that happens.
+        imported: the dotted name that is imported; empty if it is not an import.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Binding:
 
 
 def bindings_in(scope: Holder) -> Iterator[Binding]:
-    """Yield what gets a value in a scope, but for scopes inside it; and arguments of a function."""
+    """Yield the names that get a value in a scope, including arguments, but not in inner scopes."""
     for statement in scope.body:
         left: list[ast.AST] = [statement]
         while left:
@@ -45,7 +45,7 @@ def bindings_in(scope: Holder) -> Iterator[Binding]:
 
 
 def _bound_by(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield the names that a node itself gives a value, and what is imported by that."""
+    """Yield the names to which a node itself gives a value, and the dotted names it imports."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.asname or alias.name.partition(".")[0], _module_of(alias)
@@ -68,10 +68,10 @@ def _module_of(alias: ast.alias) -> str:
 
 
 class Names:
-    """What names of a module stand for.
+    """The values of the names in a module.
 
     Attributes:
-        of_module: everything that gets a value at the top of it.
+        of_module: the names that get a value at the top level.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -79,7 +79,7 @@ class Names:
         self._imported: dict[str, str] = {}
         self._assigned: dict[str, list[ast.expr]] = {}
         for node in ast.walk(tree):
-            # Imports in functions as well: a test can import what its decorators are made of.
+            # Includes imports in functions: a test can import what its decorators need.
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._imported.update(_bound_by(node))
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
@@ -87,13 +87,13 @@ class Names:
                     self._assigned.setdefault(target, []).append(node.value)
 
     def dotted(self, expression: ast.expr, *, follow: bool = True) -> str:
-        """Return what an expression stands for, such as ``"pytest.mark.limit_memory"``.
+        """Return the dotted name of an expression, such as ``"pytest.mark.limit_memory"``.
 
-        Empty where it is more than names and dots.
+        It is empty if the expression is more than names and dots.
 
         Args:
             expression: the expression.
-            follow: whether a name stands for the dotted name that was assigned to it.
+            follow: whether to replace a name by the dotted name that is assigned to it.
         """
         attributes: list[str] = []
         while isinstance(expression, ast.Attribute):
@@ -108,7 +108,7 @@ class Names:
         return ".".join([base, *reversed(attributes)])
 
     def assigned(self, name: str) -> list[ast.expr]:
-        """Return what is assigned to a name anywhere in the file."""
+        """Return the values that are assigned to a name anywhere in the file."""
         return self._assigned.get(name, [])
 
 

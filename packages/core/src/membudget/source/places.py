@@ -1,4 +1,4 @@
-"""The place in the source at which the limit of a test is written, or a new one belongs."""
+"""Finds the place in the source where the limit of a test is written, or a new one belongs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SourceFile:
     Attributes:
         disk: the file.
         source: its text and its tree.
-        names: what names stand for in it.
+        names: the values of its names.
     """
 
     def __init__(self, disk: FileOnDisk) -> None:
@@ -34,17 +34,17 @@ class SourceFile:
         self._written: dict[Holder, Written] = {}
 
     def find(self, definition: Definition) -> list[Found]:
-        """Return the definitions that can be meant."""
+        """Return the possible definitions."""
         return self._definitions.find(definition)
 
     def written_at(self, holder: Holder) -> Written:
-        """Return what is written at a definition, or in the module itself."""
+        """Return the limits at a definition, or in the module itself."""
         if holder not in self._written:
             self._written[holder] = written_at(holder, self.names)
         return self._written[holder]
 
     def at(self, node: ast.expr | ast.stmt) -> str:
-        """Return a place in it, for people."""
+        """Return a place in it, as shown to users."""
         return f"{self.disk.shown}:{node.lineno}"
 
 
@@ -85,28 +85,28 @@ class Places:
         self._read: dict[str, SourceFile | UnchangeableError] = {}
 
     def function_of(self, test: WrittenTest) -> BarePlace:
-        """Return the function at which a limit for a test alone, and its parameters, belongs.
+        """Return the function above which a limit for one test, with its parameters, belongs.
 
         Raises:
-            UnchangeableError: it is not in the source, or something else runs in its place.
+            UnchangeableError: it is not in the source, or another function runs instead.
         """
         file = self._file(test.function.file)
         functions = [one for one in file.find(test.function) if isinstance(one.node, Function)]
         name = test.function.name
         if not functions:
             raise UnchangeableError(
-                f"{file.disk.shown} has no function {name}: it was made while the tests ran"
+                f"{file.disk.shown} has no function {name}: it was created at run time"
             )
         if len(functions) > 1:
             raise UnchangeableError(f"{file.disk.shown} defines {name} more than once")
         (found,) = functions
         assert isinstance(found.node, Function)
         if test.implementation is not None and not found.node.decorator_list:
-            raise UnchangeableError(f"{file.at(found.node)}: another function runs in its place")
+            raise UnchangeableError(f"{file.at(found.node)}: another function runs instead of it")
         return BarePlace(file, found, found.node, test)
 
     def limit_of(self, test: WrittenTest, now: LimitNow) -> LiteralPlace:
-        """Return the literal that a limit of a test is written with.
+        """Return the literal that is the limit of a test.
 
         Raises:
             UnchangeableError: there is none, or it is not clear which one it is.
@@ -126,34 +126,34 @@ class Places:
                 raise UnchangeableError(f"{place.file.at(place.node)}: {place.limit.fixed}")
             if len(alike) > 1:
                 lines = ", ".join(one.file.at(one.node) for one in alike)
-                raise UnchangeableError(f"several limits say the same: {lines}")
+                raise UnchangeableError(f"several limits have the same value: {lines}")
             if alike:
                 return alike[0]
-            # The limit of a parameter holds for that one only.
+            # The limit of a parameter applies only to that parameter.
             others = [one for one in limits if not one.limit.of_parameter]
             if others:
-                raise UnchangeableError(_says_something_else(others[0], now))
+                raise UnchangeableError(_differs(others[0], now))
         where = f" ({now.origin})" if now.origin else ""
         reasons = "".join(f"; {reason}" for reason in dict.fromkeys(missed))
-        raise UnchangeableError(f"its limit is not written at it{where}{reasons}")
+        raise UnchangeableError(f"its limit is not written at the test{where}{reasons}")
 
     def holders(self, test: WrittenTest) -> Iterator[Holder]:
-        """Yield everything that can have a limit of a test, as far as it can be looked at."""
+        """Yield the definitions and the module that can have a limit of a test, if readable."""
         for level in self._levels(test, []):
             yield from (holder for _, holder in level)
 
     def is_in_its_module(self, place: LiteralPlace | BarePlace, test: WrittenTest) -> bool:
-        """Whether a place is in the module that a test is run from."""
+        """Whether a place is in the module from which a test is run."""
         return place.file.disk.path == self._files.real(test.module)
 
     def _levels(
         self, test: WrittenTest, missed: list[str]
     ) -> Iterator[list[tuple[SourceFile, Holder]]]:
-        """Yield what a limit of a test can be written at, the closest first.
+        """Yield the places where a limit of a test can be written, the closest first.
 
         Args:
             test: the test.
-            missed: gets the reasons why some of that cannot be looked at.
+            missed: a list to which the reasons are added why some of them cannot be read.
         """
         functions = (test.function, test.implementation)
         yield list(self._nodes((one for one in functions if one is not None), missed))
@@ -190,11 +190,11 @@ class Places:
         return file
 
 
-def _says_something_else(place: LiteralPlace, now: LimitNow) -> str:
+def _differs(place: LiteralPlace, now: LimitNow) -> str:
     assert place.limit.maximum is not None
     written = figure_text(now.kind, place.limit.maximum)
-    held = figure_text(now.kind, now.maximum)
-    return f"{place.file.at(place.node)} says {written}, and {held} held"
+    enforced = figure_text(now.kind, now.maximum)
+    return f"{place.file.at(place.node)} says {written}, but the limit was {enforced}"
 
 
 def _around(classes: tuple[Definition, ...]) -> Iterator[Definition]:

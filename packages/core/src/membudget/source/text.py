@@ -1,4 +1,4 @@
-"""A source file as bytes, as text and as a tree, and edits that leave all else as it is."""
+"""A source file as bytes, as text and as a tree, and edits that change nothing else."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Defined: TypeAlias = Function | ast.ClassDef
 Holder: TypeAlias = Defined | ast.Module
-"""What has a body with statements, and can have limits written at it."""
+"""A node with a body of statements, which can have limits."""
 
 
 class UnchangeableError(Exception):
-    """Something in a source file cannot be changed; its text is the reason, for the user."""
+    """Something in a source file cannot be changed; the message is the reason, for the user."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edit:
-    """A stretch of a text that gives way to another one.
+    """The replacement of a part of a text.
 
     Attributes:
-        start, end: of the stretch, as indexes of the text.
-        new: what takes its place.
+        start, end: the indexes of the part.
+        new: the new text.
     """
 
     start: int
@@ -43,12 +43,12 @@ class SourceText:
 
     Attributes:
         data: its bytes.
-        text: the same, decoded as Python does, without a byte order mark; line ends as they are.
+        text: the same, decoded like Python does, without a byte order mark; with its line ends.
         tree: its syntax tree.
-        encoding: its encoding; a byte order mark is a character of the text then.
+        encoding: its encoding; with it, a byte order mark is a character of the text.
 
     Raises:
-        UnchangeableError: it is not Python, or could not be written back as it was.
+        UnchangeableError: it is not Python, or could not be written back unchanged.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -59,7 +59,7 @@ class SourceText:
             self.tree = parsed(data)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise UnchangeableError(f"it cannot be read as Python: {error}") from error
-        self._codec = codec  # utf-8-sig for a file with a byte order mark, which it writes as well
+        self._codec = codec  # utf-8-sig for a file with a byte order mark, which it also writes
         self.encoding = codec.removesuffix("-sig")
         if self.text.encode(codec) != data:
             raise UnchangeableError(f"it cannot be written back in its encoding, {codec}")
@@ -67,7 +67,7 @@ class SourceText:
         self._starts = [0, *itertools.accumulate(map(len, self._lines))]
 
     def index(self, lineno: int, col_offset: int) -> int:
-        """Return the index in the text of a place in the tree, which counts bytes of UTF-8."""
+        """Return the index in the text of a position in the tree, which counts bytes of UTF-8."""
         before = self.line(lineno).encode()[:col_offset].decode()
         return self._starts[lineno - 1] + len(before)
 
@@ -76,7 +76,7 @@ class SourceText:
         return self.index(node.lineno, node.col_offset)
 
     def segment(self, node: ast.expr) -> Edit:
-        """Return an edit that leaves an expression as it is."""
+        """Return an edit that replaces an expression by itself."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         start, end = self.start_of(node), self.index(node.end_lineno, node.end_col_offset)
@@ -96,7 +96,7 @@ class SourceText:
         return line[len(line.rstrip("\r\n")) :] or "\n"
 
     def edited(self, edits: Iterable[Edit]) -> bytes:
-        """Return the bytes of the file after edits; of several at one place, in their order.
+        """Return the bytes of the file after edits. Edits at the same place keep their order.
 
         Raises:
             UnchangeableError: two of them overlap.
@@ -105,7 +105,7 @@ class SourceText:
         at = 0
         for edit in sorted(edits, key=lambda edit: edit.start):
             if edit.start < at:
-                raise UnchangeableError("two changes meet in one place")
+                raise UnchangeableError("two changes overlap")
             pieces += [self.text[at : edit.start], edit.new]
             at = edit.end
         return "".join([*pieces, self.text[at:]]).encode(self._codec)
@@ -117,7 +117,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def parsed(data: bytes) -> ast.Module:
-    """Return the syntax tree of a source file, and keep quiet about escapes that are none.
+    """Return the syntax tree of a source file, without warnings about invalid escapes.
 
     Raises:
         SyntaxError: it is not Python.
@@ -135,7 +135,7 @@ def first_line(node: ast.stmt) -> int:
 
 
 def same_tree(one: ast.AST, other: ast.AST) -> bool:
-    """Whether two trees are equal but for the places of their nodes."""
+    """Whether two trees are equal except for the positions of their nodes."""
     left: list[tuple[object, object]] = [(one, other)]
     while left:
         a, b = left.pop()

@@ -1,4 +1,4 @@
-"""Changed source files: what differs, and writing them."""
+"""Shows what changes in source files, and writes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEANS_NO: Final = ("", "0", "false", "no", "off")
 
 @dataclass(frozen=True, slots=True)
 class NotWritten:
-    """A file that stayed as it was.
+    """A file that was not changed.
 
     Attributes:
         file: the file, with its changes.
@@ -34,7 +34,7 @@ class NotWritten:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What came of writing a plan.
+    """The result of writing a plan.
 
     Attributes:
         written: the files that were written.
@@ -46,7 +46,7 @@ class Written:
 
 
 def diff(plan: FixPlan) -> str:
-    """Return a plan as a unified diff, which ``patch -p1`` and ``git apply`` take."""
+    """Return a plan as a unified diff for ``patch -p1`` and ``git apply``."""
     return "".join(line for file in plan.files for line in _diff_lines(file))
 
 
@@ -75,21 +75,21 @@ def write_fixes(
     even_in_ci: bool = False,
     environment: Mapping[str, str] = Real.environment,
 ) -> Written:
-    """Write the files of a plan, each as a whole, or not at all.
+    """Write the files of a plan, each as a whole or not at all.
 
-    A file that cannot be written, or that is not as it was read any more, stays as it is, and the
-    others are written.
+    If a file cannot be written, or has changed since it was read, it is not changed; the others are
+    still written.
 
     Args:
-        plan: what :func:`membudget.source.fix.plan_fixes` returned.
-        even_in_ci: whether to write on a CI server as well, where changes are lost or pushed
-            without anybody having read them.
+        plan: the result of :func:`membudget.source.fix.plan_fixes`.
+        even_in_ci: whether to write on a CI server as well, where changes are lost, or pushed
+            without a review.
         environment: the environment variables.
     """
     if is_in_ci(environment) and not even_in_ci:
         reason = (
-            "source files are not changed in CI (the environment variable CI is set), unless you "
-            "give --memray-fix-in-ci"
+            "source files are not changed in CI (the environment variable CI is set). To change "
+            "them anyway, add --memray-fix-in-ci"
         )
         return Written((), tuple(NotWritten(file, reason) for file in plan.files))
     written: list[ChangedFile] = []
@@ -112,14 +112,14 @@ def write_fixes(
 def _write(file: ChangedFile) -> None:
     path = file.disk.path
     before = Real.stat(path)
-    # A directory that takes new files lets a file be replaced that must not be written.
+    # In a writable directory, even a file that must not be written could be replaced.
     if not before.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
         raise UnchangeableError(f"{file.disk.shown} is read-only")
     with whole_file(path) as fd:
         write_all(fd, file.new)
         if Real.realpath(path) != path or read_whole(path) != file.disk.data:
-            raise UnchangeableError(f"{file.disk.shown} has changed meanwhile")
+            raise UnchangeableError(f"{file.disk.shown} was changed during the run")
     after = Real.stat(path)
     if (after.st_size, int(after.st_mtime)) == (before.st_size, int(before.st_mtime)):
-        # Or Python would run what it has compiled before: it looks at the size and the second.
+        # Otherwise Python would use the old compiled file: it compares only size and seconds.
         Real.utime(path, (after.st_atime, int(after.st_mtime) + 1))

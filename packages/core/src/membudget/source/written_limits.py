@@ -1,4 +1,4 @@
-"""The limits that are written at a function, a class or a module."""
+"""Finds the limits that are written at a function, a class or a module."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _MARKS: Final = "pytestmark"
 
 @dataclass(frozen=True, slots=True)
 class WrittenLimit:
-    """A limit that is written somewhere.
+    """A limit in the source.
 
     Attributes:
-        kind: what it is on; None where that cannot be read, and it can be anything.
+        kind: what it limits; None if that cannot be read, so that it can be anything.
         node: the expression.
-        maximum: in bytes, or a count; None where it cannot be read.
-        fixed: why it is not to be changed; empty for a literal.
-        is_marker: whether it is in a marker of pytest's.
-        of_parameter: whether it is in a ``pytest.param()``, and holds for that one only.
+        maximum: in bytes, or a count; None if it cannot be read.
+        fixed: why it must not be changed; empty for a literal.
+        is_marker: whether it is in a marker of pytest.
+        of_parameter: whether it is in a ``pytest.param()``, and applies only to that parameter.
     """
 
     kind: LimitKind | None
@@ -52,18 +52,18 @@ class WrittenLimit:
     of_parameter: bool = False
 
     def counts_for(self, framework: Framework) -> bool:
-        """Whether it holds in runs of a framework."""
+        """Whether it is enforced in runs of a framework."""
         return framework == "pytest" or not self.is_marker
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What is written in one place.
+    """What a function, a class or a module says about memory.
 
     Attributes:
         limits: the limits.
-        waiver: whether it says that limits do not hold, or that nothing is measured.
-        objects: whether objects are limited, which has no number.
+        waiver: whether it waives limits, or turns off measuring.
+        objects: whether leaked objects are forbidden, which has no number.
     """
 
     limits: tuple[WrittenLimit, ...] = ()
@@ -72,21 +72,21 @@ class Written:
 
 
 def written_at(holder: Holder, names: Names) -> Written:
-    """Return what is written at a function, a class or a module about its memory."""
+    """Return what a function, a class or a module says about memory."""
     limits: list[WrittenLimit] = []
     waiver = objects = False
-    for said in _said(holder, names):
-        if isinstance(said, WrittenLimit):
-            limits.append(said)
-        elif said in _WAIVERS:
+    for one in _marks_at(holder, names):
+        if isinstance(one, WrittenLimit):
+            limits.append(one)
+        elif one in _WAIVERS:
             waiver = True
         else:
             objects = True
     return Written(tuple(limits), waiver, objects)
 
 
-def _said(holder: Holder, names: Names) -> Iterator[WrittenLimit | str]:
-    """Yield limits, and the names of what is no limit with a number."""
+def _marks_at(holder: Holder, names: Names) -> Iterator[WrittenLimit | str]:
+    """Yield the limits, and the names of marks without a number."""
     for decorator in getattr(holder, "decorator_list", ()):
         yield from _in_mark(decorator, names)
     if isinstance(holder, ast.Module | ast.ClassDef):
@@ -102,7 +102,7 @@ _Assignment: TypeAlias = ast.Assign | ast.AnnAssign | ast.AugAssign
 
 
 def _assignments(holder: ast.Module | ast.ClassDef) -> Iterator[tuple[_Assignment, list[str]]]:
-    """Yield what is assigned in a scope, but for scopes inside it."""
+    """Yield the assignments in a scope, but not in inner scopes."""
     left: list[ast.AST] = list(reversed(holder.body))
     while left:
         node = left.pop()
@@ -123,12 +123,12 @@ def _in_attribute(value: ast.expr, targets: list[str]) -> Iterator[WrittenLimit 
 
 
 def _in_mark(mark: ast.expr, names: Names, *, follow: bool = True) -> Iterator[WrittenLimit | str]:
-    """Yield what a decorator says, or an element of ``pytestmark``.
+    """Yield the limits, and the names of marks without a number, in one mark.
 
     Args:
-        mark: the expression.
-        names: of the file.
-        follow: whether to look at what a name stands for. That can have its own name in it.
+        mark: a decorator, or an element of ``pytestmark``.
+        names: the names in the file.
+        follow: whether to replace a name by its value. The value can contain the same name.
     """
     if isinstance(mark, ast.List | ast.Tuple | ast.Set):
         for element in mark.elts:
@@ -146,7 +146,7 @@ def _in_mark(mark: ast.expr, names: Names, *, follow: bool = True) -> Iterator[W
             yield name
         elif isinstance(mark, ast.Name) and follow:
             for value in names.assigned(mark.id):
-                yield from _under_a_name(mark.id, _in_mark(value, names, follow=False))
+                yield from _with_name(mark.id, _in_mark(value, names, follow=False))
 
 
 def _in_call(mark: ast.Call, names: Names, *, follow: bool) -> Iterator[WrittenLimit | str]:
@@ -162,10 +162,10 @@ def _in_call(mark: ast.Call, names: Names, *, follow: bool) -> Iterator[WrittenL
         yield from _in_parameters(mark, names, follow=follow)
 
 
-def _under_a_name(name: str, said: Iterable[WrittenLimit | str]) -> Iterator[WrittenLimit | str]:
-    for one in said:
+def _with_name(name: str, marks: Iterable[WrittenLimit | str]) -> Iterator[WrittenLimit | str]:
+    for one in marks:
         if isinstance(one, WrittenLimit):
-            yield replace(one, fixed=f"it has a name, {name}, and others may use that as well")
+            yield replace(one, fixed=f"it has the name {name}, which other tests may use as well")
         else:
             yield one
 
@@ -176,9 +176,9 @@ def _in_parameters(parametrize: ast.Call, names: Names, *, follow: bool) -> Iter
         if isinstance(node, ast.Call) and names.dotted(node.func).rpartition(".")[2] == "param":
             for keyword in node.keywords:
                 if keyword.arg == "marks":
-                    for said in _in_mark(keyword.value, names, follow=follow):
-                        if isinstance(said, WrittenLimit):
-                            yield replace(said, of_parameter=True)
+                    for one in _in_mark(keyword.value, names, follow=follow):
+                        if isinstance(one, WrittenLimit):
+                            yield replace(one, of_parameter=True)
 
 
 def _in_arguments(call: ast.Call, kinds: dict[str, LimitKind]) -> Iterator[WrittenLimit]:
@@ -200,7 +200,8 @@ def _in_arguments(call: ast.Call, kinds: dict[str, LimitKind]) -> Iterator[Writt
 def _read(kind: LimitKind, value: ast.expr) -> WrittenLimit:
     if isinstance(value, ast.Constant):
         maximum = _maximum(kind, value.value)
-        return WrittenLimit(kind, value, maximum, "" if maximum is not None else "it is no limit")
+        fixed = "" if maximum is not None else "it is not a valid limit"
+        return WrittenLimit(kind, value, maximum, fixed)
     if isinstance(value, ast.JoinedStr):
         return WrittenLimit(kind, value, fixed="it is an f-string")
     if isinstance(value, ast.Name | ast.Attribute):

@@ -1,24 +1,24 @@
-"""Accounting: the records and the marks of a capture in, the figures of one block out.
+"""Accounting: turns the records and the marks of a capture into the figures of one block.
 
-Pure Python over an iterable of records, so that it can be checked against random programs for
-which every figure is known. The rules:
+Pure Python over an iterable of records, so that tests can check it with random programs for which
+every figure is known. The rules:
 
-* An allocation counts when it lies between the block's marks, and its thread is not at work for
-  membudget itself (from ``PAUSE`` or ``END`` to ``RESUME`` or ``START``), and the block is not
-  suspended (between ``SUSPEND`` and ``CONTINUE``), and, for ``current_thread_only``, its thread is
-  the one that opened the block, and its stack is one of those that count, where not all do.
-* A thread that is at work already and makes a ``PAUSE`` or an ``END`` was interrupted, and never
-  said that it was done. So what it allocated since is missing from all blocks that are open then.
-* A free takes back what a counted allocation brought, whichever thread frees it. The free of an
-  unknown address belongs to memory from before the block and counts in neither direction.
+* An allocation counts if all of this is true: it lies between the block's marks; its thread is not
+  at work for membudget itself (from ``PAUSE`` or ``END`` to ``RESUME`` or ``START``); the block is
+  not suspended (between ``SUSPEND`` and ``CONTINUE``); with ``current_thread_only``, its thread
+  opened the block; with a filter, its stack counts.
+* If a thread that is already at work makes a ``PAUSE`` or an ``END``, an interruption has kept it
+  from marking the end of its work. Its allocations since are then missing from all open blocks.
+* A free subtracts what a counted allocation has added, whichever thread frees it. A free of an
+  unknown address is one of memory from before the block, and is ignored.
 * ``realloc`` appears as a free and an allocation.
-* An address can be given out again before its free is in the stream: memray writes the free of
-  ``realloc`` (and of ``PyMem_RawFree``) after the memory was given back, and another thread can be
-  faster. What was at the address is gone then, and a free is owed: the next record of the thread
-  that is late, which has written nothing since. It takes nothing back when it comes. This is known
-  for addresses that were given out since a block runs, whether a block counts them or not.
-* A mapping may be unmapped in parts, or several with one call. One that is mapped over another
-  replaces it.
+* An address can be reused before its free is in the stream: memray writes the free of ``realloc``
+  (and of ``PyMem_RawFree``) after the memory was given back, and another thread can be faster. Then
+  the old memory at the address counts as freed, and a free is owed: the next record of the late
+  thread, which has written nothing since. When it comes, it subtracts nothing. This is known for
+  addresses that were allocated since a block runs, whether a block counts them or not.
+* A mapping may be unmapped in parts, or several with one call. A mapping over another one replaces
+  it.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from ..marks import FREE, MMAP, MUNMAP, PYMALLOC_FREE, Kind, Mark, Record
 
 @dataclass(slots=True)
 class BlockMarks:
-    """Where one block lies in a capture, and what of it counts.
+    """The position of one block in a capture, and the marks inside it.
 
     Attributes:
         start, end: its own marks.
-        others: all other marks between them, in stream order, each with whether its thread is at
-            work for membudget after it.
-        known_from: the first record since which a block has run without a break.
+        others: all other marks between them, in stream order, each with a flag: whether its thread
+            is at work for membudget after it.
+        known_from: the first record from which on at least one block was always open.
         paused: the threads that are at work for membudget when the block starts.
-        interrupted: a thread that was at work for membudget turned to that work once more: it was
+        interrupted: whether a thread that was at work for membudget began that work again: it was
             interrupted before, and some of the program's memory was not counted.
     """
 
@@ -56,7 +56,7 @@ class BlockMarks:
 
 
 def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
-    """Find the block ``serial`` among the marks of a capture; None when a border is missing."""
+    """Find the block ``serial`` among the marks of a capture; None if a border mark is missing."""
     start: Mark | None = None
     others: list[tuple[Mark, bool]] = []
     running: set[int] = set()
@@ -70,9 +70,9 @@ def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
             running.add(mark.serial)
         elif mark.kind is Kind.END:
             running.discard(mark.serial)
-        turns_to_work = mark.kind in (Kind.END, Kind.PAUSE)
-        interrupted |= turns_to_work and mark.tid in paused
-        if turns_to_work:
+        begins_work = mark.kind in (Kind.END, Kind.PAUSE)
+        interrupted |= begins_work and mark.tid in paused
+        if begins_work:
             paused.add(mark.tid)
         elif mark.kind in (Kind.START, Kind.RESUME):
             paused.discard(mark.tid)
@@ -90,7 +90,7 @@ def locate(marks: Iterable[Mark], serial: int) -> BlockMarks | None:
 
 
 class _Mappings:
-    """The counted memory mappings that are alive: disjoint ranges, each with its record's index."""
+    """The counted mappings that are alive: disjoint ranges, each with the index of its record."""
 
     __slots__ = ("ranges",)
 
@@ -98,7 +98,7 @@ class _Mappings:
         self.ranges: list[tuple[int, int, int]] = []
 
     def add(self, address: int, size: int, origin: int) -> None:
-        """Add a mapping where nothing is mapped."""
+        """Add a mapping in a range that is not mapped."""
         if size:
             insort(self.ranges, (address, address + size, origin), key=_beginning)
 
@@ -129,11 +129,11 @@ def _beginning(mapping: tuple[int, int, object]) -> int:
 
 
 def _switches(block: BlockMarks) -> list[tuple[int, int, int]]:
-    """Return (index, thread, turn) in stream order.
+    """Return (index, thread, change) in stream order.
 
-    Where a thread turns to membudget's work (1) and back (-1). Thread 0 stands for the whole block,
-    which is suspended once more (1) and once less (-1); what comes before it counts in it as little
-    as what comes while it is suspended.
+    A change is 1 if a thread begins membudget's work, and -1 if it ends it. Thread 0 stands for the
+    whole block: 1 if it is suspended once more, and -1 once less. The records before the block are
+    treated like a suspension.
     """
     points: list[tuple[int, int, int]] = [(block.start.last + 1, 0, -1)]
     for mark, is_at_work in block.others:
@@ -151,15 +151,15 @@ def _switches(block: BlockMarks) -> list[tuple[int, int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The figures of a block, and what they were read from.
+    """The figures of a block, and their position in the capture.
 
     Attributes:
-        measurement: the figures; without the allocations, which need stack traces.
-        peak_index: the index of the record that reached the peak, -1 when nothing was allocated.
-            As in memray, the last one that did.
+        measurement: the figures, without the allocations, which need stack traces.
+        peak_index: the index of the record that reached the peak; the last one, as in memray. -1 if
+            nothing was allocated.
         start_index, end_index: the index of the first record of the block's start mark, and of its
             end mark.
-        interrupted: see :class:`BlockMarks`; the figures are too small then.
+        interrupted: see :class:`BlockMarks`; then the figures are too small.
     """
 
     measurement: Measurement
@@ -179,8 +179,8 @@ def account(
     """Read the figures of ``block`` from the records of its capture.
 
     Args:
-        records: of the capture.
-        block: where the block lies in it.
+        records: the records of the capture.
+        block: the marks of the block in it.
         current_thread_only: whether only the thread that opened the block counts.
         stack_ids: memray's numbers of the stacks that count; None for all.
     """
@@ -197,8 +197,8 @@ def alive_at(
 ) -> list[tuple[int, int]]:
     """Return what ``block`` allocated and was alive after record ``index``.
 
-    As pairs: the index of the record that allocated, and how many of its bytes were alive. For the
-    arguments, see :func:`account`.
+    Returns pairs: the index of the record that allocated, and how many of its bytes were alive. For
+    the arguments, see :func:`account`.
     """
     ledger = _Ledger(current_thread_only, stack_ids)
     ledger.run(records, block, index + 1)
@@ -211,23 +211,23 @@ _NOT_COUNTED: Final = -1
 
 
 class _OwedFrees:
-    """Frees that are late: see the rules above. There are none, nearly always."""
+    """Frees that are late: see the rules above. Nearly always, there are none."""
 
     __slots__ = ("_last_records", "addresses")
 
     def __init__(self) -> None:
         self.addresses: dict[int, tuple[int, int]] = {}
-        """How many frees each address is owed, and the record that showed the last of them."""
+        """For each address: how many frees are owed, and the record that showed the last one."""
         self._last_records: dict[int, int] = {}  # by thread, while frees are owed
 
     def add(self, index: int, record: Record) -> None:
-        """Take note of an allocation at an address whose free was not seen."""
+        """Record an allocation at an address whose free was not seen."""
         n_owed, _ = self.addresses.get(record.address, (0, 0))
         self.addresses[record.address] = (n_owed + 1, index)
         self._last_records[record.tid] = index
 
     def is_late(self, index: int, record: Record) -> bool:
-        """Whether a record is a free that is owed. To be asked of every record, while some are."""
+        """Whether a record is an owed free. Call it for every record while frees are owed."""
         last = self._last_records.get(record.tid, -1)
         self._last_records[record.tid] = index
         n_owed, shown_at = self.addresses.get(record.address, (0, 0))
@@ -245,7 +245,7 @@ class _OwedFrees:
 class _Ledger:
     """What is alive, by address: its size and the index of the record that allocated it.
 
-    What the block does not count is there as well, with no size and :data:`_NOT_COUNTED`.
+    Memory that the block does not count is included, with size 0 and :data:`_NOT_COUNTED`.
     """
 
     __slots__ = ("live", "mappings", "stack_ids", "thread_only")
@@ -291,7 +291,7 @@ class _Ledger:
             address = record.address
             size = record.size
             if allocator >= MMAP:
-                # A mapping made over another one replaces it.
+                # A mapping over another one replaces it.
                 alive -= mappings.remove(address, size)
                 if allocator == MUNMAP:
                     continue

@@ -27,20 +27,20 @@ def frames_of(record: AllocationRecord) -> list[Frame]:
 def read_allocations(
     path: str, request: BlockRequest, start_index: int, alive: Iterable[tuple[int, int]]
 ) -> tuple[Allocation, ...]:
-    """Return where memory of a block came from, by the stacks that the block sees, largest first.
+    """Return the memory of a block by stack, from the block inwards, largest first.
 
     Args:
         path: the capture.
         request: the block.
         start_index: the index of the first record of its start mark.
-        alive: pairs of a record's index and how many of its bytes were alive, in their order.
+        alive: pairs of a record's index and how many of its bytes were alive, in stream order.
     """
     memray = import_memray()
     with contextlib.closing(memray.FileReader(path)) as reader:
         records = iter(reader.get_allocation_records())
         mark = record = next(islice(records, start_index, None))
         position = start_index + 1
-        # Of each stack: its bytes, how many allocations, bytes of arenas, and its first record.
+        # For each stack: its bytes, its number of allocations, bytes of arenas, its first record.
         sums: dict[tuple[int, int], tuple[int, int, int, AllocationRecord]] = {}
         for index, size in alive:
             if index >= position:
@@ -60,7 +60,7 @@ def read_allocations(
 def stacks_inside(
     request: BlockRequest, mark: AllocationRecord, records: Iterable[AllocationRecord]
 ) -> Iterator[tuple[Frame, ...]]:
-    """Yield the stacks of records as a block sees them."""
+    """Yield the stacks of records, cut to the frames inside the block."""
     traces = StackTraces(request, frames_of(mark))
     for record in records:
         yield traces.inside(frames_of(record))

@@ -1,4 +1,4 @@
-"""Objects that a block left behind: which they are, and where they were made."""
+"""Objects that a block leaked, and the stacks that made them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def summarized(
     start_index: int,
     request: BlockRequest,
 ) -> tuple[LeakedObjects, ...]:
-    """Sum the objects that count up by type and by the stack that made them, most first.
+    """Group the objects that count by type and by the stack that made them, largest group first.
 
     Args:
-        path: the capture, which is written no more.
-        objects: the objects that were left behind.
-        counts: says which of them count; membudget's own never do.
+        path: the complete capture.
+        objects: the objects that are still alive.
+        counts: returns whether an object counts; membudget's own objects never do.
         start_index: the first record of the block's start mark.
         request: the block.
     """
@@ -54,17 +54,17 @@ def summarized(
 def _stacks(
     path: str, objects: list[object], start_index: int, request: BlockRequest
 ) -> dict[int, tuple[Frame, ...] | None]:
-    """Return by address what stack made each of the objects; None for membudget's own."""
+    """Return, by address, the stack that made each of the objects; None for membudget's own."""
     memray = import_memray()
     with contextlib.closing(memray.FileReader(path)) as reader:
         mark = next(islice(reader.get_allocation_records(), start_index, None), None)
         if mark is None:
             return {}
         traces = StackTraces(request, frames_of(mark))
-    # memray's type hints call it get_tracked_objects, which is not there.
+    # memray's type hints name it get_tracked_objects, which does not exist.
     with contextlib.closing(memray.FileReader(path)) as reader:
         events = reader.get_object_lifetime_events(included_objects=objects)
-        # An address is given out again: the last event is that of the object that is alive.
+        # Addresses are reused: the last event belongs to the object that is alive.
         return {
             event.address: _inside(traces, frames_of(event)) for event in events if event.is_created
         }
@@ -75,6 +75,6 @@ def _inside(traces: StackTraces, frames: list[Frame]) -> tuple[Frame, ...] | Non
 
 
 def _example(each: object) -> str:
-    """Show an object, whatever its repr does."""
+    """Return a line that shows an object, even if its repr raises."""
     text = " ".join(_EXAMPLES.repr(each).split())
     return text if len(text) <= _EXAMPLE_LENGTH else f"{text[:_EXAMPLE_LENGTH]}..."

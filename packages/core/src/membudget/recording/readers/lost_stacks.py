@@ -1,12 +1,12 @@
 """Notices when memray has lost the Python stacks of a thread.
 
-memray learns about stacks from a profile function in every thread. When the program sets another
-one (``sys.setprofile``, or a profiler in C), memray forgets the stack of that thread, and what the
-thread allocates from then on has none, also when the program puts back what it found.
+memray learns about stacks from a profile function in every thread. If the program sets another one
+(``sys.setprofile``, or a profiler in C), memray forgets the stack of that thread. Its allocations
+have no stack from then on, even if the program restores the profile function.
 
-A thread that has lost its stack had one before, or memray knows its name, as it does for threads
-that ``threading`` starts. Others, such as those of a library in C, have no stacks from the
-beginning.
+A thread without a stack has lost it if it had one before, or if memray knows its name, as it does
+for threads that ``threading`` starts. Other threads, such as those of a C library, never have a
+stack.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .accounting import Account
 if TYPE_CHECKING:
     from memray import AllocationRecord
 
-_BORDERS_OF_THREAD_BYTES: Final = 4096
-"""What a thread of Python's may allocate without a stack, before it has memray's profile function
-and when it has been taken away at its end: below 1000 bytes were seen."""
+_THREAD_START_AND_END_BYTES: Final = 4096
+"""How much a Python thread may allocate without a stack: before memray's profile function is set,
+and after it is removed at the end of the thread. Less than 1000 bytes were observed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def read_stacks(
     """Return the stacks of a block.
 
     Args:
-        records: of its capture, from the first one.
+        records: all records of its capture.
         start_index, end_index: the first record of its start mark, and of its end mark.
         thread_only: whether only the thread that opened the block counts.
     """
@@ -82,5 +82,5 @@ def read_stacks(
         elif record.tid in had_stacks or record.thread_name:
             lost[record.tid] += record.size
     own = lost.pop(mark.tid, None) is not None
-    others = not thread_only and any(size > _BORDERS_OF_THREAD_BYTES for size in lost.values())
+    others = not thread_only and any(size > _THREAD_START_AND_END_BYTES for size in lost.values())
     return BlockStacks(mark, firsts, own or others)

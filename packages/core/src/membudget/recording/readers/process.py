@@ -1,10 +1,10 @@
-"""Reading a block out of a capture that is still being written, in a process of its own.
+"""Reads a block from a capture that is still being written, in a separate process.
 
-A block that ends while others are open cannot stop the tracker: whatever other threads allocate
-until it runs again would be missing from their blocks. And memray's reader must not run beside an
-active tracker. So a small process reads the file, started when first needed and kept until this
-process ends. Questions and answers are lines of JSON. While it answers, it may have to ask in turn:
-patterns and plugins of this process say which stacks count.
+A block that ends while others are open cannot stop the tracker: allocations of other threads until
+it runs again would be missing from their blocks. And memray's reader must not run in a process with
+an active tracker. So a small process reads the file. It is started when it is first needed, and
+runs until this process ends. Questions and answers are lines of JSON. While it works on an answer,
+it may ask this process which stacks count, because the patterns and plugins are here.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _MEASUREMENT: Final = coder_of(Measurement)
 _ALLOCATIONS: Final = coder_of(tuple[Allocation, ...])
 _STACKS: Final = coder_of(tuple[tuple[Frame, ...], ...])
 
-# Its input, where it answers, and for its last words. What else it prints goes to the latter.
+# The files of the process: its input, its answers, and its errors with everything else it prints.
 _INPUT, _OUTPUT, _ERRORS = 0, 3, 2
-# It forks first, and is then no child of the program, which may wait for all of its children; it
-# has no files of the program, and Ctrl-C in a terminal, which goes to a whole process group, does
-# not reach it: it ends with its input.
+# It forks first, so that it is not a child of the program, which may wait for all of its children.
+# It has no files of the program. It is in its own process group, so that Ctrl-C in a terminal does
+# not reach it. It ends when its input does.
 _MAIN: Final = (
     "import os, sys; os.fork() and os._exit(0); os.setsid(); os.closerange(4, 1 << 16); "
     "import json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
@@ -47,13 +47,13 @@ _MAIN: Final = (
 _SIGN_OF_LIFE: Final = b"\0"
 _SIGN_EVERY_SECONDS: Final = 1
 SILENCE_SECONDS: Final = 30
-"""How long the process may say nothing, neither an answer nor a sign of life."""
+"""How long to wait for an answer, or a sign of life, of the process."""
 
 
 class ReaderProcess:
-    """The reading process, seen from the recording one.
+    """The reading process, as the recording process uses it.
 
-    All that it needs is done with functions of the system that nobody can have replaced.
+    It uses only functions of the system that the program cannot have replaced.
 
     Raises:
         CaptureError: it cannot be started.
@@ -62,8 +62,8 @@ class ReaderProcess:
     def __init__(self) -> None:
         if not Real.executable or Real.spawn is None:
             raise CaptureError(
-                "a block that ends inside another one is read by a second Python process, and "
-                "sys.executable does not say how to start one"
+                "a block that ends inside another one has to be read by a second Python process, "
+                "but it cannot be started, because sys.executable is empty"
             )
         self._busy = False
         with contextlib.ExitStack() as opened:
@@ -83,7 +83,7 @@ class ReaderProcess:
             self._close = opened.pop_all().close
 
     def ask(self, question: dict[str, Any], stack_filter: CountsStacks | None) -> Any:
-        """Ask the process, which may ask in turn which stacks count; return its answer.
+        """Send a question and return the answer. The process may ask back which stacks count.
 
         Raises:
             CaptureError: it cannot read the capture, or it has ended.
@@ -98,13 +98,13 @@ class ReaderProcess:
                 answer = self._send({"kept": kept})
             self._busy = False
         except BaseException as error:
-            # Also for KeyboardInterrupt: an answer still to come would be taken for the next one.
-            last_words = self._last_words()
+            # Also for KeyboardInterrupt: a late answer would be taken for the next one.
+            last_error = self._last_error()
             self.close()
             if not (isinstance(error, (OSError, ValueError)) and raised_by_us(error)):
                 raise
             raise CaptureError(
-                f"the process that reads captures ended unexpectedly: {last_words or error}"
+                f"the process that reads captures ended unexpectedly: {last_error or error}"
             ) from error
         if "error" in answer:
             raise CaptureError(answer["error"])
@@ -120,17 +120,17 @@ class ReaderProcess:
             _wait(self._output, Real.poll_in)
             said = Real.read(self._output.fileno(), 1 << 20)
             if not said:
-                raise BrokenPipeError(errno.EPIPE, "it is gone")
+                raise BrokenPipeError(errno.EPIPE, "it has exited")
             answer += said.replace(_SIGN_OF_LIFE, b"")
         read: dict[str, Any] = loads(answer)
         return read
 
     @property
     def usable(self) -> bool:
-        """Whether the process runs, and is not in the middle of an answer.
+        """Whether the process runs and is not working on an answer.
 
-        The latter happens to a signal handler or a finalizer that interrupts the reading of one
-        block and ends another.
+        It is working if a signal handler or a finalizer interrupts the reading of one block and
+        ends another.
         """
         if self._busy:
             return False
@@ -141,10 +141,10 @@ class ReaderProcess:
         return False
 
     def close(self) -> None:
-        """Let go of the process: without input, it ends. Can be done again."""
+        """Close the input of the process, which then ends. Can be called again."""
         self._close()
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         try:
             length = self._errors.written_length()
             said = Real.pread(self._errors.fileno(), length, 0)
@@ -157,7 +157,7 @@ class ReaderProcess:
 
 
 def _pipe() -> Iterator[OwnFile]:
-    """Yield both ends of a pipe. Neither has a number that the new process will need."""
+    """Yield both ends of a pipe, with numbers that the new process does not need."""
     for end in pipe():
         with end:
             yield duplicate_above(end.fileno(), _OUTPUT + 1)
@@ -175,20 +175,20 @@ def _start(its_input: int, its_output: int, its_errors: int) -> None:
         setpgroup=0,
         setsigmask=(),
     )
-    with suppressed(ChildProcessError):  # somebody who waits for all has seen it end
+    with suppressed(ChildProcessError):  # other code that waits for all children was faster
         Real.waitpid(parent, 0)
 
 
 def _wait(file: OwnFile, event: int) -> None:
     events = _events(file, event, SILENCE_SECONDS)
     if not events:
-        raise TimeoutError(errno.ETIMEDOUT, f"it said nothing for {SILENCE_SECONDS} seconds")
+        raise TimeoutError(errno.ETIMEDOUT, f"it did not answer for {SILENCE_SECONDS} seconds")
     if not events & event:  # writing now would raise SIGPIPE, which ends some programs
-        raise BrokenPipeError(errno.EPIPE, "it is gone")
+        raise BrokenPipeError(errno.EPIPE, "it has exited")
 
 
 def _events(file: OwnFile, event: int, seconds: float) -> int:
-    """Wait for an event; return what has happened, 0 for nothing."""
+    """Wait for an event; return the events that have happened, 0 for none."""
     poll = Real.poll()
     poll.register(file.fileno(), event)
     return sum(events for _, events in poll.poll(seconds * 1000))
@@ -198,9 +198,9 @@ class RemoteReader:
     """A :class:`BlockReader` that works in the reading process.
 
     Args:
-        process: the reading process; it reads one block after another, not two at a time.
-        path: opens the capture, which is still being written, in that process.
-        alphabet: how its marks are spelled.
+        process: the reading process; it reads one block at a time.
+        path: the path of the capture, which is still being written, in that process.
+        alphabet: encodes its marks.
         request: the block, which has ended.
     """
 
@@ -212,7 +212,7 @@ class RemoteReader:
         self._block: Final = {
             "path": path,
             "signature": alphabet.signature,
-            # Filters stay here: only their process can call them.
+            # Only this process can call the filter.
             "request": _REQUEST.to_data(request),
             "filters_stacks": request.stack_filter is not None,
         }
@@ -235,7 +235,7 @@ class RemoteReader:
         return bool(self._ask("lost_stacks"))
 
     def close(self) -> None:
-        """Let the process give back its copy of the capture."""
+        """Make the process delete its copy of the capture."""
         if self._process.usable:
             with suppressed(CaptureError):
                 self._ask("close")
@@ -254,7 +254,7 @@ def main() -> None:
             asked = loads(line)
             try:
                 if "block" in asked:
-                    copies.close()  # of a block before, whose reader could not be closed
+                    copies.close()  # of an earlier block whose reader could not be closed
                     reader = _copied(asked["block"], copies)
                 if asked["question"] == "close":
                     copies.close()
@@ -280,17 +280,17 @@ def _say(answer: dict[str, Any]) -> None:
 
 
 class _AskingFilter:
-    """A filter of stacks that asks the recording process."""
+    """A filter of stacks that calls the filter in the recording process."""
 
     def keeps(self, stacks: Iterable[tuple[Frame, ...]]) -> list[bool]:
-        """Ask about all of them at once."""
+        """Return for each stack whether it counts, with one question."""
         _say({"stacks": _STACKS.to_data(tuple(stacks))})
         kept: list[bool] = loads(sys.stdin.readline())["kept"]
         return kept
 
 
 def _copied(block: dict[str, Any], copies: contextlib.ExitStack) -> BlockReader:
-    """Return a reader of a block, from a copy of what has been written so far."""
+    """Return a reader of a block, with a copy of what has been written so far."""
     request = _REQUEST.from_data(block["request"])
     if block["filters_stacks"]:
         request = replace(request, stack_filter=_AskingFilter())
@@ -305,7 +305,7 @@ def _copied(block: dict[str, Any], copies: contextlib.ExitStack) -> BlockReader:
 
 
 def _copy_written(capture: OwnFile, copy: int) -> None:
-    """Copy what has been written so far, without the zero bytes that memray keeps behind it."""
+    """Copy what has been written so far, without the zero bytes that memray keeps after it."""
     length, done = capture.written_length(), 0
     while done < length:
         chunk = os.pread(capture.fileno(), min(length - done, 1 << 20), done)

@@ -1,8 +1,8 @@
 """The replay: figures read by Python code, with memray's public ``FileReader``.
 
-Where the scanner cannot be used, and what it is tested against. memray's reader must never run in a
-process whose tracker is active: its own work would be recorded as well, and the capture would grow
-while it is read.
+It is used if the scanner cannot be, and tests compare the scanner with it. memray's reader must
+never run in a process whose tracker is active: its own allocations would be recorded, and the
+capture would grow while it is read.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 class Replay:
-    """Reads one block of a capture that is written no more.
+    """Reads one block of a complete capture.
 
     Args:
         path: the capture.
-        alphabet: how its marks are spelled.
+        alphabet: encodes its marks.
         request: the block.
 
     Attributes:
-        lost_stacks: whether stacks decide what counts, and memray has lost some of them; known when
-            :meth:`account` has returned.
+        lost_stacks: whether stacks decide what counts, and memray has lost some of them; known
+            after :meth:`account`.
     """
 
     def __init__(self, path: str, alphabet: Alphabet, request: BlockRequest) -> None:
@@ -46,10 +46,10 @@ class Replay:
         self.lost_stacks = False
 
     def account(self) -> Account | None:
-        """Return the figures of the block; None when its marks are not all there.
+        """Return the figures of the block; None if some of its marks are missing.
 
         Raises:
-            FilterError: the filter of stacks raised something.
+            FilterError: the filter of stacks raised an exception.
         """
         with self._records() as records:
             self._block = locate(find_marks(records, self._alphabet), self._request.serial)
@@ -66,7 +66,7 @@ class Replay:
             )
 
     def _counting_stacks(self, block: BlockMarks, counts: CountsStacks) -> frozenset[int]:
-        """Return memray's numbers of the stacks in a block that count."""
+        """Return memray's numbers of the stacks that count in a block."""
         start, end = block.start.first, block.end.first
         with self._records() as records:
             found = read_stacks(records, start, end, thread_only=self._request.thread_only)

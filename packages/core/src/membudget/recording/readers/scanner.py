@@ -1,11 +1,11 @@
 """The scanner: C code that reads figures and stacks from a capture that is still being written.
 
-It reads what these need and nothing else, in one pass, so it is much faster than the replay; and it
-does not use memray's reader, so it can run beside an active tracker. One scanner follows one
-capture; each scan goes on where the last one stopped. The C code is in ``csrc``.
+It reads only what these need, in one pass, so it is much faster than the replay. It does not use
+memray's reader, so it can run while a tracker is active. One scanner follows one capture; each scan
+continues where the last one stopped. The C code is in ``csrc``.
 
-It is there when the C extension could be built (``pip install`` does so where there is a compiler)
-and the capture has the version that it knows; :func:`scanner_problem` says what is missing.
+The scanner can be used if the C extension could be built (``pip install`` builds it if there is a
+compiler) and it knows the version of the capture. :func:`scanner_problem` says what is missing.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ except ImportError as error:
     _c_module = str(error)
 
 READER_VARIABLE = "MEMBUDGET_READER"
-"""Environment variable: ``replay`` keeps the scanner out, ``auto`` (the default) does not."""
+"""Environment variable: ``replay`` turns off the scanner; ``auto`` is the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScannedStacks:
-    """Where memory of a block came from; frames are read when :meth:`allocations` is called.
+    """The memory of a block by stack; frames are read when :meth:`allocations` is called.
 
     Attributes:
-        scanner: what has found it.
+        scanner: the scanner that has read the stacks.
         request: the block.
         begin: the scanner's number of the stack at which the block began.
-        stacks: of each stack: its number, bytes, how many allocations, whether another thread than
-            the block's made them, and bytes of arenas.
+        stacks: for each stack: its number, its bytes, its number of allocations, whether another
+            thread than the block's made them, and bytes of arenas.
         lost: whether memray has lost stacks of the block.
     """
 
@@ -56,7 +56,7 @@ class ScannedStacks:
     lost: bool
 
     def allocations(self) -> tuple[Allocation, ...]:
-        """Return them as the block sees them, largest first.
+        """Return the stacks, cut to the frames inside the block, largest first.
 
         Raises:
             ValueError: the capture is damaged.
@@ -73,13 +73,13 @@ class ScannedStacks:
 
 
 class _Filter:
-    """What says which stacks a block counts.
+    """Decides which stacks a block counts.
 
     Attributes:
         request: the block.
         stack_filter: its filter.
-        traces: takes from stacks what leads to the block; None until it is needed.
-        failure: what the filter has raised; it is not asked again then.
+        traces: cuts stacks to the frames inside the block; None until it is needed.
+        failure: the exception that the filter has raised; then it is not called again.
     """
 
     __slots__ = ("failure", "request", "stack_filter", "traces")
@@ -96,10 +96,10 @@ class Scanner:
 
     Args:
         fd: the capture, open for reading.
-        alphabet: how its marks are spelled.
+        alphabet: encodes its marks.
 
     Raises:
-        ValueError: the capture is none that the scanner knows.
+        ValueError: the scanner does not know this version of a capture.
     """
 
     def __init__(self, fd: int, alphabet: Alphabet) -> None:
@@ -110,7 +110,7 @@ class Scanner:
         self._filters: dict[int, _Filter] = {}  # by the serials of their blocks
 
     def expect(self, request: BlockRequest) -> None:
-        """Keep the books of a block whose start mark is still to come."""
+        """Begin to count for a block whose start mark is still to come."""
         uses = _in_c()
         stack_use = uses.KEEPS_STACKS if request.wants_stacks else uses.FIGURES_ONLY
         if request.stack_filter is not None:
@@ -119,18 +119,18 @@ class Scanner:
         self._scanner.expect(request.serial, request.thread_only, stack_use)
 
     def forget(self, serial: int) -> None:
-        """Keep the books of a block no longer."""
+        """Stop counting for a block."""
         self._scanner.forget(serial)
         self._filters.pop(serial, None)
 
     def close_block(self, serial: int) -> Account | None:
-        """Scan up to the end of a block; None when its marks are not all there.
+        """Scan up to the end of a block; return None if some of its marks are missing.
 
-        The filters of all blocks that are open are asked about stacks that they have not seen.
+        The filters of all open blocks are called for stacks that are new to them.
 
         Raises:
             ValueError: the capture is damaged.
-            FilterError: the filter of this block raised something.
+            FilterError: the filter of this block raised an exception.
         """
         with real_functions() if self._filters else contextlib.nullcontext():
             figures = self._scanner.close_block(serial, self._counts)
@@ -143,7 +143,7 @@ class Scanner:
         return Account(Measurement(*sums), peak_index, start_index, end_index, interrupted)
 
     def _counts(self, serial: int, node: int) -> bool:
-        """Say whether a block counts a stack that is new to it."""
+        """Return whether a block counts a stack that is new to it."""
         block = self._filters[serial]
         if block.failure is not None:
             return False
@@ -152,24 +152,24 @@ class Scanner:
                 begin = self.frames(self._scanner.begin_of(serial))
                 block.traces = StackTraces(block.request, begin)
             (counts,) = block.stack_filter.keeps([block.traces.inside(self.frames(node))])
-        except FilterError as error:  # for who reads that block; this may be another one's end
+        except FilterError as error:  # raised when its block is read; this may be another's end
             block.failure = error
             return False
         return counts
 
     def lost_stacks(self, serial: int) -> bool:
-        """Whether memray has lost stacks of a block that wants stacks, or filters them."""
+        """Whether memray has lost stacks of a block that wants or filters stacks."""
         return bool(self._scanner.lost_stacks(serial))
 
     def stacks_at_peak(self, request: BlockRequest) -> ScannedStacks:
-        """Return where what was alive at the peak of a block came from, when it has been closed.
+        """Return the stacks of what was alive at the peak of a block that has been closed.
 
-        For a block that wants stacks, or filters them.
+        For a block that wants or filters stacks.
         """
         return self._scanned(request, self._scanner.stacks_at_peak(request.serial))
 
     def stacks_at_end(self, request: BlockRequest) -> ScannedStacks:
-        """Return where what was alive at the end of a block came from, likewise."""
+        """Return the stacks of what was alive at the end of such a block."""
         return self._scanned(request, self._scanner.stacks_at_end(request.serial))
 
     def _scanned(
@@ -191,9 +191,10 @@ class Scanner:
         return frames
 
     def alive_objects(self, serial: int) -> frozenset[int] | None:
-        """Return the addresses of what a block made and left alive; None when it is not all there.
+        """Return the addresses of objects that a block made and that are alive at its end.
 
-        For a scanner that has scanned nothing yet, and a capture that has objects.
+        For a scanner that has scanned nothing yet, and a capture that has objects. Returns None if
+        some marks of the block are missing.
 
         Raises:
             ValueError: the capture is damaged.
@@ -202,23 +203,23 @@ class Scanner:
         return None if packed is None else frozenset(memoryview(packed).cast("Q"))
 
     def write_block(self, request: BlockRequest, n_outer: int, to: int) -> None:
-        """Write a capture of a block that has ended: what the block counts, and nothing else.
+        """Write a capture of a block that has ended, with only what the block counts.
 
         For a scanner that has scanned nothing yet.
 
         Args:
             request: the block.
-            n_outer: how many frames, around the block, to leave out of its stacks.
+            n_outer: how many frames around the block to leave out of its stacks.
             to: the file descriptor to write to.
 
         Raises:
             OSError: writing failed.
-            CaptureError: the block is not there in full, or there is no memory to read it.
+            CaptureError: some marks of the block are missing, or there is not enough memory.
         """
         try:
             written = self._scanner.write_block(request.serial, request.thread_only, n_outer, to)
         except MemoryError as error:
-            raise CaptureError("there is no memory left to read it") from error
+            raise CaptureError("there is not enough memory to read the capture") from error
         if not written:
             raise CaptureError("the capture of this block is incomplete")
 
@@ -229,7 +230,7 @@ class Scanner:
 
     @property
     def idle_bytes(self) -> int:
-        """How much of that was written while no block was open."""
+        """How much of the scanned capture was written while no block was open."""
         return int(self._scanner.idle_bytes)
 
 
@@ -240,20 +241,20 @@ def _in_c() -> ModuleType:
 
 @functools.cache
 def scanner_problem() -> str | None:
-    """Say why blocks are not read by the scanner in this process; None when they are.
+    """Return why the scanner does not read blocks in this process; None if it does.
 
     Raises:
-        InvalidOptionError: ``MEMBUDGET_READER`` is neither ``auto`` nor ``replay``.
+        InvalidOptionError: ``MEMBUDGET_READER`` is not ``auto`` or ``replay``.
     """
     choice = environ.get(READER_VARIABLE, "auto")
     if choice == "replay":
-        return f"{READER_VARIABLE}=replay in the environment"
+        return f"{READER_VARIABLE}=replay is set in the environment"
     if choice not in ("", "auto"):
-        raise InvalidOptionError(f"{READER_VARIABLE}: {choice!r} is neither 'auto' nor 'replay'")
+        raise InvalidOptionError(f"{READER_VARIABLE}: {choice!r} is not 'auto' or 'replay'")
     if isinstance(_c_module, str):
         return (
-            f"its C extension is not there ({_c_module}); to build it, have a C compiler when you "
-            f"install membudget"
+            f"the C extension is missing ({_c_module}): to build it, install membudget where there "
+            f"is a C compiler"
         )
     return None
 
@@ -261,18 +262,18 @@ def scanner_problem() -> str | None:
 def keep_block(
     capture: int, alphabet: Alphabet, request: BlockRequest, path: str, n_outer: int
 ) -> None:
-    """Write a capture of a block that has ended: what the block counts, and nothing else.
+    """Write a capture of a block that has ended, with only what the block counts.
 
     Args:
         capture: the file descriptor of the capture that has the block; it may still be written.
-        alphabet: how marks are spelled.
+        alphabet: encodes marks.
         request: the block.
         path: where to write it.
-        n_outer: how many frames, around the block, to leave out of its stacks.
+        n_outer: how many frames around the block to leave out of its stacks.
 
     Raises:
-        CaptureError: there is no scanner, which alone can do this.
-        OSError: the file cannot be written; what was there before stays.
+        CaptureError: the scanner, which is needed for this, cannot be used.
+        OSError: the file cannot be written; the old file is unchanged.
     """
     if scanner_problem() is not None:
         raise CaptureError(f"the reader in C is missing: {scanner_problem()}")
@@ -281,6 +282,6 @@ def keep_block(
     except ValueError as error:
         if not raised_by_us(error):
             raise
-        raise CaptureError(f"this version of memray writes it in another way: {error}") from error
+        raise CaptureError(f"the reader does not know captures of this memray: {error}") from error
     with whole_file(path) as fd:
         scanner.write_block(request, n_outer, fd)

@@ -1,4 +1,4 @@
-"""Stack traces as a block sees them: from where it was opened inwards, without our own frames."""
+"""Cuts stack traces to the frames inside a block, without membudget's own frames."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _OWN_FILES = f"{Path(__file__).parents[2]}{os.sep}"
 
 @dataclass(frozen=True, slots=True)
 class FoundStack:
-    """Memory of one stack, as a reader finds it in a capture.
+    """Memory of one stack in a capture.
 
     Attributes:
         frames: all frames of the stack, innermost first.
         size_bytes, n_allocations: how much of it was alive, in how many allocations.
-        is_other_thread: whether another thread allocated it than the one that opened the block.
+        is_other_thread: whether another thread than that of the block allocated it.
         arena_bytes: how much of it is arenas, see :class:`membudget.Allocation`.
     """
 
@@ -33,7 +33,7 @@ class FoundStack:
 
 
 class StackTraces:
-    """Takes from stack traces what leads to a block.
+    """Removes from stack traces the frames around a block.
 
     Args:
         request: the block.
@@ -47,23 +47,23 @@ class StackTraces:
             n_own += 1
         n_inside = n_own if request.stacks_begin_inside else n_own + 1
         self._outer = mark[n_inside:]
-        # The outermost frame of the block: what has the with statement, or calls the function.
+        # The outermost frame of the block: it has the with statement, or calls the function.
         self._outermost = mark[n_inside - 1] if 0 < n_inside <= len(mark) else None
 
     def inside(self, stack: Sequence[Frame]) -> tuple[Frame, ...]:
-        """Return the frames of a stack that lie inside the block, innermost first."""
+        """Return the frames of a stack that are inside the block, innermost first."""
         return self._inside(stack, self._n_shared(stack))
 
     def summed(self, found: Iterable[FoundStack]) -> tuple[Allocation, ...]:
-        """Sum what was found by the stack that the block sees, largest first.
+        """Sum memory by stack inside the block, largest first.
 
-        One line of code has several stacks in a capture, which tells instructions apart.
+        One line of code can have several stacks in a capture, one for each instruction.
         """
         by_stack: dict[tuple[Frame, ...], Allocation] = {}
         for one in found:
             shared = self._n_shared(one.frames)
             stack = self._inside(one.frames, shared)
-            is_other_task = not one.is_other_thread and self._turns_off(one.frames, shared)
+            is_other_task = not one.is_other_thread and self._is_other_task(one.frames, shared)
             before = by_stack.get(stack) or Allocation(0, 0, stack)
             by_stack[stack] = Allocation(
                 before.size_bytes + one.size_bytes,
@@ -76,7 +76,7 @@ class StackTraces:
         return tuple(sorted(by_stack.values(), key=lambda allocation: -allocation.size_bytes))
 
     def _n_shared(self, stack: Sequence[Frame]) -> int:
-        """Count the outermost frames that a stack has in common with what is around the block."""
+        """Count the outermost frames of a stack that are also around the block."""
         shared = 0
         for frame, around in zip(reversed(stack), reversed(self._outer), strict=False):
             if frame != around:
@@ -84,10 +84,10 @@ class StackTraces:
             shared += 1
         return shared
 
-    def _turns_off(self, stack: Sequence[Frame], shared: int) -> bool:
-        """Whether a stack leaves the block's own in the event loop, which ran something else.
+    def _is_other_task(self, stack: Sequence[Frame], shared: int) -> bool:
+        """Whether a stack differs from the block's in the event loop, which ran something else.
 
-        Only there: elsewhere, blocks can be left open when their function returns.
+        Other differences do not show another task: a block can be open after its function returned.
         """
         if not 0 < shared < len(stack) or not _is_event_loop(stack[-shared]):
             return False
@@ -101,7 +101,7 @@ class StackTraces:
     def _inside(self, stack: Sequence[Frame], shared: int) -> tuple[Frame, ...]:
         inside = [frame for frame in stack[: len(stack) - shared] if not is_own(frame)]
         if not inside:
-            # Calling the block's function allocates a little before its first frame begins.
+            # The call of the block's function allocates a little before its first frame begins.
             return tuple([frame for frame in stack if not is_own(frame)][:1])
         n_inside = len(inside)
         while n_inside > 1 and inside[n_inside - 1].filename.startswith(self._outer_files):
@@ -114,5 +114,5 @@ def _is_event_loop(frame: Frame) -> bool:
 
 
 def is_own(frame: Frame) -> bool:
-    """Whether a frame is of membudget itself."""
+    """Whether a frame belongs to membudget itself."""
     return frame.filename.startswith(_OWN_FILES)

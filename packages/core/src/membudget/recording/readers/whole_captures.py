@@ -1,4 +1,4 @@
-"""Reads blocks of a capture that is written no more, where the scanner cannot be used."""
+"""Reads blocks of a complete capture, if the scanner cannot be used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BlockReader:
 
     Args:
         path: the capture.
-        alphabet: how its marks are spelled.
+        alphabet: encodes its marks.
         request: the block.
     """
 
@@ -37,15 +37,15 @@ class BlockReader:
         """Return the figures, without any stacks.
 
         Raises:
-            CaptureError: the capture cannot be read, or the block is not there in full.
-            FilterError: the filter of stacks raised something.
+            CaptureError: the capture cannot be read, or does not contain the whole block.
+            FilterError: the filter of stacks raised an exception.
         """
         with _reading():
             self._account = checked(self._replay.account())
             return self._account.measurement
 
     def at_peak(self) -> tuple[Allocation, ...]:
-        """Return where what was alive at the peak came from; the account must be known.
+        """Return the stacks of what was alive at the peak. Call :meth:`figures` first.
 
         Raises:
             CaptureError: the capture cannot be read.
@@ -54,13 +54,13 @@ class BlockReader:
         return self._allocations(self._account, self._account.peak_index)
 
     def at_end(self) -> tuple[Allocation, ...]:
-        """Return where what was alive at the end came from, likewise."""
+        """Return the stacks of what was alive at the end. Call :meth:`figures` first."""
         assert self._account is not None
         return self._allocations(self._account, self._account.end_index - 1)
 
     @property
     def lost_stacks(self) -> bool:
-        """Whether memray has lost stacks, as far as stacks were read or filtered."""
+        """Whether memray has lost stacks. Known only if stacks were read or filtered."""
         if self._replay.lost_stacks:
             return True
         if self._account is None or not self._some_have_no_stack:
@@ -85,27 +85,27 @@ def _reading() -> Iterator[None]:
             yield
     except MembudgetError:
         raise
-    except Exception as error:  # memray's reader raises all sorts of them on damaged input
+    except Exception as error:  # memray's reader raises many types of errors on damaged input
         if not raised_by_us(error):
             raise
         raise CaptureError(f"the capture of this block cannot be read: {error}") from error
 
 
 def checked(account: Account | None) -> Account:
-    """Return an account that is whole.
+    """Return an account if it is complete.
 
     Raises:
-        CaptureError: the block is not there in full.
+        CaptureError: the capture does not contain the whole block.
     """
     if account is None:
         raise CaptureError(
             "the capture of this block is incomplete, so its budget could not be checked. "
-            "The disk may be full (memray then stops recording), or something in the "
-            "block stopped memray's tracker"
+            "The disk may be full (memray then stops recording), or code in the block "
+            "stopped memray's tracker"
         )
     if account.interrupted:
         raise CaptureError(
-            "something interrupted membudget inside this block, such as Ctrl-C, so not all "
+            "membudget was interrupted inside this block, for example by Ctrl-C, so not all "
             "of its memory was counted and its budget could not be checked"
         )
     return account
