@@ -177,3 +177,30 @@ def test_a_bad_marker_that_is_added_in_the_run_is_an_error_of_its_test(
     assert "1 passed" in ran.lines[-1]
     assert "'1 MBanana' is not a memory size" in ran.stdout
     assert "INTERNALERROR" not in ran.stdout
+
+
+def test_a_failure_says_where_a_limit_further_out_is_written(runner: Pytest) -> None:
+    """Of a limit at the test itself, it says nothing: every failure names its test."""
+    runner.write(
+        test_it="import pytest\n"
+        "pytestmark = pytest.mark.limit_memory('1 KB')\n"
+        "def test_module(): bytearray(5000)\n"
+        "@pytest.mark.limit_memory('2 KB')\n"
+        "class TestClass:\n"
+        "    def test_class(self): bytearray(5000)\n"
+        "    @pytest.mark.limit_memory('3 KB')\n"
+        "    def test_own(self): bytearray(5000)\n",
+        conftest="import pytest\n"
+        "@pytest.fixture(autouse=True)\n"
+        "def limit(request):\n"
+        "    request.node.add_marker(pytest.mark.limit_memory(total='1 KB'))\n",
+    )
+    ran = runner.run("--memray")
+    ran.counts(failed=3)
+    written = [line for line in ran.lines if line.startswith("The limit is written in ")]
+    by_fixture = "a fixture, which added the marker"
+    assert [line.removeprefix("The limit is written in ") for line in written] == [
+        f"test_it.py and in {by_fixture}",
+        f"test_it.py, class TestClass and in {by_fixture}",
+        by_fixture,
+    ]

@@ -19,6 +19,7 @@ from membudget.runs import (
     memory_budget,
     object_budget,
     rules_of,
+    shown_path,
 )
 
 from ._private import Node, get_unpacked_marks
@@ -45,6 +46,13 @@ T = TypeVar("T")
 _WRITTEN = pytest.StashKey[frozenset[int]]()
 _BY_HOOKS = pytest.StashKey[frozenset[int]]()
 _WORKER_PROBLEM = "membudget_bad_markers"
+
+
+class _Placed(NamedTuple):
+    """A marker, and where it stands; empty for the test itself, which every failure names."""
+
+    mark: pytest.Mark
+    origin: str = ""
 
 
 class BadMarkerError(ValueError):
@@ -119,8 +127,8 @@ def marked(item: pytest.Item) -> TestRules:
     is_kept_out = item.get_closest_marker(KEEPS_OUT) is not None
     rules = TestRules(measured=not is_kept_out)
     for declared in _closest_first(item):
-        if isinstance(declared, pytest.Mark):
-            where = _written(declared)
+        if isinstance(declared, _Placed):
+            where = _written(declared.mark)
             outer = _rules_in(declared)
             if is_kept_out and outer.budget is not None:
                 raise BadMarkerError(
@@ -138,10 +146,11 @@ def marked(item: pytest.Item) -> TestRules:
     return rules
 
 
-def _rules_in(mark: pytest.Mark) -> TestRules:
+def _rules_in(placed: _Placed) -> TestRules:
     """Return what one marker declares; nothing if it is not about memory."""
+    mark, origin = placed
     if mark.name in _LIMITS:
-        return TestRules(_parse(mark, _LIMITS[mark.name]))
+        return TestRules(_parse(mark, _LIMITS[mark.name], origin=origin))
     if mark.name == WAIVER:
         return TestRules(waiver=_parse(mark, _no_memory_limit))
     return TestRules()
@@ -152,12 +161,12 @@ def has_limit_marker(item: pytest.Item) -> bool | None:
     names = (*_LIMITS, WAIVER)
     if any(mark.name in names for mark in item.iter_markers()):
         for declared in _closest_first(item):
-            if isinstance(declared, pytest.Mark) and declared.name in names:
-                return declared.name != WAIVER
+            if isinstance(declared, _Placed) and declared.mark.name in names:
+                return declared.mark.name != WAIVER
     return None
 
 
-def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark | TestRules]:
+def _closest_first(item: pytest.Item) -> Iterator[_Placed | TestRules]:
     """Yield the markers of a test, and what another framework's class declares for it."""
     added: list[pytest.Mark] = []
     for node in item.iter_parents():
@@ -165,7 +174,9 @@ def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark | TestRules]:
             written = _written_at(node)
             # pytest keeps those of a base class before those of the class, and those of
             # pytest.param() after those of the function.
-            yield from (mark for mark in reversed(node.own_markers) if id(mark) in written)
+            place = _place_of(node)
+            own = (mark for mark in reversed(node.own_markers) if id(mark) in written)
+            yield from (_Placed(mark, place) for mark in own)
             added += (mark for mark in node.own_markers if id(mark) not in written)
         if node is item.parent:
             outside = _rules_outside(item)
@@ -174,8 +185,18 @@ def _closest_first(item: pytest.Item) -> Iterator[pytest.Mark | TestRules]:
     if added:
         # What fixtures add is not there yet when the collection ends.
         by_hooks = item.stash.get(_BY_HOOKS, frozenset(map(id, added)))
-        yield from (mark for mark in reversed(added) if id(mark) not in by_hooks)
-        yield from (mark for mark in added if id(mark) in by_hooks)
+        by_fixtures = (mark for mark in reversed(added) if id(mark) not in by_hooks)
+        yield from (_Placed(mark, "a fixture, which added the marker") for mark in by_fixtures)
+        others = (mark for mark in added if id(mark) in by_hooks)
+        yield from (_Placed(mark, "a hook, which added the marker") for mark in others)
+
+
+def _place_of(node: Node) -> str:
+    """Return where the markers of a class, a module or a package are written."""
+    if isinstance(node, pytest.Item):
+        return ""
+    path = shown_path(str(node.path))
+    return f"{path}, class {node.name}" if isinstance(node, pytest.Class) else path
 
 
 def _written_at(node: Node) -> frozenset[int]:
@@ -229,10 +250,10 @@ def _signature(take: Callable[..., object]) -> inspect.Signature:
     return signature.replace(parameters=own)
 
 
-def _parse(mark: pytest.Mark, take: Callable[..., T]) -> T:
+def _parse(mark: pytest.Mark, take: Callable[..., T], **place: str) -> T:
     try:
         _signature(take).bind(*mark.args, **mark.kwargs)
-        return take(*mark.args, **mark.kwargs, where=_written(mark))
+        return take(*mark.args, **mark.kwargs, where=_written(mark), **place)
     except TypeError as error:
         raise BadMarkerError(f"{_written(mark)}: {error}") from error
     except InvalidLimitError as error:
