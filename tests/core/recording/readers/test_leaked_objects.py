@@ -330,7 +330,9 @@ def test_markers(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert "5 failed, 4 passed" in done.stdout, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert any(
-        line.startswith("Test was limited to 50.0KiB but allocated 100.0KiB; allowed to leave no")
+        line.startswith(
+            "Test was limited to 50.0KiB but allocated 100.0KiB; allowed to leak no objects"
+        )
         for line in lines
     ), done.stdout
     assert any(line.startswith("\t- 1 test_it.Thing, such as <test_it.Thing obj") for line in lines)
