@@ -67,7 +67,7 @@ def run_decorated(scenario: dict[str, Any], blocks: list[Block]) -> None:
         blocks.append(Block(*args, **kwargs))
         return blocks[-1]
 
-    decorating.Block = watched  # type: ignore[assignment,attr-defined,misc]
+    decorating.Block = watched  # type: ignore[assignment,attr-defined]
     workload = getattr(workloads, scenario["workload"])
     decorate = limiter_of(scenario, getattr(membudget, scenario["limiter"]))
 
