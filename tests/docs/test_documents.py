@@ -9,7 +9,7 @@ import pkgutil
 import re
 from pathlib import Path
 
-import membudget
+import membudget.runs
 import pytest
 import unittest_membudget
 from conftest import REPOSITORY, run_python_in
@@ -94,6 +94,13 @@ def test_the_guide_has_the_table_of_options() -> None:
     rows = [line for line in guide.splitlines() if line.startswith("| `--")]
     without_links = [re.sub(r"( \(\[[^]]+\]\([^)]+\)\))? \|$", "", row) for row in rows]
     assert without_links == [row_of(option) for option in OPTIONS]
+
+
+def test_every_name_for_adapters_is_described() -> None:
+    """Whoever writes an adapter finds each name in its place."""
+    text = (REPOSITORY / "docs/adapters.md").read_text()
+    missing = [name for name in membudget.runs.__all__ if f"`{name}`" not in text]
+    assert not missing
 
 
 def test_every_key_of_a_run_file_is_described() -> None:
