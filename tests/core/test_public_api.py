@@ -8,7 +8,7 @@ import membudget
 import pytest
 import pytest_membudget
 import unittest_membudget
-from conftest import in_subprocess
+from conftest import in_fresh_interpreter
 from membudget import (
     Budget,
     LeakLimit,
@@ -52,7 +52,7 @@ def test_an_exceeded_limit_travels_between_processes() -> None:
     assert error.verdict.budget == Budget(leaks=LeakLimit(5), objects=ObjectLimit())
 
 
-@in_subprocess
+@in_fresh_interpreter
 def test_importing_is_cheap() -> None:
     """A suite that never measures does not pay for memray."""
     import importlib
