@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import fork_server
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +19,7 @@ settings.register_profile("membudget", deadline=None, suppress_health_check=[Hea
 settings.load_profile("membudget")
 
 REPOSITORY = Path(__file__).parents[1]
+OPTIONS = ["-W", "error"]
 
 
 class RunPython(Protocol):
@@ -29,9 +31,16 @@ class RunPython(Protocol):
 
 
 def run_python_in(
-    directory: Path, *arguments: str, environment: dict[str, str] | None = None, stdin: str = ""
+    directory: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    stdin: str = "",
+    fresh: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -W error arguments`` in ``directory`` and return what came of it.
+
+    With ``fresh`` in a new interpreter, otherwise in a child of the fork server where it can:
+    ``fork_server`` says how these differ.
 
     A pytest that runs there loads few plugins, whatever is installed besides, and prints what it
     prints on a developer's machine: with these variables of CI servers, it prints more.
@@ -45,21 +54,31 @@ def run_python_in(
         )
         or name == "MEMBUDGET_READER"  # CI runs the tests with either reader
     }
+    ours = environment or {}
+    environment = {
+        **cleared,
+        "PYTHONIOENCODING": "utf-8",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "-p membudget -p xdist",
+        **ours,
+    }
+    if not fresh and fork_server.can_run(arguments, ours):
+        return the_fork_server().run(arguments, directory, environment, stdin)
     return subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
+        [sys.executable, *OPTIONS, *arguments],
         cwd=directory,
-        env={
-            **cleared,
-            "PYTHONIOENCODING": "utf-8",
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTEST_ADDOPTS": "-p membudget -p xdist -p anyio",
-            **(environment or {}),
-        },
+        env=environment,
         input=stdin,
         capture_output=True,
         encoding="utf-8",
         timeout=120,
     )
+
+
+@functools.cache
+def the_fork_server() -> fork_server.ForkServer:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return fork_server.ForkServer(OPTIONS, {**clean, "PYTHONIOENCODING": "utf-8"})
 
 
 @pytest.fixture
@@ -68,17 +87,19 @@ def run_python(tmp_path: Path) -> RunPython:
     return functools.partial(run_python_in, tmp_path)
 
 
-def in_subprocess(test: Callable[[], None]) -> Callable[[Path], None]:
-    """Run a test function without arguments in a fresh interpreter.
+def in_subprocess(test: Callable[[], None], fresh: bool = False) -> Callable[[Path], None]:
+    """Run a test function without arguments in a process of its own.
 
-    The module is loaded from its file there; assertions show as plain tracebacks.
+    The module is loaded from its file there; assertions show as plain tracebacks. With ``fresh``
+    it is a new interpreter, which has imported nothing.
     """
     file = test.__code__.co_filename
     program = f"import runpy; runpy.run_path({file!r})[{test.__name__!r}].plain()"
 
     def run(tmp_path: Path) -> None:
         path = os.pathsep.join(entry for entry in sys.path if entry.startswith(str(REPOSITORY)))
-        done = run_python_in(tmp_path, "-c", program, environment={"PYTHONPATH": path})
+        environment = {"PYTHONPATH": path}
+        done = run_python_in(tmp_path, "-c", program, environment=environment, fresh=fresh)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         # What memray says of damaged captures, and of Debian's Python where a test has a tracker of
         # its own, is memray's.
@@ -91,3 +112,6 @@ def in_subprocess(test: Callable[[], None]) -> Callable[[Path], None]:
     run.__module__ = test.__module__
     run.plain = test  # type: ignore[attr-defined]
     return run
+
+
+in_fresh_interpreter = functools.partial(in_subprocess, fresh=True)

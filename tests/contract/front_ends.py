@@ -194,7 +194,10 @@ def _pytest(
     return run_python_in(
         directory,
         *("-m", "pytest", "--memray", "-p", "no:cacheprovider", "--memray-json=memory.json"),
-        environment=_environment(environment),
+        environment={
+            **_environment(environment),
+            "PYTEST_ADDOPTS": "-p membudget -p xdist -p anyio",
+        },
     )
 
 

@@ -33,7 +33,14 @@ def outcomes_in(environment: Environment) -> dict[str, Outcomes]:
     return found
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+# One group for each environment: all scenarios of it run once, in one worker of xdist's.
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(one, id=one.name, marks=pytest.mark.xdist_group(str(one.environment)))
+        for one in SCENARIOS
+    ],
+)
 def test_every_front_end_gives_the_same(scenario: Scenario) -> None:
     found = outcomes_in(scenario.environment)
     outcomes = {name: found[name][scenario.name] for name in found if scenario.name in found[name]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import in_subprocess, run_python_in
+from conftest import in_fresh_interpreter, in_subprocess, run_python_in
 from membudget import InvalidLimitError, MisuseError, limit_memory, measure_memory
 from membudget.runs import Block
 
@@ -359,7 +359,7 @@ def test_a_block_object_can_be_used_again() -> None:
         assert n_bytes <= block.peak_bytes < n_bytes + 5000
 
 
-@in_subprocess
+@in_fresh_interpreter
 def test_membudget_off_measures_nothing() -> None:
     """MEMBUDGET=off: blocks run, decorators call through, memray is not even imported."""
     import os

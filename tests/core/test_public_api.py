@@ -9,7 +9,7 @@ import membudget.runs
 import pytest
 import pytest_membudget
 import unittest_membudget
-from conftest import in_subprocess
+from conftest import in_fresh_interpreter
 from membudget import Budget, LeakLimit, Limit, MembudgetError, MemoryLimitExceeded, ObjectLimit
 from membudget.testing import make_measurement
 from membudget.verdict import judge
@@ -51,7 +51,7 @@ def test_an_exceeded_limit_travels_between_processes() -> None:
     assert error.verdict.budget == Budget(leaks=LeakLimit(5), objects=ObjectLimit())
 
 
-@in_subprocess
+@in_fresh_interpreter
 def test_importing_is_cheap() -> None:
     """A suite that never measures does not import memray."""
     import importlib

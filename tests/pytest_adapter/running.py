@@ -27,11 +27,13 @@ class Pytest:
 
     Attributes:
         plugins: which installed plugins are loaded.
+        fresh: whether pytest runs in a new interpreter, which has imported nothing.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.plugins = ["membudget", "xdist", "anyio"]
+        self.plugins = ["membudget", "xdist"]
+        self.fresh = False
 
     def write(self, **files: str) -> None:
         for name, text in files.items():
@@ -47,5 +49,6 @@ class Pytest:
                 "PYTEST_ADDOPTS": " ".join(f"-p {name}" for name in self.plugins),
                 **environment,
             },
+            fresh=self.fresh,
         )
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -69,6 +69,7 @@ def test_records_output_and_warnings_are_not_leaks(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     runner = Pytest(tmp_path)
+    runner.plugins.append("anyio")
     runner.write(
         test_it=TESTS,
         conftest="import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n",

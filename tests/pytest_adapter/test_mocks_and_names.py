@@ -88,6 +88,7 @@ def runner(tmp_path: Path) -> Pytest:
 @pytest.mark.parametrize("measures", [True, False])
 def test_whatever_a_test_mocks_its_limits_hold(runner: Pytest, reader: str, measures: bool) -> None:
     """With their stacks, and without a call of the mock."""
+    runner.fresh = True  # memray is imported while functions are replaced
     runner.plugins += ["pytest_subprocess.fixtures", "pyfakefs.pytest_plugin"]
     runner.write(test_it=MOCKS)
     ran = runner.run(*["--memray"] * measures, "-q", MEMBUDGET_READER=reader)

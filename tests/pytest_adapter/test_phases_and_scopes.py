@@ -222,6 +222,7 @@ def test_not_run(): assert 0
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=" ".join)
 def test_a_stable_test_runs_once_before(runner: Pytest, arguments: tuple[str, ...]) -> None:
     """With fixtures of its own, and nothing of it shows: no output, property or failure."""
+    runner.plugins.append("anyio")
     runner.write(test_it=STABLE)
     ran = runner.run("--memray", "--junitxml=x.xml", "-rPf", "-W", "always", *arguments)
     ran.counts(failed=1, passed=4, skipped=1, xfailed=2)

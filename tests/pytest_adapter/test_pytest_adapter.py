@@ -66,6 +66,7 @@ def test_without_the_option_markers_do_nothing(runner: Pytest) -> None:
 
 def test_the_plugin_costs_nothing_without_the_option(runner: Pytest) -> None:
     """memray is not even imported."""
+    runner.fresh = True
     runner.write(test_it="import sys\ndef test(): assert 'memray' not in sys.modules")
     assert runner.run().returncode == 0
 
@@ -285,6 +286,7 @@ def test_xfail(): large()
 
 
 def test_async_tests_and_test_cases_and_doctests_are_measured(runner: Pytest) -> None:
+    runner.plugins.append("anyio")
     runner.write(
         test_it='''
 import asyncio, unittest

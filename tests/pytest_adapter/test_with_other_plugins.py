@@ -340,8 +340,7 @@ def test_async_tests_are_measured_until_they_end(runner: Pytest, plugin: str) ->
         sleep = "anyio.sleep"
     elif plugin == "trio":
         sleep, setup = "trio.sleep", "import trio\n" + setup
-    if plugin in ("asyncio", "trio"):
-        runner.plugins = ["membudget", "xdist", plugin]
+    runner.plugins.append(plugin.partition(" ")[0])
     runner.write(test_it=ASYNC.format(setup=setup, sleep=sleep, fixture=fixture))
     ran = runner.run("--memray", *JSON, "-W", "default")
     ran.counts(failed=1, passed=1)

@@ -43,7 +43,9 @@ def test_a_set_up_that_replaces_functions(tmp_path: Path, command: tuple[str, st
     """The limits hold under both runners, and no mock is called."""
     (tmp_path / "test_it.py").write_text(CASES)
     path = str(REPOSITORY / "tests/contract")
-    done = run_python_in(tmp_path, *command, "test_it", environment={"PYTHONPATH": path})
+    # Fresh: memray is imported while functions are replaced.
+    environment = {"PYTHONPATH": path}
+    done = run_python_in(tmp_path, *command, "test_it", environment=environment, fresh=True)
     assert "Ran 3 tests" in done.stderr, done.stderr
     assert "FAILED (failures=1)" in done.stderr or "FAILED (memory problems=1" in done.stderr
     assert "large:" in done.stderr

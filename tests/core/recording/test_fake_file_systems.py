@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from conftest import in_subprocess
+from conftest import in_fresh_interpreter
 
 
-@in_subprocess
+@in_fresh_interpreter
 def test_a_fake_file_system_and_the_files_that_are_open() -> None:
     """Its file numbers are those of other, real files of the process."""
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_fake_file_system_and_the_files_that_are_open() -> None:
     assert [Path(f"precious-{n}").read_text() for n in range(5)] == ["precious"] * 5
 
 
-@in_subprocess
+@in_fresh_interpreter
 def test_functions_that_a_test_mocks() -> None:
     """Whatever is mocked while the block ends, the limit is enforced."""
     from unittest import mock

@@ -176,7 +176,7 @@ def test_no_function_that_a_test_can_replace_is_called(
     """With functions replaced by failing ones, every limit is enforced, with stacks."""
     (tmp_path / "blocks.py").write_text(BLOCKS)
     environment = {"PYTHONPATH": HERE, "MEMBUDGET_READER": reader}
-    done = run_python_in(tmp_path, "blocks.py", first_block, environment=environment)
+    done = run_python_in(tmp_path, "blocks.py", first_block, environment=environment, fresh=True)
     assert done.returncode == 0, done.stderr
 
 

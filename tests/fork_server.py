@@ -1,0 +1,169 @@
+"""Runs Python programs in children of a process that has imported the large libraries already.
+
+Most tests run a program of their own, and such a program takes a second: nearly all of that is
+the import of pytest, memray and what these import. So each process that runs tests starts one
+server. For a program the server forks a child, which gets the arguments, the environment, the
+directory and the standard files of that program, runs it, and ends as an interpreter ends: with its
+exit functions and the clearing of its modules.
+
+The server imports nothing of membudget and starts no tracker and no thread. So a child differs
+from a new interpreter in this alone: the modules of :data:`IMPORTED` and what they import are in
+``sys.modules``, and the garbage collector passes over them; the hash of a text is the same in all
+children; and a stack has one frame of this file at its bottom. A test to which this makes a
+difference asks ``run_python_in`` for a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+# Not xdist and anyio, which pytest warns of when they were imported before it loads them.
+IMPORTED: Final = [
+    *("pytest", "memray", "memray.reporters.module_tools", "rich.table", "execnet"),
+    *("asyncio", "doctest", "unittest.main", "unittest.mock", "tomllib"),
+]
+
+# Python and its C library read these when they start.
+READ_AT_START: Final = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LANG", "LC_")
+OF_A_CHILD: Final = ("PYTHONPATH",)
+
+
+def can_run(arguments: tuple[str, ...], environment: dict[str, str]) -> bool:
+    """Whether a child can run ``python arguments``: of Python's options, it knows ``-W``.
+
+    Args:
+        arguments: what follows ``python``.
+        environment: the variables that the program has and the server lacks.
+    """
+    of_python = [name for name in environment if name.startswith(READ_AT_START)]
+    kind = without_filters(arguments)[0]
+    known = not kind.startswith("-") or kind in ("-m", "-c")
+    return hasattr(os, "fork") and known and not set(of_python) - set(OF_A_CHILD)
+
+
+def without_filters(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the arguments after all ``-W filter``."""
+    while arguments[0] == "-W":
+        arguments = arguments[2:]
+    return arguments
+
+
+class ForkServer:
+    """The server, as the process that runs tests sees it."""
+
+    def __init__(self, options: list[str], environment: dict[str, str]) -> None:
+        # The standard files of a program that runs in a test are pipes: those that the server
+        # makes when it starts, and its children have.
+        self._process = subprocess.Popen(
+            [sys.executable, *options, __file__],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # what was read ahead would not show in select()
+        )
+        atexit.register(self._stop)
+
+    def run(
+        self, arguments: tuple[str, ...], directory: Path, environment: dict[str, str], stdin: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program as ``subprocess.run`` does, for at most two minutes."""
+        with tempfile.TemporaryDirectory() as files:
+            Path(files, "0").write_text(stdin, encoding="utf-8")
+            request = [arguments, os.fspath(directory), environment, files]
+            requests, answers = self._process.stdin, self._process.stdout
+            assert requests is not None
+            assert answers is not None
+            requests.write(json.dumps(request).encode() + b"\n")
+            child = int(answers.readline())
+            in_time = select.select([answers], [], [], 120)[0]
+            if not in_time:
+                os.kill(child, signal.SIGKILL)
+            returncode = int(answers.readline())
+            stdout, stderr = (Path(files, n).read_text(encoding="utf-8") for n in "12")
+        if not in_time:
+            raise subprocess.TimeoutExpired(arguments, 120, stdout, stderr)
+        return subprocess.CompletedProcess(arguments, returncode, stdout, stderr)
+
+    def _stop(self) -> None:
+        self._process.communicate()
+
+
+def next_program() -> Callable[[], object]:
+    """Serve; return in each child, with what runs its program."""
+    plugins = importlib.import_module("_pytest.config").default_plugins
+    for name in [*IMPORTED, *(f"_pytest.{plugin}" for plugin in plugins)]:
+        importlib.import_module(name)
+    # Collections in a child pass over what is set aside here: to look at it would copy it, and to
+    # free it when the child ends takes longer than most programs run. A child does not count it.
+    gc.collect()
+    gc.freeze()
+    frozen, count = gc.get_freeze_count(), gc.get_freeze_count
+    gc.get_freeze_count = lambda: max(0, count() - frozen)
+    while True:
+        request = b""
+        while not request.endswith(b"\n"):
+            request += (received := os.read(0, 1 << 16))
+            if not received:
+                sys.exit()
+        if (child := os.fork()) == 0:
+            break
+        os.write(1, b"%d\n" % child)
+        os.write(1, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    arguments, directory, environment, files = json.loads(request)
+    for number in range(3):
+        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        opened = os.open(f"{files}/{number}", flags)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.orig_argv[-1:] = arguments
+    kind, *rest = program = without_filters(arguments)
+    filters = arguments[1 : len(arguments) - len(program) : 2]
+    sys.warnoptions += filters
+    warnings._processoptions(filters)  # type: ignore[attr-defined]
+    path = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    vars(main)["__builtins__"] = builtins
+    if kind == "-m":
+        sys.argv, sys.path[:1] = ["-m", *rest[1:]], [os.getcwd(), *path]
+        return functools.partial(runpy._run_module_as_main, rest[0])  # type: ignore[attr-defined]
+    if kind == "-c":
+        sys.argv, sys.path[:1] = ["-c", *rest[1:]], ["", *path]
+        source, name = rest[0].encode(), "<string>"
+    else:
+        name = main.__file__ = os.path.abspath(kind)
+        sys.argv, sys.path[:1] = [*program], [os.path.dirname(os.path.realpath(name)), *path]
+        source = Path(name).read_bytes()
+    # Nothing but the program itself holds its names: they go when it ends.
+    return functools.partial(exec, compile(source, name, "exec", dont_inherit=True), vars(main))
+
+
+if __name__ == "__main__":
+    try:
+        next_program()()  # not in a function, which were one more frame in every stack
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        # What the program raises is shown without the frame of this file.
+        below = error.__traceback__ and error.__traceback__.tb_next
+        sys.excepthook(type(error), error.with_traceback(below), below)
+        sys.exit(1)
