@@ -175,3 +175,12 @@ def test_without_a_cache_fail_on_increase_is_a_usage_error(tmp_path: Path) -> No
     ran = runner.run("--memray", "--fail-on-increase")
     assert ran.returncode == 4
     assert "keeps peaks in pytest's cache directory, and the cache is off" in ran.stderr
+
+
+def test_suggestions_tell_a_baseline_from_a_written_limit(runner: Baselines) -> None:
+    """There is nothing in the source to fix."""
+    runner.write(test_it=suite(3))
+    runner.baseline("--memray-update-baseline")
+    ran = runner.baseline("--memray-fix=raise", "--memray-fix-in-ci")
+    assert "has no limit written" not in ran.stdout
+    assert (runner.directory / "test_it.py").read_text() == suite(3)

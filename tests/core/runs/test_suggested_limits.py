@@ -18,9 +18,11 @@ from membudget import (
     Scope,
     Unseen,
 )
+from membudget.results.baseline import Baseline, Entry
 from membudget.results.suggest import LimitNow, observed_in
 from membudget.runs import Settings, SuggestedLimits, WrittenTest
 from membudget.source.definitions import Definition
+from membudget.tolerance import Tolerance
 from membudget.verdict import judge
 
 MB = 1 << 20
@@ -97,19 +99,22 @@ def test_a_run_that_never_ended_has_no_lines(path: Path) -> None:
     assert list(worker(path.parent).lines()) == []
 
 
-def test_a_limit_that_is_the_default() -> None:
-    """It is one only if it comes from the settings: the same number can be written at a test."""
-    settings = Settings(memray_default_limit=5 * MB)
-    for origin, source in (("", "default"), ("test_it.py:4", "written")):
-        budget = Budget((Limit("peak_bytes", 5 * MB, origin),))
-        observed = observed_in(result(Measurement(1, 1, 1, 0), budget), settings.default_budget)
-        assert observed.limits == (LimitNow("peak_bytes", 5 * MB, source, origin),)  # type: ignore[arg-type]
+def test_where_a_limit_comes_from() -> None:
+    """The same number can be written at a test, come from the settings or from a baseline."""
+    (default,) = Settings(memray_default_limit=5 * MB).default_budget.limits
+    baseline = Baseline("memory.json", {"test": Entry(5 * MB, 5 * MB)})
+    from_baseline = baseline.limit_for("test", Tolerance())
+    assert from_baseline is not None
+    for limit in (default, from_baseline, Limit("peak_bytes", 5 * MB)):
+        observed = observed_in(result(Measurement(1, 1, 1, 0), Budget((limit,))))
+        assert observed.limits == (LimitNow("peak_bytes", 5 * MB, limit.source, limit.origin),)
+    assert (default.source, from_baseline.source) == ("default", "baseline")
 
 
 def test_memory_that_was_not_seen() -> None:
     """A test may need more than its figures say."""
     unseen = Measurement(1, 1, 1, 0, unseen=(Unseen("pyarrow", 50),))
-    observed = observed_in(result(unseen, Budget(scope=Scope(stable=True))), Budget())
+    observed = observed_in(result(unseen, Budget(scope=Scope(stable=True))))
     assert observed.incomplete == "memray did not see all of its memory"
     assert observed.stable
 
@@ -127,7 +132,7 @@ def test_the_suggestion_for_limit_leaks(retained: int, sizes: list[int], used: i
     budget = Budget(leaks=LeakLimit(1024))
     allocations = tuple(Allocation(size, 1, ()) for size in sizes)
     measured = replace(Measurement(1, 1, 1, retained), retained=allocations)
-    assert observed_in(result(measured, budget), Budget()).used["leaks"] == used
+    assert observed_in(result(measured, budget)).used["leaks"] == used
 
 
 def test_a_filter_of_leaks_counts() -> None:
@@ -136,4 +141,4 @@ def test_a_filter_of_leaks_counts() -> None:
     measured = Measurement(
         1, 1, 1, 9000, retained=(Allocation(8000, 1, ()), Allocation(500, 1, ()))
     )
-    assert observed_in(result(measured, budget), Budget()).used["leaks"] == 500
+    assert observed_in(result(measured, budget)).used["leaks"] == 500

@@ -39,6 +39,10 @@ def parse_phases(include: str, *, where: str) -> tuple[Phase, ...]:
     return tuple(phase for phase in PHASES if phase in named)
 
 
+LimitSource: TypeAlias = Literal["written", "default", "baseline"]
+"""Where a limit comes from, see :class:`Limit`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One threshold: a figure may be at most ``maximum``.
@@ -47,6 +51,8 @@ class Limit:
         figure: which one.
         maximum: in bytes; a count, for ``n_allocations``.
         origin: where the limit is written, such as ``"tests/test_orders.py:12"``; empty if unknown.
+        source: ``"written"`` at the test, its class or its module; ``"default"``, from settings;
+            ``"baseline"``, from the figures of an earlier run.
         baseline: of a limit that comes from an earlier run: the largest of what was alive at the
             peak then, by the line that allocated it.
     """
@@ -54,6 +60,7 @@ class Limit:
     figure: Figure
     maximum: int
     origin: str = field(default="", compare=False)
+    source: LimitSource = field(default="written", compare=False)
     baseline: tuple[Allocation, ...] = field(default=(), compare=False)
 
 

@@ -280,7 +280,7 @@ class Settings:
         if self.memray_default_limit is None:
             return Budget()
         origin = str(self.origins.get("memray_default_limit", ""))
-        return Budget((Limit("peak_bytes", self.memray_default_limit, origin),))
+        return Budget((Limit("peak_bytes", self.memray_default_limit, origin, "default"),))
 
     @property
     def suggests_limits(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..budget import Budget
 from ..report.suggestions_text import table_lines
 from ..results import read_run
 from ..results.suggest import Observed, observed_in, suggest
@@ -28,4 +27,4 @@ def run(arguments: Namespace) -> tuple[list[str], int]:
 def _observed(result: Result) -> Observed:
     # A test that is over its limit fails for that reason, and has used all that it needs.
     broken = result.outcome in ("failed", "error") and result.verdict.within
-    return observed_in(result, Budget(), "it failed" if broken else "")
+    return observed_in(result, "it failed" if broken else "")

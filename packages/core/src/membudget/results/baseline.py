@@ -168,7 +168,7 @@ class Baseline:
         was = f"{format_size(entry.peak_bytes)}, tolerance {tolerance}"
         origin = f"{shown_path(self.path)} ({was})"
         sites = tuple(absolute(entry.sites, root))
-        return Limit("peak_bytes", entry.peak_bytes + room, origin, sites)
+        return Limit("peak_bytes", entry.peak_bytes + room, origin, "baseline", sites)
 
     def changes(
         self, results: Iterable[Result], tolerance: Tolerance, gone: Iterable[str] = ()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from ..budget import Budget, Limit
+from ..budget import LimitSource
 from ..limit_words import noise
 from ..measurement import Figure
 from ..sizes import format_size, parse_size
@@ -95,14 +95,12 @@ class LimitNow:
     Attributes:
         kind: what it limits.
         maximum: in bytes; a count, for ``n_allocations``.
-        source: ``"written"`` at the test, its class or its module; ``"default"``, from settings;
-            ``"baseline"``, from the figures of an earlier run.
-        origin: where it is written, as shown to users: ``"tests/test_orders.py:12"``.
+        source, origin: see :class:`membudget.Limit`.
     """
 
     kind: LimitKind
     maximum: int
-    source: Literal["written", "default", "baseline"] = "written"
+    source: LimitSource = "written"
     origin: str = ""
 
 
@@ -128,12 +126,11 @@ class Observed:
     incomplete: str = ""
 
 
-def observed_in(result: Result, default: Budget, incomplete: str = "") -> Observed:
+def observed_in(result: Result, incomplete: str = "") -> Observed:
     """Return what a test used, from its result.
 
     Args:
         result: the result.
-        default: the budget of tests that have none of their own.
         incomplete: see :class:`Observed`.
     """
     measurement, budget = result.measurement, result.verdict.budget
@@ -143,8 +140,7 @@ def observed_in(result: Result, default: Budget, incomplete: str = "") -> Observ
         figure: getattr(measurement, figure) for figure in get_args(Figure)
     }
     limits = [
-        LimitNow(limit.figure, limit.maximum, _source(limit, default), limit.origin)
-        for limit in budget.limits
+        LimitNow(limit.figure, limit.maximum, limit.source, limit.origin) for limit in budget.limits
     ]
     leaks = budget.leaks
     if leaks is not None:
@@ -156,13 +152,6 @@ def observed_in(result: Result, default: Budget, incomplete: str = "") -> Observ
         used["leaks"] = max(over or others or [most])
         limits.append(LimitNow("leaks", leaks.maximum, "written", leaks.origin))
     return Observed(result.name, used, tuple(limits), bool(budget.scope.stable), incomplete)
-
-
-def _source(limit: Limit, default: Budget) -> Literal["written", "default"]:
-    of_default = default.limit_of(limit.figure)
-    if of_default is not None and (limit, limit.origin) == (of_default, of_default.origin):
-        return "default"
-    return "written"
 
 
 @dataclass(frozen=True, slots=True)

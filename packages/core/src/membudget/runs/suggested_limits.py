@@ -160,7 +160,6 @@ class SuggestedLimits:
             results: of all tests that were measured.
             refusal: why nothing may be written; empty if it may.
         """
-        default = self._settings.default_budget
         whole: list[Result] = []
         for result in results:
             if result.name in self._left_out:
@@ -168,7 +167,7 @@ class SuggestedLimits:
             else:
                 whole.append(result)
         self._suggestions = suggest(
-            observed_in(one, default, self._incomplete.get(one.name, "")) for one in whole
+            observed_in(one, self._incomplete.get(one.name, "")) for one in whole
         )
         mode = self._settings.memray_fix
         if mode is None:
