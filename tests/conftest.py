@@ -1,4 +1,4 @@
-"""Running things in fresh interpreters: one process has one tracker, so tests share none."""
+"""Running things in processes of their own: one process has one tracker, so tests share none."""
 
 from __future__ import annotations
 

@@ -69,8 +69,6 @@ class ForkServer:
     """The server, as the process that runs tests sees it."""
 
     def __init__(self, options: list[str], environment: dict[str, str]) -> None:
-        # The standard files of a program that runs in a test are pipes: those that the server
-        # makes when it starts, and its children have.
         self._process = subprocess.Popen(
             [sys.executable, *options, __file__],
             env=environment,
