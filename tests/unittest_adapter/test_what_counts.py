@@ -207,7 +207,7 @@ def test_a_stable_test_runs_once_before(tmp_path: Path) -> None:
     output, over, errors = ran(tmp_path, "unittest_membudget", "-b", "case")
     assert over == {"Given.test_over"}, output
     assert errors == {"odd.<locals>.Odd.test_odd"}, output
-    assert "stable figures need another odd.<locals>.Odd to run first" in output
+    assert "stable figures need a warm-up run by a second odd.<locals>.Odd" in output
     assert re.search(r"^Ran [56] tests", output, re.M)  # 3.12.1 leaves out what is skipped
     assert "skipped=1" in output
     plain, over, errors = ran(tmp_path, "unittest", "-k", "Sync", "-k", "test_over", "case")

@@ -75,7 +75,7 @@ class Details(NamedTuple):
 
     @classmethod
     def of(cls, config: pytest.Config, settings: Settings) -> Details:
-        """Return the detail that ``--stacks``, and ``-q``, ``-v`` or ``verbosity_memray`` select."""
+        """Return the detail that ``--stacks`` and ``-q``, ``-v`` or ``verbosity_memray`` set."""
         verbosity = config.get_verbosity("memray")
         most = None if verbosity > 1 else 0 if verbosity < 0 else N_ALLOCATIONS
         return cls(settings.stacks, most)
