@@ -1059,7 +1059,7 @@ def test_of_its_own(): large()
     )
     ran = runner.run("--memray", "--memray-default-limit=10 MB")
     assert ran.returncode == 4
-    assert "test_it.py::test_narrowed: the default limit holds as well, for all memory, and " in (
+    assert "test_it.py::test_narrowed: the default limit also applies, to all memory, but " in (
         ran.stderr
     )
     assert "(only): limit the peak as well, or waive the default" in ran.stderr

@@ -493,7 +493,7 @@ def load_tests(loader, tests, pattern):
 
 
 def test_a_limit_that_is_ignored_is_reported(tmp_path: Path) -> None:
-    """The attribute of a class that is not a MemoryTestCase. A value that is not a size is the user's own."""
+    """The attribute of a class that is not a MemoryTestCase; ignore a value that is not a size."""
     (tmp_path / "case.py").write_text(
         "import unittest\nfrom unittest_membudget import MemoryTestCase\n"
         "class Forgotten(unittest.TestCase):\n"
