@@ -174,7 +174,7 @@ def test_without_a_cache_fail_on_increase_is_a_usage_error(tmp_path: Path) -> No
     runner.write(test_it=suite(2))
     ran = runner.run("--memray", "--fail-on-increase")
     assert ran.returncode == 4
-    assert "keeps peaks in pytest's cache directory, and the cache is off" in ran.stderr
+    assert "stores peaks in pytest's cache directory, but the cache is off" in ran.stderr
 
 
 def test_suggestions_tell_a_baseline_from_a_written_limit(runner: Baselines) -> None:

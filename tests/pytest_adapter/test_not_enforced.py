@@ -118,7 +118,7 @@ def test_modules_that_wait_for_pytest_memray_are_named(
     ran.counts(skipped=3)
     assert (
         'Skipped by pytest.importorskip("pytest_memray"): test_function.py::test_inside, '
-        "test_module.py. Remove that line: pytest-membudget enforces these markers" in ran.lines
+        "test_module.py. Remove that call: pytest-membudget enforces the same markers" in ran.lines
     ), ran.stdout
 
 

@@ -270,12 +270,12 @@ def test_nothing_outside_the_root_is_written(runner: Pytest) -> None:
     assert "test_it.py is not below" in ran.stdout
 
 
-def test_a_run_that_is_broken_off_writes_nothing(runner: Pytest) -> None:
+def test_a_run_that_ends_early_writes_nothing(runner: Pytest) -> None:
     runner.write(test_it=TESTS + "\ndef test_ends(): pytest.exit('enough')\n")
     ran = runner.run("--memray", "--memray-fix=raise", "-q")
     assert ran.returncode == 2
     assert limits(runner) == ["5 MB", "100 MB", "12 MB"]
-    assert "Nothing was written: the run was broken off" in ran.stdout
+    assert "Nothing was written: the run ended early" in ran.stdout
 
 
 BASE = """

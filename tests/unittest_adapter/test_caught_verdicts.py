@@ -85,7 +85,7 @@ class OnClass(unittest.TestCase):
         done = run_python_in(tmp_path, "-m", *command, "test_it")
         named = [line for line in done.stderr.splitlines() if line.startswith("Not enforced")]
         assert named == [
-            f"Not enforced: the markers of test_it.{name}.test_marked, which only pytest reads. "
-            f"Here, write @limit_memory(...)"
+            f"Not enforced: the markers of test_it.{name}.test_marked, because only pytest reads "
+            f"them: use @limit_memory(...)"
             for name in ("Case", "OnClass")
         ], done.stderr

@@ -123,12 +123,12 @@ def test_figures_that_are_not_whole(tests: Path) -> None:
     assert tests.read_text() == ENDS.replace("2 MB", "12 MB")
 
 
-def test_a_run_that_is_broken_off_writes_nothing(tests: Path) -> None:
+def test_a_run_that_ends_early_writes_nothing(tests: Path) -> None:
     broken = ENDS + "    def test_z(self): raise KeyboardInterrupt\n"
     tests.write_text(broken)
     ran = run(tests, "--memray-fix")
     assert ran.returncode != 0
-    assert "Nothing was written: the run was broken off" in ran.stderr
+    assert "Nothing was written: the run ended early" in ran.stderr
     assert tests.read_text() == broken
 
 
@@ -145,5 +145,5 @@ def test_worker_processes(tests: Path) -> None:
         *("-m", "unittest_membudget.collect", "--memray-fix", "--memray-suggest"),
         *(sys.executable, "-m", "unittest_membudget"),
     )
-    assert "No limits are suggested or written: the tests ran in other processes" in ran.stderr
+    assert "No limits are suggested or written, because the tests ran in other" in ran.stderr
     assert tests.read_text() == TESTS

@@ -240,7 +240,7 @@ def test_mistakes_fail_when_the_class_is_made() -> None:
 
     with pytest.raises(InvalidSizeError):
         limit_memory("24")
-    with pytest.raises(TypeError, match="no installed package can put a budget on"):
+    with pytest.raises(TypeError, match="no installed package knows this class"):
         limit_memory("24 MB")(object)
 
 

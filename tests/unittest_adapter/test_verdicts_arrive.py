@@ -62,4 +62,4 @@ class Async(MemoryTestMixin, unittest.IsolatedAsyncioTestCase):
 """)
     done = run_python_in(tmp_path, "-m", "unittest", "test_it")
     assert "FAILED (errors=1)" in done.stderr, done.stderr
-    assert "MisuseError: assertMemoryLimit() measured nothing: its callable" in done.stderr
+    assert "MisuseError: assertMemoryLimit() measured nothing, because its callable" in done.stderr

@@ -104,7 +104,7 @@ def test_phases_that_count(runner: str, tmp_path: Path) -> None:
     if runner == "unittest":
         # Nothing there knows the phases of a class without a budget: an error, and no pass.
         assert errors == {"Broken.test_it", "Runs.test_it"}, output
-        assert "nothing here knows their phases" in output
+        assert "no adapter runs this block" in output
     else:
         assert errors == {"Broken.test_it"}, output
         assert "Peak of each phase: setup 1000.0KiB, call 500.0KiB, teardown" in output
@@ -207,7 +207,7 @@ def test_a_stable_test_runs_once_before(tmp_path: Path) -> None:
     output, over, errors = ran(tmp_path, "unittest_membudget", "-b", "case")
     assert over == {"Given.test_over"}, output
     assert errors == {"odd.<locals>.Odd.test_odd"}, output
-    assert "stable figures need another odd.<locals>.Odd to run first" in output
+    assert "stable figures need a warm-up run by a second odd.<locals>.Odd" in output
     assert re.search(r"^Ran [56] tests", output, re.M)  # 3.12.1 leaves out what is skipped
     assert "skipped=1" in output
     plain, over, errors = ran(tmp_path, "unittest", "-k", "Sync", "-k", "test_over", "case")

@@ -110,7 +110,7 @@ def test_a_tolerance_is_written_as_people_say_it(text: str, tolerance: Tolerance
 
 @pytest.mark.parametrize("text", ["", "-5%", "10% 64 KB", "10% + ", "a lot", "1e3%"])
 def test_another_text_is_an_error(text: str) -> None:
-    with pytest.raises(InvalidOptionError, match=r"^--tolerance: .* is not a tolerance: write"):
+    with pytest.raises(InvalidOptionError, match=r"^--tolerance: .* is not a tolerance: use"):
         parse_tolerance(text, where="--tolerance")
 
 

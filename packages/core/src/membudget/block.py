@@ -63,37 +63,37 @@ __unittest = True
 class Block(MarkedBlock):
     """A block and its budget: the context manager below ``limit_memory`` and every measured test.
 
-    The same object can be entered again when it has been left, and then measures anew.
+    The same object can be entered again after it has been left; it then measures a new block.
 
     Args:
-        budget: the limits; none means that the block is only measured.
-        subject: what messages call the block.
+        budget: the limits; without limits the block is only measured.
+        subject: the name of the block in messages.
         trace: what the recording has to trace; None for what it traces already, or the default.
-        always_allocations: let ``on_measured`` have the allocations at the peak also when the
-            budget holds.
+        always_allocations: pass the allocations at the peak to ``on_measured`` even if the budget
+            is not exceeded.
         keep_capture: the path at which to keep a capture of the block for memray's own reporters,
-            such as ``memray flamegraph``; empty for not to. One that cannot be written is a
-            :class:`NotKeptWarning`.
-        outer_files: paths of files and directories; the frames of these are left out where a stack
-            trace begins, as they only lead to what is measured.
+            such as ``memray flamegraph``; empty to keep none. If it cannot be written, the block
+            emits a :class:`NotKeptWarning`.
+        outer_files: paths of files and directories; their frames are left out at the start of a
+            stack trace, because they only lead to the measured code.
         around_call: whether the block is around the call of a function, see
             :mod:`membudget.decorating`: then the frame that enters it is left out as well.
-        for_user: whether a user wrote this block, and not an adapter: it warns of patterns that
+        for_user: whether a user wrote this block, not an adapter: then it warns about patterns that
             match nothing, and refuses a budget that includes phases of a test.
-        place: the file and the line where its limit is written, to warn of a limit that is never
-            checked; None for not to.
-        message: makes the text of an exceeded budget; by default
+        place: the file and the line where its limit is written, to warn about a limit that is never
+            checked; None for no warning.
+        message: makes the message of an exceeded budget; by default
             :func:`membudget.runs.exceeded_message`.
-        on_measured: called with the measurement and the verdict of each block, also when its body
-            raises, before an exceeded budget does; and with what reads its allocations at the
-            peak, for :meth:`Run.add`: None unless ``always_allocations``.
+        on_measured: called with the measurement and the verdict of each block, before an exceeded
+            budget raises, and also if the body raises. Its third argument reads the allocations at
+            the peak, for :meth:`Run.add`; None unless ``always_allocations``.
 
     Raises:
-        MemoryLimitExceeded: when the block ends and a limit is exceeded. If its body raises
-            something, see :mod:`membudget.noted_verdicts`.
-        RecordingError: when it begins or ends and cannot be measured; likewise.
-        MisuseError: when it is entered before it has been left, or when it asks for other
-            ``trace`` settings than those of a block that is open.
+        MemoryLimitExceeded: when the block ends and a limit is exceeded. For a body that raises
+            an exception, see :mod:`membudget.noted_verdicts`.
+        RecordingError: when the block begins or ends and cannot be measured; likewise.
+        MisuseError: when it is entered before it has been left, or when its ``trace`` settings
+            differ from those of an open block.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Block(MarkedBlock):
 
     @property
     def measurement(self) -> Measurement | None:
-        """What was observed, or None: the block has not ended, or measuring is off."""
+        """The measurement; None if the block has not ended, or measuring is off."""
         return self._measurement
 
     @property
@@ -155,7 +155,7 @@ class Block(MarkedBlock):
 
     @property
     def retained_bytes(self) -> int:
-        """What the block allocated and was still alive at its end."""
+        """The bytes that the block allocated and that were still alive at its end."""
         return self._measured().retained_bytes
 
     def _measured(self) -> Measurement:
@@ -191,8 +191,8 @@ class Block(MarkedBlock):
         thread = self._entered_by.setdefault("thread", get_ident())
         if self._open is not None or self._opening is not None or thread != get_ident():
             raise MisuseError(
-                f"this {type(self).__name__} object is open already; make another one for a block "
-                f"that nests or runs at the same time"
+                f"this {type(self).__name__} object is already open: create another one for a "
+                f"block that nests or runs at the same time"
             )
         if self._for_user:
             refuse_phases(self.budget)
@@ -236,7 +236,7 @@ class Block(MarkedBlock):
             self._garbage.end()
             self._opening.close()
             self._open = self._opening = None
-        if self._open is None:  # else it is open since before: it was entered twice
+        if self._open is None:  # otherwise it was entered twice, and is still open
             self._entered_by.clear()
 
     def _watch(self) -> None:
@@ -245,13 +245,13 @@ class Block(MarkedBlock):
             self._watched = watch(self, self.place)
 
     def _counts_as_used(self) -> None:
-        """Let no warning say that this limit was never used."""
+        """Prevent the warning that this limit was never used."""
         if self._watched is not None:
             self._watched.forget()
             self._watched = None
 
     def _traced(self) -> TraceSettings | None:
-        """Say what the recording has to trace, for the user and for the budget."""
+        """Return what the recording has to trace, for the user and for the budget."""
         counts_objects = self.budget.leaks is not None or bool(self.budget.scope.stable)
         tracks_objects = self.budget.objects is not None
         if not (counts_objects or tracks_objects):
@@ -265,7 +265,7 @@ class Block(MarkedBlock):
 
     def _count_outer_frames(self) -> int:
         """Count the frames around the block, for its capture."""
-        frame: FrameType | None = _getframe(2)  # what has the with statement
+        frame: FrameType | None = _getframe(2)  # the frame with the with statement
         n_frames = 0
         while frame is not None:
             n_frames += 1
@@ -283,8 +283,8 @@ class Block(MarkedBlock):
         if block is None:
             return
         if is_finalizing():
-            # Of a generator that was never finished, say: nothing can be read any more, and the
-            # limit was warned of at exit.
+            # In a generator that was never finished, for example: nothing can be read any more, and
+            # a warning about the limit was emitted at exit.
             return
         self._counts_as_used()
         self._unseen.end()
@@ -296,7 +296,8 @@ class Block(MarkedBlock):
         except BaseException as error:
             add_note(
                 error,
-                "membudget: this interrupted the end of a block, whose limits were not enforced",
+                "membudget: this exception interrupted the end of a block, so its limits were not "
+                "enforced",
             )
             raise
         self._left()
@@ -315,15 +316,15 @@ class Block(MarkedBlock):
     def _close(self, block: OpenBlock, raised: BaseException | None) -> None:
         __tracebackhide__ = True
         if block.is_parents:
-            # A forked child leaves a block of its parent, which measures and judges it.
+            # A forked child leaves a block of its parent; the parent measures and judges it.
             return
         if isinstance(raised, SystemError) and "legacy_event_handler" in str(raised):
-            add_note(raised, f"membudget: {NOT_UTF_8}")  # memray's doing, since Python 3.12
+            add_note(raised, f"membudget: {NOT_UTF_8}")  # caused by memray, since Python 3.12
         try:
             if self._n_paused:
                 raise MisuseError(
-                    "a stretch of paused() did not end before its block did, or something "
-                    "interrupted it"
+                    "paused() did not end before its block, or was interrupted: end it inside the "
+                    "block"
                 )
             measurement, late = block.read(functools.partial(self._read, raised))
         except MembudgetError as error:
@@ -368,7 +369,7 @@ class Block(MarkedBlock):
             if self._stack_filter is not None:
                 measurement = self._filtered(reading, measurement, self._stack_filter)
             limit = self.budget.objects
-            # What was raised holds the frames that it went through, and their objects.
+            # An exception references the frames that it went through, and their objects.
             if limit is not None and raised is None:
                 leaked = reading.leaked_objects(limit.counts)
                 measurement = replace(measurement, leaked_objects=leaked)
@@ -378,7 +379,7 @@ class Block(MarkedBlock):
                 self._keep(reading)
 
     def _with_stacks(self, reading: Reading, measurement: Measurement) -> Measurement:
-        """Return a measurement with its stacks; without them where the figures alone decide."""
+        """Return a measurement with its stacks; without them if the figures alone decide."""
         try:
             with_stacks = replace(
                 measurement,
@@ -388,7 +389,7 @@ class Block(MarkedBlock):
             )
             check_stacks(with_stacks, self.budget)
         except CaptureError as error:
-            # What a filter lets through makes the figures as well.
+            # With a filter, the figures also depend on the stacks.
             if self._stack_filter is not None or not figures_decide(measurement, self.budget):
                 raise
             return replace(measurement, stacks_problem=str(error))
@@ -397,7 +398,7 @@ class Block(MarkedBlock):
     def _filtered(
         self, reading: Reading, measurement: Measurement, stack_filter: StackFilter
     ) -> Measurement:
-        """Return a measurement with what its filter has found; refuse one that it cannot make."""
+        """Return a measurement with the findings of its filter; refuse one that it cannot judge."""
         lost = measurement.lost_stacks or reading.lost_stacks
         measurement = replace(measurement, lost_stacks=lost, unmatched=stack_filter.unmatched)
         check_stacks(measurement, self.budget, plugins_filter=True)
@@ -415,7 +416,7 @@ class Block(MarkedBlock):
             warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
 
     def _warn_of_patterns(self) -> None:
-        """Warn of patterns that match nothing; for tests, the report has a line."""
+        """Warn about patterns that match nothing; for tests, the report has a line."""
         if self._stack_filter is None or not self._for_user:
             return
         for pattern in self._stack_filter.unknown():
@@ -426,14 +427,14 @@ class Block(MarkedBlock):
             )
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
-        """Leave a stretch of this block out: nothing that is allocated meanwhile counts in it.
+        """Exclude a part of this block: allocations inside ``paused()`` do not count in it.
 
-        In any thread; blocks around this one count it all the same. What the block has allocated
-        before and frees meanwhile is freed for it as well.
+        That applies to all threads. Blocks around this one still count these allocations. If the
+        part frees memory that the block has allocated before, the block counts it as freed.
 
         Raises:
-            MisuseError: when the stretch begins, and the block is not open; and when the block ends
-                before the stretch.
+            MisuseError: when the part begins and the block is not open, or when the block ends
+                before the part.
 
         Example:
             >>> from membudget import measure_memory
@@ -446,31 +447,31 @@ class Block(MarkedBlock):
         return _Paused(self)
 
     def suspend(self) -> None:
-        """Let the block count nothing until :meth:`go_on`, if it is open: see :meth:`paused`."""
+        """Count nothing in the block until :meth:`go_on`, if it is open: see :meth:`paused`."""
         if self._open is not None and not self._open.is_parents:
             self._open.suspend()
             self._unseen.suspend()
 
     def go_on(self) -> None:
-        """End what :meth:`suspend` began."""
+        """Count in the block again after :meth:`suspend`."""
         if self._open is not None and not self._open.is_parents:
             self._open.go_on()
 
 
 class _Paused(contextlib.AbstractContextManager[None]):
-    """A stretch of a block that does not count in it."""
+    """A part of a block that does not count in it."""
 
     def __init__(self, block: Block) -> None:
         self._block = block
-        self._open: OpenBlock | None = None  # in which the stretch began
+        self._open: OpenBlock | None = None  # in which the part began
 
     def __enter__(self) -> None:
         if not measuring_is_on():
             return
         if self._block._open is None or self._open is not None:
             raise MisuseError(
-                "paused() leaves out a stretch of a block that is open, each object of it one "
-                "stretch: write 'with memory.paused():' inside of the block"
+                "paused() needs an open block, and each object can be entered only once: use 'with "
+                "memory.paused():' inside the block"
             )
         self._open = self._block._open
         self._block._n_paused += 1
@@ -478,16 +479,16 @@ class _Paused(contextlib.AbstractContextManager[None]):
 
     def __exit__(self, *_: object) -> None:
         began_in, self._open = self._open, None
-        # A later block of the same object, which counts all of its own, may be open by now.
+        # The same object may have another block open by now, which counts everything.
         if began_in is not None and began_in is self._block._open:
             self._block.go_on()
             self._block._n_paused -= 1
 
 
 def warm_up_block(trace: TraceSettings | None = None) -> Block:
-    """Return a block for a call before a stable one: caches fill in it and count for nothing.
+    """Return a block for the warm-up call before a stable block, so that caches do not count.
 
-    It is recorded as the stable one will be, because that makes CPython 3.11 keep line tables of
+    It is recorded like the stable block, because that makes CPython 3.11 keep line tables of
     functions.
 
     Args:
@@ -498,20 +499,20 @@ def warm_up_block(trace: TraceSettings | None = None) -> Block:
 
 
 def refuse_phases(budget: Budget) -> None:
-    """Refuse a budget that includes phases of a test, where no adapter knows them.
+    """Refuse a budget that includes phases of a test, because no adapter knows them here.
 
     Raises:
         MisuseError: the budget includes more than the call.
     """
     if budget.scope.phases != ("call",):
         raise MisuseError(
-            f"include={','.join(budget.scope.include)!r} is for tests, and nothing here knows "
-            f"their phases. With pytest: --memray, and the marker limit_memory. With unittest: "
-            f"write it above the class"
+            f"include={','.join(budget.scope.include)!r} works only for tests, and no adapter "
+            f"runs this block. With pytest: use --memray and the marker limit_memory. With "
+            f"unittest: decorate the class"
         )
 
 
 def _stack_filter(scope: Scope) -> StackFilter | None:
-    """Return what says which stacks count; None where all of them do."""
+    """Return the filter that decides which stacks count; None if all of them do."""
     keep = keeps_allocation if filter_allocations() else None
     return StackFilter(scope, keep) if scope.filters_stacks or keep is not None else None

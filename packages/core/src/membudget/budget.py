@@ -1,4 +1,4 @@
-"""What is allowed: limits, the budget that they make, and how budgets combine."""
+"""Limits, the budget that they form, and how budgets combine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def parse_phases(include: str, *, where: str) -> tuple[Phase, ...]:
     """Return the phases of a test that ``include`` names, in their order.
 
     Args:
-        include: one or several of ``setup``, ``call`` and ``teardown``, with commas between them.
-        where: what they are for; it begins the message of the error.
+        include: one or several of ``setup``, ``call`` and ``teardown``, separated by commas.
+        where: the start of the error message: what the phases are for.
 
     Raises:
-        InvalidLimitError: something else is named, or nothing.
+        InvalidLimitError: another name, or none.
 
     Example:
         >>> parse_phases("call, setup", where="include")
@@ -33,7 +33,7 @@ def parse_phases(include: str, *, where: str) -> tuple[Phase, ...]:
     named = [name.strip() for name in include.split(",")] if isinstance(include, str) else [""]
     if not set(named) <= set(PHASES):
         raise InvalidLimitError(
-            f"{where}: {include!r} does not name phases of a test: write {', '.join(PHASES)}, or "
+            f"{where}: {include!r} does not name phases of a test: use {', '.join(PHASES)}, or "
             f"several of them, such as 'setup,call'"
         )
     return tuple(phase for phase in PHASES if phase in named)
@@ -53,8 +53,8 @@ class Limit:
         origin: where the limit is written, such as ``"tests/test_orders.py:12"``; empty if unknown.
         source: ``"written"`` at the test, its class or its module; ``"default"``, from settings;
             ``"baseline"``, from the figures of an earlier run.
-        baseline: of a limit that comes from an earlier run: the largest of what was alive at the
-            peak then, by the line that allocated it.
+        baseline: for a limit from an earlier run: the largest allocations at its peak, by the line
+            that made them.
     """
 
     figure: Figure
@@ -66,11 +66,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class LeakLimit:
-    """How much one stack may have allocated that is still alive at the end of the block.
+    """How much memory of one stack may still be alive at the end of the block.
 
     Attributes:
         maximum: in bytes.
-        filter_fn: whether a stack counts; None where all of them do.
+        filter_fn: returns whether a stack counts; None if all of them do.
         origin: where the limit is written; empty if unknown.
     """
 
@@ -79,7 +79,7 @@ class LeakLimit:
     origin: str = field(default="", compare=False)
 
     def counts(self, allocation: Allocation) -> bool:
-        """Whether what a stack left counts.
+        """Whether the retained memory of a stack counts.
 
         Raises:
             FilterError: the filter raised something.
@@ -90,16 +90,16 @@ class LeakLimit:
         )
 
     def __reduce__(self) -> tuple[type[LeakLimit], tuple[int, None, str]]:
-        # A filter is code of its process, and often cannot be pickled.
+        # A filter is a function, which often cannot be pickled.
         return LeakLimit, (self.maximum, None, self.origin)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectLimit:
-    """That no object may be alive at the end of the block that was made in it.
+    """A limit that allows no leaked objects: none made in the block may be alive at its end.
 
     Attributes:
-        filter_fn: whether an object counts; None where all of them do.
+        filter_fn: returns whether an object counts; None if all of them do.
         origin: where the limit is written; empty if unknown.
     """
 
@@ -122,16 +122,16 @@ class ObjectLimit:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What of a block counts, and how it is counted.
+    """Which memory of a block counts, and how it is counted.
 
     Attributes:
         current_thread_only: count only what the thread that opened the block allocates.
         only: patterns (see :mod:`membudget.stack_filter`); count only stacks with a frame that one
             of them matches. Empty for all stacks.
         ignore: patterns; do not count stacks with a frame that one of them matches.
-        include: the phases of a test that count; empty where nobody says, which is the call.
-        stable: count objects and not arenas, and collect garbage around the block, so that the same
-            work gives the same figures; None where nobody says, which is not.
+        include: the phases of a test that count; empty if unset (default: the call).
+        stable: count objects instead of arenas, and collect garbage around the block, so that the
+            same work gives the same figures; None if unset (default: False).
     """
 
     current_thread_only: bool = False
@@ -141,35 +141,35 @@ class Scope:
     stable: bool | None = None
 
     def combined_with(self, outer: Scope) -> Scope:
-        """Return this scope, with what nobody says in it taken from ``outer``."""
+        """Return this scope, with its unset values taken from ``outer``."""
         stable = outer.stable if self.stable is None else self.stable
         return replace(self, include=self.include or outer.include, stable=stable)
 
     def differences(self, other: Scope) -> list[str]:
-        """Return the names of what counts for one of the two, and not for the other."""
+        """Return the names of the attributes in which two scopes differ, except ``stable``."""
         names = (field.name for field in fields(self) if field.name != "stable")
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases of a test that count, where nobody else says."""
+        """The phases of a test that count: those of ``include``, or the call."""
         return self.include or ("call",)
 
     @property
     def filters_stacks(self) -> bool:
-        """Whether it depends on its stack whether an allocation counts."""
+        """Whether only some stacks count."""
         return bool(self.only or self.ignore)
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits that hold for one block.
+    """The limits that apply to one block.
 
     Attributes:
-        limits: at most one for each figure; none means that the block is only measured.
-        scope: what counts.
-        leaks: the limit on what single stacks leave behind; None for none.
-        objects: the limit on objects that are left behind; None for none. Its scope is the block.
+        limits: at most one for each figure; without any, the block is only measured.
+        scope: which memory counts.
+        leaks: the limit on the retained memory of a single stack; None if there is none.
+        objects: the limit on leaked objects; None if there is none. Its scope is the block.
     """
 
     limits: tuple[Limit, ...] = ()
@@ -192,10 +192,10 @@ class Budget:
         return next((limit for limit in self.limits if limit.figure == figure), None)
 
     def combined_with(self, outer: Budget) -> Budget:
-        """Return this budget, with the limits of ``outer`` on figures that it says nothing about.
+        """Return this budget, with the limits of ``outer`` on figures that it does not limit.
 
         Raises:
-            InvalidLimitError: the two differ in what counts, and limits of both would hold.
+            InvalidLimitError: limits of both would apply, but their scopes differ.
 
         Example:
             >>> closest = Budget((Limit("peak_bytes", 10),))
@@ -211,8 +211,8 @@ class Budget:
         differences = self.scope.differences(outer.scope)
         if differences and self.limits_memory and added.limits_memory:
             raise InvalidLimitError(
-                f"two limits that both hold differ in {', '.join(differences)}, and a block is "
-                f"measured once: give both the same"
+                f"two limits that both apply differ in {', '.join(differences)}, but the block is "
+                f"measured only once: give both the same value"
             )
         limits = (*self.limits, *added.limits)
         scope = self.scope if self.limits_memory else outer.scope
@@ -220,7 +220,7 @@ class Budget:
         return Budget(limits, scope, self.leaks or added.leaks, self.objects or added.objects)
 
     def minus(self, other: Budget) -> Budget:
-        """Return this budget without limits on what ``other`` limits."""
+        """Return this budget without the limits on figures that ``other`` limits."""
         figures = {limit.figure for limit in other.limits}
         kept = tuple(limit for limit in self.limits if limit.figure not in figures)
         return replace(
@@ -231,27 +231,27 @@ class Budget:
         )
 
     def with_default(self, default: Budget) -> Budget:
-        """Return this budget within a default.
+        """Return this budget, with the limits of a default on figures that it does not limit.
 
         Raises:
-            InvalidLimitError: the default would hold, and not all counts that counts for it.
+            InvalidLimitError: the default would apply, but this budget leaves some memory out.
         """
         narrower = Scope(self.scope.current_thread_only, self.scope.only, self.scope.ignore)
         added = default.minus(self)
         if self.limits_memory and added.limits_anything and narrower != Scope():
             raise InvalidLimitError(
-                f"the default limit holds as well, for all memory, and this one leaves some out "
-                f"({', '.join(narrower.differences(Scope()))}): limit the peak as well, or waive "
+                f"the default limit also applies, to all memory, but this limit leaves some out "
+                f"({', '.join(narrower.differences(Scope()))}): limit the peak here too, or waive "
                 f"the default (no_memory_limit)"
             )
         return self.combined_with(replace(default, scope=self.scope))
 
     def with_baseline(self, limit: Limit | None) -> Budget:
-        """Return this budget with the limit that an earlier run makes; a closer one wins."""
+        """Return this budget with the limit from the baseline, unless it limits the same figure."""
         if limit is None or self.limit_of(limit.figure) is not None:
             return self
         return replace(self, limits=(*self.limits, limit))
 
     def with_scope(self, outer: Scope) -> Budget:
-        """Return this budget, with what its scope leaves open taken from ``outer``."""
+        """Return this budget, with the unset values of its scope taken from ``outer``."""
         return replace(self, scope=self.scope.combined_with(outer))

@@ -1,4 +1,4 @@
-"""Decorating: functions that run in blocks, and what a decorator leaves on a function."""
+"""Decorates functions so that they run in blocks, and finds the budget of a decorated function."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Decoration:
-    """Says that a function has a budget; decorators around that function inherit it.
+    """Marks a function that has a budget; decorators around that function inherit it.
 
     Attributes:
         budget: the budget.
         wrapper: the function that enforces it.
-        bare: what ``wrapper`` runs, for an adapter that enforces the budget itself; None where the
-            budget stays, because an adapter enforces it already.
+        bare: the function that ``wrapper`` calls, for an adapter that enforces the budget itself;
+            None if the budget cannot be taken off, because an adapter enforces it already.
     """
 
     __slots__ = ("bare", "budget", "wrapper")
@@ -59,7 +59,7 @@ def budget_of(func: Callable[..., Any]) -> tuple[Budget | None, Callable[..., An
     instance = getattr(func, "__self__", None)
     if instance is None:
         return decoration.budget, decoration.bare
-    # As the wrapper calls it, with the instance first; a partial function would not bind itself.
+    # The wrapper passes the instance first, so this does too; a partial does not bind by itself.
     return decoration.budget, MethodType(decoration.bare, instance)
 
 
@@ -75,14 +75,14 @@ def measures(func: Callable[..., Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Decorator:
-    """Gives functions a budget: each call runs in a block of its own.
+    """Gives functions a budget: each call runs in its own block.
 
     Args:
         budget: the budget.
-        written_as: what the user wrote, for messages about what to write instead.
+        written_as: the name that the user wrote, for messages.
         place: the file and the line where it is written; None if no warning is to name it.
         adapters_may_take_over: whether an adapter may take the budget off a test and enforce it in
-            a block of its own, so that it can report the test; see :func:`budget_of`.
+            its own block, so that it can report the test; see :func:`budget_of`.
     """
 
     budget: Budget
@@ -100,29 +100,29 @@ class Decorator:
             TypeError: it is a generator function or one of ``contextlib.contextmanager``, not
                 callable, or a class that no adapter knows.
 
-        A call of the decorated function raises MisuseError when it returns something whose work is
-        still to come and would not be measured: a coroutine, a generator, a ``map``, a future.
+        A call of the decorated function raises MisuseError if it returns unfinished work that would
+        not be measured: a coroutine, a generator, a ``map``, a future.
         """
         if inspect.isclass(func):
             return cast(F, _limit_class(func, self.budget))
         if isinstance(func, (staticmethod, classmethod)):
             raise TypeError(
-                f"write the budget below @{type(func).__name__}, not above it: "
-                f"{func.__func__.__qualname__}"
+                f"{func.__func__.__qualname__} has its budget above @{type(func).__name__}: "
+                f"put the budget below it"
             )
         if not callable(func):
-            raise TypeError(f"a budget goes on a function or a class, not on {func!r}")
+            raise TypeError(f"{func!r} cannot have a budget: decorate a function or a class")
         name = getattr(func, "__qualname__", None) or repr(func)
         later = later_work_of(func)
         if later is not None:
             what, around = later
             raise TypeError(
                 f"{name} is {what}: calling it runs nothing yet, so there is nothing "
-                f"to measure. Write 'with {self.written_as}(...):' around {around}"
+                f"to measure. Put 'with {self.written_as}(...):' around {around}"
             )
         inner, bare = budget_of(func) if self.adapters_may_take_over else (None, func)
         if inner is not None and bare is not func and not _overlap(self.budget, inner):
-            # One block for both: two would have to trace the same.
+            # One block for both, because two blocks would need the same trace settings.
             return cast(F, replace(self, budget=inner.combined_with(self.budget))(bare))
         wrapper = run_in(
             functools.partial(self._blocks_of_a_call, name),
@@ -135,7 +135,7 @@ class Decorator:
         return cast(F, wrapper)
 
     def _blocks_of_a_call(self, name: str) -> tuple[Block, ...] | None:
-        """Return the blocks of a call, which runs once in each; None where measuring is off."""
+        """Return the blocks of a call, which runs once in each; None if measuring is off."""
         if not measuring_is_on():
             return None
         refuse_phases(self.budget)
@@ -153,9 +153,9 @@ def in_block(block: Block, test: Callable[..., Any]) -> Callable[..., Any]:
     """Return a test function whose call runs in a block of an adapter.
 
     Args:
-        block: the block, made with ``around_call``.
+        block: the block, created with ``around_call``.
         test: a ``def`` or an ``async def``. Without a limit it may return anything, because
-            measuring changes nothing; with one, its work must be done when it returns.
+            measuring alone changes nothing; with a limit, its work must be done when it returns.
     """
     name = getattr(test, "__qualname__", None) or repr(test)
 
@@ -177,7 +177,7 @@ def _limit_class(cls: type, budget: Budget) -> type:
     decorated = plugin_manager().hook.membudget_limit_class(cls=cls, budget=budget)
     if decorated is None:
         raise TypeError(
-            f"no installed package can put a budget on the class {cls.__qualname__}. For "
+            f"{cls.__qualname__} cannot have a budget: no installed package knows this class. For "
             f"unittest.TestCase classes: pip install unittest-membudget. For pytest classes: "
             f"@pytest.mark.limit_memory. For other classes, decorate the methods"
         )
@@ -185,10 +185,10 @@ def _limit_class(cls: type, budget: Budget) -> type:
 
 
 def _refuse_later_work(name: str, budget: Budget, was_awaited: bool, result: Any) -> None:
-    """Refuse what a call returned when its work is still to come, which no limit would see."""
+    """Refuse the result of a call if it is unfinished work, which no limit would measure."""
     is_refused = does_work_later(result)
     if not was_awaited and budget.limits_anything:
-        # What was awaited may return a connection or a pool that can be awaited as well.
+        # An awaited call may return a connection or a pool that can be awaited as well.
         is_refused |= inspect.isawaitable(result) and not is_finished_future(result)
     if not is_refused:
         return
@@ -197,7 +197,7 @@ def _refuse_later_work(name: str, budget: Budget, was_awaited: bool, result: Any
         result.close()  # Python would warn that it was never awaited
     raise MisuseError(
         f"{name}() returned a {kind} that has not run yet, or not to its end, so its work was not "
-        f"measured. Put the budget on the function that it comes from, or around what runs it"
+        f"measured. Put the budget on the function it comes from, or around the code that runs it"
     )
 
 
@@ -216,11 +216,11 @@ def run_in(
     """Return a function that calls ``func`` once in each of several contexts.
 
     Args:
-        contexts: called for each call; one context manager for each time that ``func`` is to be
-            called, whose last result is returned. None for a plain call.
+        contexts: called for each call; returns the context managers in which ``func`` is called,
+            once in each. The last result is returned. None for a plain call.
         func: a ``def``, an ``async def``, or an object that can be called like one.
-        check: called when a context has ended: with whether its call was awaited, and with the
-            result, if that is not None.
+        check: called after a context has ended, unless the result is None: with whether the call
+            was awaited, and with the result.
     """
     if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
         getattr(func, "__call__", None)  # noqa: B004 - an object whose call is async
@@ -234,7 +234,7 @@ def run_in(
                 return await func(*args, **kwargs)
             result = None
             for context in entered:
-                result = None  # what an earlier call returned is let go of before the next one
+                result = None  # free the result of an earlier call before the next one
                 with context:
                     result = await func(*args, **kwargs)
                 if result is not None:
@@ -262,5 +262,5 @@ def run_in(
 
 
 def _hide_unless_exceeded(excinfo: Any) -> bool:
-    """Leave our frame out of pytest's traceback, unless nothing would be left of it."""
+    """Hide our frame from pytest's traceback, unless nothing would be left of the traceback."""
     return not isinstance(excinfo.value, MemoryLimitExceeded)

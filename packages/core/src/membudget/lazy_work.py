@@ -1,4 +1,4 @@
-"""Calls that do no work yet: their result does it later, after the block of the call has ended.
+"""Detects calls whose work happens later, after the block of the call has ended.
 
 For some functions this is known before the call, for all others only from the result. An iterator
 over data that exists already, such as ``iter(rows)``, an open file or a ``csv.reader``, is an
@@ -64,7 +64,7 @@ _MAKES_CONTEXT_MANAGERS: Final = {
 
 
 def later_work_of(func: Callable[..., Any]) -> tuple[str, str] | None:
-    """Return why calling a function does no work yet, as far as that is known without a call.
+    """Return why calling a function does no work yet, if that is known without a call.
 
     Returns:
         The kind of function, and the code to put a block around; None if nothing is known.
@@ -88,7 +88,7 @@ def later_work_of(func: Callable[..., Any]) -> tuple[str, str] | None:
 
 
 def does_work_later(result: Any) -> bool:
-    """Whether a result of a call runs code of the program later, or its work may go on elsewhere.
+    """Whether the result of a call runs code later, or is work that may continue elsewhere.
 
     Example:
         >>> does_work_later(map(len, ["rows"])), does_work_later(iter(["rows"]))

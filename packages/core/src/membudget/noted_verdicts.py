@@ -1,10 +1,11 @@
-"""An error of ours when the body of its block has raised something: who wins, and who hears of it.
+"""Reports a block's error if the body of the block has raised an exception of its own.
 
-What the body raised wins, and our error is a note on it. Two things can happen to a note: nobody
-reads it, because the exception says where to go on and not what went wrong (``SystemExit``, a
-cancelled task, the end of an iteration, a skipped test); or somebody handles the exception, as
-``hasattr`` does. In the first case our error is raised all the same. In the second one, the test
-that runs fails with it, see :func:`delivering_verdicts`, and where no test runs a warning says it.
+The exception of the body propagates, and the block's error becomes a note on it. That note can get
+lost in two ways. If the exception is control flow rather than a failure (``SystemExit``, a
+cancelled task, the end of an iteration, a skipped test), notes are never shown: then the block's
+error is raised anyway. If code handles the exception, as ``hasattr`` does, the running test fails
+with the block's error, see :func:`delivering_verdicts`; without a running test, a warning reports
+it.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ _dict_of: Final[Any] = BaseException.__dict__["__dict__"].__get__  # calls no co
 # One list for each delivering_verdicts() that runs, the innermost one last.
 _listeners: Final[list[list[MembudgetError]]] = []
 if hasattr(os, "register_at_fork"):
-    # In a forked child, nobody looks at its parent's lists.
+    # A forked child must not use the lists of its parent.
     os.register_at_fork(after_in_child=_listeners.clear)
 
 
 @contextlib.contextmanager
 def delivering_verdicts() -> Iterator[None]:
-    """Let nothing that runs meanwhile pass over an exceeded budget: for adapters, around a test.
+    """Fail a test that swallowed the error of an exceeded block: for adapters, around a test.
 
-    When a block's body raised something that was handled later, the test would pass; it fails with
-    the error of the block. A test that fails by itself has that error as a note. A test that is
-    skipped fails. When the run is interrupted, a line on stderr says it.
+    If code has handled the exception from a block's body, the test would pass; it fails with the
+    error of the block instead. A test that fails for another reason gets that error as a note. A
+    skipped test fails. If the run is interrupted, the error is written to stderr.
 
     Raises:
-        MemoryLimitExceeded: a budget was exceeded, and the test does not fail by itself.
-        RecordingError: a budget could not be checked, likewise.
+        MemoryLimitExceeded: a budget was exceeded, and the test does not fail for another reason.
+        RecordingError: a budget could not be checked; likewise.
 
     Example:
         >>> from membudget import MemoryLimitExceeded, limit_memory
@@ -78,27 +79,27 @@ def delivering_verdicts() -> Iterator[None]:
 
 
 def let_win(raised: BaseException, error: MembudgetError, *, says_it: bool = True) -> None:
-    """Let what the body of a block raised win over ``error``, if somebody will read a note on it.
+    """Add ``error`` as a note to the exception of a block's body, if notes on that are shown.
 
     Args:
-        raised: what the body raised.
-        error: the block's.
-        says_it: whether it is to be said even when somebody handles what was raised.
+        raised: the exception of the body.
+        error: the error of the block.
+        says_it: whether to report ``error`` even if code handles ``raised``.
 
     Raises:
-        MembudgetError: ``error``, when nobody would read the note.
+        MembudgetError: ``error``, if notes on ``raised`` are never shown.
     """
     __tracebackhide__ = True
     if says_it and _steers(raised):
         raise error from raised
     _add_note(raised, error)
-    # Whoever handles the verdict of a block inside this one expects a verdict.
+    # Code that handles the verdict of an inner block expects a verdict.
     if not says_it or isinstance(raised, MemoryLimitExceeded):
         return
     where = origin_of_error(raised.__traceback__)
     what = f"{type(raised).__name__}{f' ({where})' if where else ''}"
     if _listeners:
-        error.add_note(f"The body of the block raised {what}, and something handled that")
+        error.add_note(f"The body of the block raised {what}, and other code handled it")
         _listeners[-1].append(error)
         return
     if _stops_the_run(raised):
@@ -120,7 +121,7 @@ def _say(error: MembudgetError) -> None:
 
 def _write(text: str) -> None:
     if sys.stderr is not None:
-        with suppressed(OSError, ValueError):  # it is closed, or nobody reads it
+        with suppressed(OSError, ValueError):  # closed, or a broken pipe
             sys.stderr.write(f"membudget: {text}\n")
 
 
@@ -134,10 +135,10 @@ def _add_note(raised: BaseException, error: MembudgetError) -> None:
 
 
 def add_note(raised: BaseException, note: str) -> None:
-    """Add a note to an exception of the program's, whatever that does when it is changed.
+    """Add a note to an exception of the program, even if its class refuses changes.
 
-    A frozen dataclass can be an exception too, and its ``add_note()`` would raise another one in
-    its place. Where notes cannot be kept, this one is written to stderr.
+    An exception can be a frozen dataclass, whose ``add_note()`` would raise another exception. If
+    the exception cannot hold notes, this one is written to stderr.
     """
     notes = _dict_of(raised).setdefault("__notes__", [])
     if isinstance(notes, list):
@@ -163,7 +164,7 @@ def _combined(noted: list[MembudgetError]) -> MembudgetError:
 
 
 def _carries(raised: BaseException | None, note: str) -> bool:
-    """Whether an exception, or one that a traceback shows with it, has the note already."""
+    """Whether an exception, or another one in its traceback, already has the note."""
     seen = set()
     while raised is not None and id(raised) not in seen:
         if note in _notes_of(raised):
@@ -174,7 +175,7 @@ def _carries(raised: BaseException | None, note: str) -> bool:
 
 
 def _steers(raised: BaseException) -> bool:
-    """Whether an exception says where to go on, and not what went wrong."""
+    """Whether an exception is control flow, not a failure."""
     if isinstance(raised, Exception):
         skips = (
             loaded_class("unittest.case", "SkipTest"),
@@ -185,12 +186,12 @@ def _steers(raised: BaseException) -> bool:
 
 
 def _stops_the_run(raised: BaseException) -> bool:
-    """Whether an exception ends all that runs, and that must not be kept from it."""
+    """Whether an exception ends the whole run; it must propagate."""
     if isinstance(raised, BaseExceptionGroup):
         return raised.subgroup(KeyboardInterrupt) is not None
     return isinstance(raised, (KeyboardInterrupt, loaded_class("_pytest.outcomes", "Exit")))
 
 
 def _failures() -> Any:
-    """Return the class of what pytest.fail() and pytest.xfail() raise, which is no Exception."""
+    """Return the class that pytest.fail() and pytest.xfail() raise: it is not an Exception."""
     return loaded_class("_pytest.outcomes", "Failed")

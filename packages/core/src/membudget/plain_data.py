@@ -1,13 +1,13 @@
-"""Dataclasses as plain JSON data and back: for other processes, and for files of results.
+"""Converts dataclasses to plain JSON data and back, for other processes and for result files.
 
-The fields of a class and their types say how its objects are written; nothing else has to be said:
+The types of its fields determine how a class is written:
 
 ==================================  ============================================================
 type of a field                     JSON
 ==================================  ============================================================
 ``str``, ``int``, ``float``         text, number
 ``bool``                            ``true`` or ``false``
-``Literal["a", "b"]``               one of these texts
+``Literal["a", "b"]``               one of these strings
 a dataclass                         an object with its fields
 ``tuple[X, ...]``                   an array
 ``tuple[tuple[str, X], ...]``       an object: a mapping that can be in a frozen dataclass
@@ -47,7 +47,7 @@ class _WrongError(Exception):
     """Data does not fit a type.
 
     Args:
-        problem: what was found.
+        problem: what is wrong.
         where: the place in the data, from the outermost key on.
     """
 
@@ -87,9 +87,9 @@ class Coder(Generic[T]):
 
 
 def coder_of(kind: type[T]) -> Coder[T]:
-    """Return what reads and writes objects of a type.
+    """Return the coder of a type.
 
-    Make it when a module is imported: it looks types up, which a test may have replaced later.
+    Call it when a module is imported: it looks up types, which a test may replace later.
 
     Example:
         >>> from membudget import Frame
@@ -110,7 +110,7 @@ _WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: 
 
 @functools.cache
 def _coder(kind: Any) -> Coder[Any] | None:
-    """Return the coder of a type; None for what is no data."""
+    """Return the coder of a type; None for a type that is not data."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in _WORDS:
         return _plain(kind)

@@ -1,4 +1,4 @@
-"""The rules of a test: what is declared about its memory, in one place or in several together."""
+"""The rules of a test: the limits and waivers that markers, decorators and classes declare."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class TestRules:
-    """What is declared about the memory of a test, in one place or in several together.
+    """The limits and waivers that are declared for a test, in one place or in several combined.
 
     Attributes:
         budget: the limits; None if there are none.
-        waiver: why limits from further out do not apply; None if they do. May be empty.
+        waiver: why outer limits do not apply; None if they do. May be empty.
         measured: whether the test may be measured at all.
     """
 
@@ -27,12 +27,12 @@ class TestRules:
     measured: bool = True
 
     def combined_with(self, outer: TestRules) -> TestRules:
-        """Return these rules with what ``outer`` adds: it is declared further away from the test.
+        """Return these rules combined with ``outer``, which is declared further from the test.
 
-        Limits combine kind by kind, the closest wins. A waiver keeps out all limits further away.
+        For each kind of limit, the closest one wins. A waiver excludes all outer limits.
 
         Raises:
-            InvalidLimitError: limits of both would hold, and they count different memory.
+            InvalidLimitError: limits of both would apply, but they count different memory.
 
         Example:
             >>> from membudget.runs import memory_budget
@@ -50,16 +50,15 @@ class TestRules:
         return TestRules(budget, outer.waiver, measured)
 
     def budget_with(self, settings: Settings, baseline: Limit | None = None) -> Budget:
-        """Return the budget that holds for the test in a run.
+        """Return the budget that applies to the test in a run.
 
         Args:
-            settings: of the run: its default limit, unless a waiver keeps that out, and what counts
-                where the test leaves that open.
-            baseline: the limit that an earlier run makes for the test, unless a waiver keeps it
-                out; None for none.
+            settings: those of the run: its default limit, unless waived, and its scope for values
+                that the test leaves unset.
+            baseline: the limit from the baseline, unless waived; None if there is none.
 
         Raises:
-            InvalidLimitError: the default limit would hold as well, and counts other memory.
+            InvalidLimitError: the default limit would also apply, but counts other memory.
         """
         budget = (self.budget or Budget()).with_scope(settings.scope)
         if self.waiver is not None:

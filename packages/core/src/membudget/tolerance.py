@@ -1,4 +1,4 @@
-"""By how much a figure may differ from an earlier one and still count as the same."""
+"""Tolerances: how much a figure may differ from an earlier one and still count as the same."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ _PERCENT: Final = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%\s*")
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """By how much a figure may differ and still count as the same: both must be exceeded.
+    """How much a figure may differ and still count as the same.
+
+    A figure differs only if it exceeds both the percentage and the size.
 
     Attributes:
-        percent: a part of the older figure.
-        n_bytes: in bytes. A count of allocations has the percentage alone.
+        percent: of the older figure.
+        n_bytes: in bytes; ignored for a count of allocations.
     """
 
     percent: float = 0.0
     n_bytes: int = 0
 
     def __str__(self) -> str:
-        """Return it in words.
+        """Return the tolerance as text.
 
         Example:
             >>> str(Tolerance(10, 65536)), str(Tolerance())
@@ -37,7 +39,7 @@ class Tolerance:
         return " + ".join(filter(None, (percent, size))) or "0"
 
     def room(self, figure: Figure, old: int) -> int:
-        """Return how much more than ``old`` is still the same.
+        """Return how much more than ``old`` still counts as the same.
 
         Example:
             >>> Tolerance(10, 64).room("peak_bytes", 1000), Tolerance(10, 64).room("peak_bytes", 9)
@@ -52,16 +54,14 @@ class Tolerance:
 
 
 def parse_tolerance(text: str, *, where: str) -> Tolerance:
-    """Return the tolerance that a text says: a percentage, a size, or both with a plus sign.
-
-    Both must be exceeded.
+    """Parse a tolerance: a percentage, a size, or both with a plus sign.
 
     Args:
         text: such as ``"10% + 64 KB"``.
-        where: what it is for; it begins the message of the error.
+        where: the start of the error message: what the tolerance is for.
 
     Raises:
-        InvalidOptionError: the text says something else.
+        InvalidOptionError: the text is not a tolerance.
 
     Example:
         >>> parse_tolerance("10% + 64 KB", where="--tolerance")
@@ -77,7 +77,7 @@ def parse_tolerance(text: str, *, where: str) -> Tolerance:
             sizes.append(parse_size(f"{part} B" if part.strip().isdecimal() else part))
         except InvalidSizeError as error:
             raise InvalidOptionError(
-                f"{where}: {text!r} is not a tolerance: write a percentage, a size, or both, such "
-                f"as '10% + 64 KB'"
+                f"{where}: {text!r} is not a tolerance: use a percentage, a size, or both, such as "
+                f"'10% + 64 KB'"
             ) from error
     return Tolerance(max(percents, default=0.0), max(sizes, default=0))

@@ -1,4 +1,4 @@
-"""A measurement and a budget make a verdict; and the error that an exceeded one raises."""
+"""Compares a measurement with a budget, and defines the error for an exceeded budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .measurement import Allocation, LeakedObjects, Measurement
 
 
 def judge(measurement: Measurement, budget: Budget) -> Verdict:
-    """Hold ``measurement`` against every limit of ``budget``; exactly at a limit is within.
+    """Compare ``measurement`` with every limit of ``budget``; exactly the limit is allowed.
 
     Raises:
         FilterError: a filter of the budget raised something.
@@ -38,7 +38,7 @@ def _excesses(measurement: Measurement, budget: Budget) -> Iterator[Excess]:
 
 
 def is_blind(measurement: Measurement, budget: Budget) -> bool:
-    """Whether memory that was not seen could have exceeded a limit that the figures keep.
+    """Whether unseen memory could have exceeded a limit that the figures do not exceed.
 
     Example:
         >>> from membudget import Budget, Limit, Measurement, Unseen
@@ -65,18 +65,18 @@ def needs_stacks(measurement: Measurement, budget: Budget) -> bool:
 
 
 def needs_retained(measurement: Measurement, budget: Budget) -> bool:
-    """Whether it needs those of what was left behind as well."""
+    """Whether a verdict, or the text of a failure, also needs the stacks of retained memory."""
     exceeded = (excess.limit.figure for excess in _excesses(measurement, budget))
     return "retained_bytes" in exceeded or _may_leak(measurement, budget)
 
 
 def figures_decide(measurement: Measurement, budget: Budget) -> bool:
-    """Whether the verdict is known without the stacks, which only explain it then."""
+    """Whether the verdict is known without the stacks, which then only explain it."""
     return any(_excesses(measurement, budget)) or not _may_leak(measurement, budget)
 
 
 def _may_leak(measurement: Measurement, budget: Budget) -> bool:
-    """Whether so much was left that a single stack can have left more than it may."""
+    """Whether so much memory was retained that a single stack may be over the limit."""
     return budget.leaks is not None and measurement.retained_bytes > budget.leaks.maximum
 
 
@@ -86,16 +86,16 @@ def check_stacks(measurement: Measurement, budget: Budget, *, plugins_filter: bo
     Args:
         measurement: of the block, with its stacks.
         budget: of the block.
-        plugins_filter: whether a plugin says which stacks count.
+        plugins_filter: whether a plugin decides which stacks count.
 
     Raises:
-        CaptureError: it does.
+        CaptureError: the verdict depends on lost stacks.
     """
     if not measurement.lost_stacks:
         return
     scope, leaks = budget.scope, budget.leaks
     depends_on = [name for name in ("only", "ignore") if getattr(scope, name)]
-    # Memory of many stacks looks like that of one, without a frame that a filter could see.
+    # Memory without a stack may be from many stacks, but looks like that of one without frames.
     if leaks is not None and any(
         not one.stack and one.size_bytes > leaks.maximum for one in measurement.retained
     ):
@@ -163,13 +163,13 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a budget says to a measurement.
+    """The result of comparing a measurement with a budget.
 
     Attributes:
         budget: the budget.
         excesses: the limits that were exceeded.
-        leaks: what was alive at the end, of the stacks that left more than they may.
-        leaked_objects: the objects that were left behind, where none may be.
+        leaks: the stacks that retained more than their limit, with the memory alive at the end.
+        leaked_objects: the leaked objects, if the budget limits them.
     """
 
     budget: Budget
@@ -179,12 +179,12 @@ class Verdict:
 
     @property
     def within(self) -> bool:
-        """Whether every limit holds."""
+        """Whether no limit was exceeded."""
         return not (self.excesses or self.leaks or self.leaked_objects)
 
 
 Outcome: TypeAlias = Literal["", "passed", "failed", "skipped", "error"]
-"""How a test ended; empty where that is not known."""
+"""How a test ended; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +193,12 @@ class Result:
 
     Attributes:
         name: the name.
-        measurement, verdict: of the block.
-        phases: what each phase of the test has used on its own, where the block lies over several.
+        measurement, verdict: those of the block.
+        phases: the measurement of each phase of the test, if the block covers several.
         outcome: how the test ended.
         file, line: where the test is written; empty and 0 if unknown.
-        worker: the process that ran it, such as ``"gw0"``; empty for the one that reports.
-        attempt: which run of the test this is, from 1 on: one that fails can be run again.
+        worker: the process that ran it, such as ``"gw0"``; empty for the reporting process.
+        attempt: the number of this run of the test, from 1: a failed test can be run again.
         is_warm: whether the test had run before in this process, to fill caches; None if unknown.
     """
 
@@ -215,5 +215,5 @@ class Result:
 
     @property
     def is_blind(self) -> bool:
-        """Whether memory that was not seen could have exceeded a limit that the figures keep."""
+        """Whether unseen memory could have exceeded a limit that the figures do not exceed."""
         return self.verdict.within and is_blind(self.measurement, self.verdict.budget)

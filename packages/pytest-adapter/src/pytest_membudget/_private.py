@@ -1,6 +1,6 @@
-"""What this plugin uses of pytest that is not public. pytest 8.4 and 9 have all of it.
+"""The private names of pytest that this plugin uses. pytest 8.4 and 9 have all of them.
 
-A new version of pytest that changes one of these is mended here.
+If a new version of pytest changes one, adapt this module.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = [
 
 
 def run_unreported(item: pytest.Item) -> None:
-    """Run a test, set up and torn down, and leave no trace of it in what pytest reports later."""
+    """Set up, run and tear down a test, without a trace in later reports of pytest."""
     properties = list(item.user_properties)
     with _failed_subtests_kept(item.config):
-        # pytest takes only the collectors from the next item, those that both tests share.
+        # pytest uses the next item only to find the collectors that both tests share.
         runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]
     item.user_properties[:] = properties
     item._report_sections.clear()

@@ -1,8 +1,8 @@
-"""What pytest keeps of a test's doings: no limit on what a test leaves counts it.
+"""Keeps the memory that pytest itself retains out of a test's leaks.
 
-These are log records and their text, output that is captured in memory, and warnings. At the end of
-a test, :func:`moved_out` puts copies of them in their places, which no block counts; the ones that
-the test made are gone before its block ends, unless the test itself holds them.
+pytest retains log records and their text, output captured in memory, and warnings. At the end of a
+test, :func:`moved_out` replaces them with copies that no block counts. The originals are freed
+before the test's block ends, unless the test itself still references them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _copied, _to_bytes, _from_bytes = copy.copy, marshal.dumps, marshal.loads
 def moved_out(
     function: Callable[..., Any], left_out: Callable[[], AbstractContextManager[None]]
 ) -> Callable[..., Any]:
-    """Return a test function at whose end pytest keeps copies, which no block counts.
+    """Return a test function that replaces pytest's records with uncounted copies at its end.
 
     Args:
         function: a ``def`` or an ``async def``.
@@ -61,7 +61,7 @@ def moved_out(
 
 
 def _move_out() -> None:
-    copies: dict[int, Any] = {}  # both handlers of pytest's hold the same records
+    copies: dict[int, Any] = {}  # both of pytest's handlers hold the same records
     for handler in _root_logger.handlers:
         if isinstance(handler, LogCaptureHandler) and handler.records:
             _replace(handler.records, copies)
@@ -75,18 +75,18 @@ def _move_out() -> None:
             stream.buffer.seek(0)
             stream.buffer.truncate()
             stream.buffer.write(output)
-    # Where warnings are recorded, this is the append() of a list.
+    # While warnings are recorded, this is the append() of a list.
     recorded = getattr(getattr(warnings, "_showwarnmsg_impl", None), "__self__", None)
     if isinstance(recorded, list):
         _replace(recorded, copies)
 
 
 def _replace(kept: list[Any], copies: dict[int, Any]) -> None:
-    """Put copies in the place of what a list holds; the list stays the same, its memory does not.
+    """Replace the items of a list with copies, in place.
 
     Args:
         kept: records or warnings.
-        copies: those made so far, by the identity of the original.
+        copies: the copies made so far, by the identity of the original.
     """
     originals = kept[:]
     for original in originals:
@@ -97,12 +97,12 @@ def _replace(kept: list[Any], copies: dict[int, Any]) -> None:
 
 
 def _copy_of(original: Any) -> Any:
-    """Copy a record or a warning with its texts; other objects that it holds are the program's."""
+    """Copy a record or a warning with its texts, but not the other objects that it references."""
     try:
         made = _copied(original)
         for name, value in vars(original).items():
             setattr(made, name, _copy_of_text(value))
-    except Exception:  # a class of the program's that cannot be copied
+    except Exception:  # the program's own class, which cannot be copied
         return original
     return made
 

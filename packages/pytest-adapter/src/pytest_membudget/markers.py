@@ -1,4 +1,4 @@
-"""Markers in, rules out: what is declared at a test, and the check of all markers of a run."""
+"""Turns the markers of a test into its rules, and checks all markers of a run."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ MARKERS = (
     f"{LIMIT}(limit, *, total, allocations, retained, current_thread_only=False, only, ignore, "
     f"include, stable): with --memray, fail the test when its peak memory is larger than limit, "
     f"such as '24 MB'; when it allocates more than total, or more often than allocations; or when "
-    f"more than retained is still alive. only='mypkg.*' and ignore='logging' say whose memory "
-    f"counts, include='setup,call,teardown' which phases, and stable=True makes figures repeat",
+    f"more than retained is still alive. only='mypkg.*' and ignore='logging' select whose memory "
+    f"counts, include='setup,call,teardown' selects phases, and stable=True makes figures repeat",
     f"{LEAKS}(location_limit, *, filter_fn=None, current_thread_only=False): with --memray, fail "
     f"the test when one call stack leaves more than location_limit, such as '1 KB', behind",
     f"{OBJECTS}(*, filter_fn=None): with --memray, fail the test when an object that was made in "
@@ -56,7 +56,7 @@ class _Placed(NamedTuple):
 
 
 class BadMarkerError(ValueError):
-    """A marker whose arguments make no budget."""
+    """Raised for a marker with invalid arguments."""
 
 
 class ItemRules(NamedTuple):
@@ -67,7 +67,7 @@ class ItemRules(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """The rules of a test, and what they were made from."""
+    """The rules of a test, and the declarations that they were made from."""
 
     markers: list[pytest.Mark]
     own: Budget | None
@@ -79,10 +79,10 @@ _KNOWN = pytest.StashKey[_Known]()
 
 
 def rules_of_item(item: pytest.Item, run: Run) -> ItemRules:
-    """Return the rules of a test; they are worked out again only when its markers have changed.
+    """Return the rules of a test; they are computed again only if its markers have changed.
 
     Raises:
-        BadMarkerError: the arguments of a marker are wrong, or limits contradict one another.
+        BadMarkerError: the arguments of a marker are wrong, or limits contradict each other.
     """
     markers = [mark for node in item.iter_parents() for mark in node.own_markers]
     function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
@@ -107,22 +107,22 @@ def rules_of_item(item: pytest.Item, run: Run) -> ItemRules:
 
 
 def _rules_outside(item: pytest.Item) -> TestRules | None:
-    """Return what another framework's class declares for a test; None without a class."""
+    """Return the rules that another framework's class declares for a test; None without a class."""
     if isinstance(item, pytest.Function) and item.cls is not None:
         return rules_of(item.cls, item.originalname)
     return None
 
 
 def marked(item: pytest.Item) -> TestRules:
-    """Return what the markers of a test declare; the closest limit or waiver wins, kind by kind.
+    """Return the rules that the markers of a test declare: for each kind, the closest one wins.
 
-    The order, closest first: ``pytest.param()``, the function, its class and the bases of that
-    (with what the decorators and attributes of a ``TestCase`` declare), the module, the packages;
-    then what fixtures have added to the test, the last one first; then what hooks have added, in
-    pytest's order. So a conftest.py can give defaults, and takes away no limit that is written.
+    The order, closest first: ``pytest.param()``, the function, its class and base classes
+    (including the decorators and attributes of a ``TestCase``), the module, the packages; then
+    markers added by fixtures, the last one first; then markers added by hooks, in pytest's order.
+    So a conftest.py can set defaults, but cannot override a limit in the source.
 
     Raises:
-        BadMarkerError: the arguments of a marker are wrong, or markers contradict one another.
+        BadMarkerError: the arguments of a marker are wrong, or markers contradict each other.
     """
     is_kept_out = item.get_closest_marker(KEEPS_OUT) is not None
     rules = TestRules(measured=not is_kept_out)
@@ -132,8 +132,8 @@ def marked(item: pytest.Item) -> TestRules:
             outer = _rules_in(declared)
             if is_kept_out and outer.budget is not None:
                 raise BadMarkerError(
-                    f"{where}: {KEEPS_OUT} keeps this test unmeasured; mark it {WAIVER} as well "
-                    f"if that is meant"
+                    f"{where}: this limit cannot be enforced, because {KEEPS_OUT} keeps the test "
+                    f"from being measured. Remove one of the two, or also mark the test {WAIVER}"
                 )
         else:
             where, outer = item.nodeid, declared
@@ -147,7 +147,7 @@ def marked(item: pytest.Item) -> TestRules:
 
 
 def _rules_in(placed: _Placed) -> TestRules:
-    """Return what one marker declares; nothing if it is not about memory."""
+    """Return the rules that one marker declares; empty rules for a marker not about memory."""
     mark, origin = placed
     if mark.name in _LIMITS:
         return TestRules(_parse(mark, _LIMITS[mark.name], origin=origin))
@@ -157,7 +157,7 @@ def _rules_in(placed: _Placed) -> TestRules:
 
 
 def has_limit_marker(item: pytest.Item) -> bool | None:
-    """Whether the closest marker of a test is a limit and no waiver; None if it has neither."""
+    """Whether the closest marker of a test is a limit, not a waiver; None if it has neither."""
     names = (*_LIMITS, WAIVER)
     if any(mark.name in names for mark in item.iter_markers()):
         for declared in _closest_first(item):
@@ -167,12 +167,12 @@ def has_limit_marker(item: pytest.Item) -> bool | None:
 
 
 def _closest_first(item: pytest.Item) -> Iterator[_Placed | TestRules]:
-    """Yield the markers of a test, and what another framework's class declares for it."""
+    """Yield the markers of a test, and the rules that another framework's class declares for it."""
     added: list[pytest.Mark] = []
     for node in item.iter_parents():
         if node.own_markers:
             written = _written_at(node)
-            # pytest keeps those of a base class before those of the class, and those of
+            # pytest stores the markers of a base class before those of the class, and those of
             # pytest.param() after those of the function.
             place = _place_of(node)
             own = (mark for mark in reversed(node.own_markers) if id(mark) in written)
@@ -183,7 +183,7 @@ def _closest_first(item: pytest.Item) -> Iterator[_Placed | TestRules]:
             if outside is not None:
                 yield outside
     if added:
-        # What fixtures add is not there yet when the collection ends.
+        # Markers that fixtures add do not exist yet when the collection ends.
         by_hooks = item.stash.get(_BY_HOOKS, frozenset(map(id, added)))
         by_fixtures = (mark for mark in reversed(added) if id(mark) not in by_hooks)
         yield from (_Placed(mark, "a fixture, which added the marker") for mark in by_fixtures)
@@ -200,7 +200,7 @@ def _place_of(node: Node) -> str:
 
 
 def _written_at(node: Node) -> frozenset[int]:
-    """Return the ids of the markers of a node that are written there, and not added to it."""
+    """Return the ids of the markers in the source of a node, without those added at run time."""
     written = node.stash.get(_WRITTEN, None)
     if written is None:
         marks = [*_parameter_marks(node), *get_unpacked_marks(getattr(node, "obj", None))]
@@ -209,7 +209,7 @@ def _written_at(node: Node) -> frozenset[int]:
 
 
 def _check_ambiguity(item: pytest.Item) -> None:
-    """Refuse two markers of one kind in one place: neither of them is closer."""
+    """Refuse two markers of one kind in the same place: neither of them is closer."""
     parameters = {id(mark) for mark in _parameter_marks(item)}
     places: list[list[pytest.Mark]] = [_parameter_marks(item)]
     for node in item.iter_parents():
@@ -228,7 +228,8 @@ def _check_ambiguity(item: pytest.Item) -> None:
         for kind in set(kinds):
             if kinds.count(kind) > 1:
                 raise BadMarkerError(
-                    f"two markers {kind} or {WAIVER} in one place: write one, with all its limits"
+                    f"two {kind} or {WAIVER} markers in the same place, and neither is closer: "
+                    f"keep one of them, with all limits"
                 )
 
 
@@ -244,7 +245,7 @@ def _written(mark: pytest.Mark) -> str:
 
 @functools.cache
 def _signature(take: Callable[..., object]) -> inspect.Signature:
-    """Return the arguments of a marker, without those that only say where it is written."""
+    """Return the arguments that a marker accepts, without the internal where= and origin=."""
     signature = inspect.signature(take)
     own = [one for one in signature.parameters.values() if one.name not in ("where", "origin")]
     return signature.replace(parameters=own)
@@ -268,14 +269,14 @@ _LIMITS: dict[str, Callable[..., Budget]] = {
 
 
 def _no_memory_limit(reason: str = "", *, where: str) -> str:
-    """Take what no_memory_limit takes."""
+    """Check the arguments of the marker no_memory_limit, and return the reason."""
     if not isinstance(reason, str):
-        raise BadMarkerError(f"{where}: reason is a text, not {reason!r}")
+        raise BadMarkerError(f"{where}: reason must be a string, not {reason!r}")
     return reason
 
 
 def _no_memray(*, where: str) -> None:
-    """Take what no_memray takes: nothing."""
+    """Check that the marker no_memray has no arguments."""
 
 
 _MARKERS: dict[str, Callable[..., object]] = {
@@ -289,7 +290,7 @@ def _check_markers(items: Iterable[pytest.Item], run: Run) -> None:
     """Check the markers of all tests.
 
     Raises:
-        pytest.UsageError: some are wrong; it lists each with its test.
+        pytest.UsageError: some are wrong; the message lists each of them with its test.
     """
     problems = []
     for item in items:
@@ -306,11 +307,11 @@ def _check_markers(items: Iterable[pytest.Item], run: Run) -> None:
 
 
 class MarkerCheck:
-    """Makes bad markers one usage error of the run, before any test."""
+    """Reports all bad markers as one usage error, before any test runs."""
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
         self._run = run
-        # Of a worker of pytest-xdist: what it leaves to the reporting process.
+        # In a worker of pytest-xdist: data for the reporting process.
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
         self._problem: str | None = None
         self._deselected: list[pytest.Item] = []
@@ -321,7 +322,7 @@ class MarkerCheck:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Look at the markers when every hook has added its own."""
+        """Check the markers after every hook has added its own."""
         for item in session.items:
             marks = (mark for node in item.iter_parents() for mark in node.own_markers)
             item.stash[_BY_HOOKS] = frozenset(map(id, marks))
@@ -330,7 +331,7 @@ class MarkerCheck:
         except pytest.UsageError as error:
             if self._workeroutput is None:
                 raise
-            # A worker cannot raise it: pytest-xdist would take that for a crash.
+            # A worker cannot raise it: pytest-xdist would treat that as a crash.
             self._workeroutput[_WORKER_PROBLEM] = str(error)
             session.items.clear()
 

@@ -1,4 +1,4 @@
-"""A block around each test: its call, or those of its phases that count."""
+"""Puts a block around each test: around its call, or around the phases that count."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from .markers import WAIVER, BadMarkerError, rules_of_item
 from .open_calls import OpenCall
 from .reports import (
     Details,
-    carried,
+    add_result,
+    add_rules,
+    data_of,
     insist_on_verdict,
     refuse_unmeasured,
     set_properties,
-    tell_result,
-    tell_rules,
 )
 from .warm_up import silence, warm_up
 
 _RESULT_KEY = pytest.StashKey[Result]()
 _PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 _WORKER_UNREPORTED = "membudget_unreported"
-# The packages whose ways to run a test are measured, see tests/pytest_adapter.
+# Packages that run tests in a way that is measured, see tests/pytest_adapter.
 _KNOWN_TO_MEASURE = ("_pytest", "anyio", "pytest_asyncio", "pytest_rerunfailures", "xdist", "")
 _OUTER_FILES = directories_of(
     pytest_itself.__file__, pluggy.__file__, unittest.__file__, asyncio.__file__, __file__
@@ -58,8 +58,8 @@ _OUTER_FILES = directories_of(
 def _function_replaced(item: Any, function: Callable[..., object]) -> Iterator[None]:
     original, instance = item.obj, item.instance
     item.obj = function
-    # A TestCase looks its method up by name, and not every runtest puts item.obj there: pytest
-    # itself does not for async methods, and pytest-django replaces what does.
+    # A TestCase looks up its method by name, and not every runtest stores item.obj under that name:
+    # pytest itself does not for async methods, and pytest-django replaces the code that does.
     attributes = vars(instance) if isinstance(instance, unittest.TestCase) else {}
     before = dict(attributes)
     attributes[item.name] = function
@@ -77,9 +77,9 @@ class _Plan:
     """How a test is measured.
 
     Attributes:
-        function: what is called and measured; None for the whole call of the item.
-        rules: what is declared at the test.
-        budget: what holds.
+        function: the function that is called and measured; None for the whole call of the item.
+        rules: the rules declared for the test.
+        budget: the budget that follows from the rules and the settings.
         measures: whether the test is measured.
     """
 
@@ -90,11 +90,11 @@ class _Plan:
 
 
 class MeasuringPlugin:
-    """Registered when measuring is on: puts a block around each test.
+    """Puts a block around each test; registered when measuring is on.
 
     Args:
         config: pytest's.
-        run: takes what is measured; its settings hold for all tests.
+        run: collects the results; its settings apply to all tests.
     """
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
@@ -104,24 +104,24 @@ class MeasuringPlugin:
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         self._hooks: list[ModuleType] = []
         self._warming_up = False
-        self._is_warm = False  # the test at hand has warmed up
+        self._is_warm = False  # the current test has warmed up
         self._in_call = False
-        self._never_ran = False  # what the test function returned, see OpenCall
-        self._has_failed = False  # in a phase that is reported already
-        # What was raised in the setup of a test that warmed up, which is not set up again then.
+        self._never_ran = False  # the work that the test function returned, see OpenCall
+        self._has_failed = False  # the current test, in a phase that is already reported
+        # Raised by the setup of a test that warmed up; such a test is not set up again.
         self._failed_setup: BaseException | None = None
-        # Of the test at hand, where more counts than its call.
+        # For the current test, if more than its call counts.
         self._phased: PhasedBlock | None = None
         self._phased_rules = TestRules()
-        # What was measured as over its limit and is in no report yet, by test.
+        # Results over a limit that are in no report yet, by test.
         self._to_report: dict[str, Result] = {}
-        self._unreported: list[str] = []  # at the end of the run
+        self._unreported: list[str] = []  # tests of such results when the run ends
         self._items: dict[str, pytest.Item] = {}
 
     def pytest_plugin_registered(self, plugin: object) -> None:
-        """Let a conftest.py, or a plugin of pytest, have a say through membudget's own hooks.
+        """Let a conftest.py or a pytest plugin implement membudget's own hooks.
 
-        pytest calls this for plugins that were registered before as well.
+        pytest also calls this for plugins that were registered earlier.
         """
         if not isinstance(plugin, ModuleType) or plugin_manager().is_registered(plugin):
             return
@@ -158,13 +158,13 @@ class MeasuringPlugin:
             self._run.ended(item.nodeid)
 
     def _is_to_warm_up(self, item: pytest.Item) -> bool:
-        # Items of other kinds need not be such that they can run again: a doctest is not. And --pdb
-        # would open the debugger twice.
+        # Items of other kinds may not be able to run twice: a doctest is not. And --pdb would open
+        # the debugger twice.
         if not isinstance(item, pytest.Function) or item.config.getoption("usepdb"):
             return False
         try:
             plan = self._plan(item)
-        except BadMarkerError:  # added since the collection: an error of its setup
+        except BadMarkerError:  # added after the collection: the test's setup reports it
             return False
         return plan.measures and bool(plan.budget.scope.stable)
 
@@ -190,7 +190,7 @@ class MeasuringPlugin:
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_runtest_setup")
     def pytest_runtest_setup_as_before(self) -> None:
-        """Leave out a second setup: what the first one left would only hide why it failed."""
+        """Skip a second setup: leftovers of the first one would only hide why that failed."""
         __tracebackhide__ = True
         if self._failed_setup is not None and not self._warming_up:
             raised, self._failed_setup = self._failed_setup, None
@@ -200,13 +200,13 @@ class MeasuringPlugin:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any]
     ) -> Generator[None, object, object]:
-        # A fixture of the class, the module or the session is not the test's own, whose turn it
-        # happens to be.
+        # A fixture of the class, the module or the session does not belong to the test that
+        # happens to run when it is set up.
         left_out = contextlib.ExitStack()
         if fixturedef.scope == "function":
             with self._counting(True):
                 return (yield)
-        fixturedef.addfinalizer(left_out.close)  # the first to be added is the last to be called
+        fixturedef.addfinalizer(left_out.close)  # finalizers run in reverse order: this one last
         with self._counting(False):
             value = yield
         fixturedef.addfinalizer(lambda: left_out.enter_context(self._counting(False)))
@@ -221,7 +221,7 @@ class MeasuringPlugin:
         if self._phased is None or _is_test_case(item):
             return (yield)
         if "teardown" not in self._plan(item).budget.scope.phases:
-            self._abandon_phases()  # where its setup failed
+            self._abandon_phases()  # its setup failed
             return (yield)
         with self._phased.phase("teardown"):
             return (yield)
@@ -235,8 +235,8 @@ class MeasuringPlugin:
         phased = self._phased
         if phased is not None and plan.rules != self._phased_rules:
             raise MisuseError(
-                "a marker about memory was added to this test in its setup, which was measured "
-                "already (include): write it at the test"
+                "a marker about memory was added to this test during its setup, which had already "
+                "been measured (include): put the marker on the test itself"
             )
         self._in_call, self._never_ran = True, False
         try:
@@ -260,7 +260,7 @@ class MeasuringPlugin:
             return
         if _limits_what_stays(plan.budget):
             function = moved_out(function, self._run.left_out)
-        # Around the function and nothing else: fixtures, and what plugins do, stay outside.
+        # Around the function and nothing else: fixtures and plugins stay outside.
         with contextlib.ExitStack() as around:
             if _is_test_case(item) or _is_async(function):
                 if phased is None:
@@ -288,25 +288,25 @@ class MeasuringPlugin:
         call.end(raised)
         if self._never_ran and raised is None and plan.budget.limits_anything:
             raise MisuseError(
-                "this test has a limit, and it returned a generator or coroutine that nobody ran, "
-                "so there was nothing to measure: run it in the test"
+                "this test has a limit, but it returned a generator or coroutine that was never "
+                "run, so there was nothing to measure: run it in the test"
             )
 
     def _plan(self, item: pytest.Item) -> _Plan:
-        """Return how a test is measured, by the markers that it has so far."""
+        """Return how a test is measured, according to its current markers."""
         rules, budget = rules_of_item(item, self._run)
         function = getattr(item, "obj", None) if isinstance(item, pytest.Function) else None
         if function is not None:
             function = budget_of(function)[1]
         if item.config.getoption("trace", False):
-            function = None  # the debugger opens in what is called: let that be the test's own
+            function = None  # the debugger opens in the called function: that must be the test's
         measures = budget.limits_anything or (
             self._settings.memray and not (_is_test_case(item) and has_nothing_to_measure(function))
         )
         return _Plan(function, rules, budget, rules.measured and measures)
 
     def _block(self, item: pytest.Item, plan: _Plan, *, around_call: bool = False) -> Block:
-        """Make the block of a test; of one that only warms up, a block that is not reported."""
+        """Make the block of a test; if the test only warms up, a block that is not reported."""
         if self._warming_up:
             return warm_up_block(self._settings.trace)
 
@@ -338,48 +338,46 @@ class MeasuringPlugin:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        # A subtest is reported in the call of its test, which is none of its doing.
+        # A subtest is reported during the call of its test: that memory is not the test's.
         with self._run.left_out():
             report = yield
             if not self._warming_up:
-                self._tell(item, call, report)
+                self._add_memory(item, call, report)
             elif call.when == "setup" and report.failed and call.excinfo is not None:
                 self._failed_setup = call.excinfo.value
             return report
 
-    def _tell(
+    def _add_memory(
         self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
     ) -> None:
-        """Put into a report what there is to say, and make it a failure where one is due."""
+        """Add memory data to a report, and make it a failure if the test is over its limit."""
         result = item.stash.get(_RESULT_KEY, None)
         if result is not None:
             del item.stash[_RESULT_KEY]
             self._to_report.pop(item.nodeid, None)
         raised = call.excinfo.value if call.excinfo is not None else None
         self._has_failed &= call.when != "setup"
-        tell_result(report, result, raised, self._details, failed_before=self._has_failed)
+        add_result(report, result, raised, self._details, failed_before=self._has_failed)
         insist_on_verdict(report, self._details)
         self._has_failed |= report.failed
         if call.when != "call":
             return
         try:
             plan = self._plan(item)
-        except BadMarkerError:  # of a fixture; the test has failed because of it
+        except BadMarkerError:  # added by a fixture; the test has failed because of it
             return
-        tell_rules(
-            report, plan.rules, is_phased=self._phased is not None, never_ran=self._never_ran
-        )
-        # In the call of a test, its subtests are reported.
+        add_rules(report, plan.rules, is_phased=self._phased is not None, never_ran=self._never_ran)
+        # During the call of a test, reports are those of its subtests.
         if report.passed and not self._in_call and not self._is_enforced(plan, result):
             refuse_unmeasured(report, _not_enforced(item))
 
     def _check_enforced(self, item: pytest.Item, plan: _Plan) -> None:
-        """Fail a test that passed, and whose limits were compared with nothing."""
+        """Fail a test that passed although its limits were not enforced."""
         __tracebackhide__ = True
         if rules_of_item(item, self._run).rules != plan.rules:
             raise MisuseError(
-                "a marker about memory was added to this test while it ran, when its limits were "
-                "known already: add it in a fixture, or write 'with limit_memory(...)'"
+                "a marker about memory was added to this test while it ran, too late to have an "
+                "effect: add it in a fixture, or use 'with limit_memory(...):' in the test"
             )
         if not self._is_enforced(plan, item.stash.get(_RESULT_KEY, None)):
             raise MisuseError(_not_enforced(item))
@@ -400,25 +398,25 @@ class MeasuringPlugin:
             if self._warming_up:
                 silence(report)
             else:
-                self._insist(report)
+                self._ensure_verdict(report)
             return (yield)
 
-    def _insist(self, report: pytest.TestReport) -> None:
-        """Let no test pass whose verdict got lost after, or instead of, the report that we saw."""
+    def _ensure_verdict(self, report: pytest.TestReport) -> None:
+        """Fail a test over its limit if another plugin has changed or replaced its report."""
         if (
             report.when == "call"
             and type(report) is pytest.TestReport
-            and not carried(report).get("rules_known")
+            and not data_of(report).get("rules_known")
         ):
             item = self._items.get(report.nodeid)
             if item is not None:  # another plugin has made this report by itself
                 call = pytest.CallInfo[None].from_call(lambda: None, "call")
-                self._tell(item, call, report)
+                self._add_memory(item, call, report)
         insist_on_verdict(report, self._details)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Make the run fail for tests over their limits of which there is no report."""
+        """Fail the run if a test over its limit has no report."""
         self._unreported += self._to_report
         workeroutput: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if workeroutput is not None:
@@ -434,7 +432,7 @@ class MeasuringPlugin:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for name in self._unreported:
             terminalreporter.write_line(
-                f"MEMORY PROBLEMS {name}: over its limit, and the run ended before its report",
+                f"MEMORY PROBLEMS {name}: over its limit, but the run ended before its report",
                 red=True,
             )
 
@@ -449,13 +447,13 @@ def _limits_what_stays(budget: Budget) -> bool:
 
 
 def _is_async(function: Callable[..., object]) -> bool:
-    """Whether a function is ``async def``, or an object that can be called like one."""
-    called = getattr(function, "__call__", None)  # noqa: B004 - not whether, but what is called
+    """Whether a function is ``async def``, or an object whose ``__call__`` is."""
+    called = getattr(function, "__call__", None)  # noqa: B004 - the method itself is needed
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _not_enforced(item: pytest.Item) -> str:
-    """Say that nothing measured a test with a limit, and who may have run it."""
+    """Return the message for a test with a limit that nothing measured."""
     hooks = (item.ihook.pytest_pyfunc_call, item.ihook.pytest_runtest_protocol)
     modules = [type(item).runtest.__module__]
     for hook in hooks:
@@ -467,7 +465,6 @@ def _not_enforced(item: pytest.Item) -> str:
     others = sorted({name for name in modules if name.split(".")[0] not in _KNOWN_TO_MEASURE})
     who = f" Other code that runs tests here: {', '.join(others)}." if others else ""
     return (
-        f"this test has a limit and was not measured: something ran its function in another way "
-        f"than pytest does.{who} Write 'with limit_memory(...):' in the test, or mark it "
-        f"{WAIVER}"
+        f"this test has a limit but was not measured, because something other than pytest called "
+        f"its function.{who} Use 'with limit_memory(...):' in the test, or mark it {WAIVER}"
     )

@@ -1,4 +1,4 @@
-"""What a run without ``--memray`` says of the limits and the settings that did nothing in it."""
+"""Notices about limits and settings that have no effect in a run without ``--memray``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from membudget.runs import Settings
 
 from .markers import has_limit_marker
-from .reports import carried, carry
+from .reports import add_data, data_of
 
 
 class NotEnforcedPlugin:
-    """Registered in a run that measures nothing: counts the limits that did nothing.
+    """Counts the limits that are not enforced; registered in a run that measures nothing.
 
-    It changes no verdict, and looks at no argument of a marker.
+    It changes no outcome, and does not check the arguments of markers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -29,11 +29,11 @@ class NotEnforcedPlugin:
         if call.when == "call":
             is_limited = has_limit_marker(item)
             if self._has_default if is_limited is None else is_limited:
-                carry(report, is_limited=True)
+                add_data(report, is_limited=True)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if carried(report).get("is_limited"):
+        if data_of(report).get("is_limited"):
             self._names.add(report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -48,7 +48,7 @@ class NotEnforcedPlugin:
 
 
 class IdleSettingsPlugin:
-    """Registered in a run with settings that have no effect in it: names them once, at the end."""
+    """Names settings that have no effect in this run, once, at the end."""
 
     def __init__(self, notice: str) -> None:
         self._notice = notice

@@ -1,4 +1,4 @@
-"""Calls of test functions whose work may go on after they returned."""
+"""Calls test functions whose work may continue after they have returned."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from membudget import MemoryLimitExceeded
 
 
 class OpenCall:
-    """Calls a test function in a context, which stays open while there is work left to do.
+    """Calls a test function in a context, which stays open until the work of the test is done.
 
-    A plugin may take what the function returned, such as a Deferred of Twisted's or a generator,
-    and run it: pytest-twisted does so.
+    A function may return a generator or a Twisted Deferred for a plugin to run: pytest-twisted
+    does so.
 
     Args:
         function: a ``def``.
         new_context: makes the context of a call.
 
     Attributes:
-        function: what to call in its place.
+        function: call this in its place.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class OpenCall:
         def call(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = _hide_unless_exceeded
             context = self._new_context()
-            # No with statement: the context may stay open. As with one, what leaves it is looked
-            # up before, and nothing is allocated between entering and leaving.
+            # No with statement: the context may stay open. As a with statement does, look up
+            # __exit__ first, so that nothing is allocated between entering and leaving.
             leave = context.__exit__
             context.__enter__()
             try:
@@ -58,11 +58,11 @@ class OpenCall:
 
     @property
     def has_never_run(self) -> bool:
-        """Whether the function returned something that nobody has run so far."""
+        """Whether the function returned work that has not been run so far."""
         return self._leave is not None and not _has_run(self._returned)
 
     def end(self, raised: BaseException | None) -> None:
-        """Leave the context, if it is open: whoever runs the test has done so."""
+        """Leave the context if it is open: the test has ended."""
         __tracebackhide__ = _hide_unless_exceeded
         leave = self._leave
         self._leave = self._returned = None
@@ -73,10 +73,10 @@ class OpenCall:
 
 
 def _when_fired(returned: Any, end: Callable[[BaseException | None], None]) -> None:
-    """Let a Deferred of Twisted's leave the context itself, as soon as it has its result.
+    """Leave the context as soon as a Twisted Deferred has its result.
 
-    It does so in the greenlet in which the test function was called. pytest runs in another one,
-    where memray must not be asked to stop what it began here: it crashes.
+    That happens in the greenlet that called the test function. pytest runs in another greenlet,
+    and memray crashes if a tracker is stopped in a greenlet that did not start it.
     """
     if not hasattr(returned, "addCallbacks"):
         return
@@ -98,9 +98,9 @@ def _is_work_to_come(returned: object) -> bool:
 
 
 def _has_run(returned: object) -> bool:
-    """Whether somebody has run what a test function returned.
+    """Whether the work that a test function returned has been run.
 
-    pytest fails a test that returns any other awaitable than these and that no plugin takes.
+    True for other awaitables: pytest itself fails a test that returns one that no plugin runs.
     """
     match returned:
         case Coroutine():
@@ -113,5 +113,5 @@ def _has_run(returned: object) -> bool:
 
 
 def _hide_unless_exceeded(excinfo: Any) -> bool:
-    """Leave our frame out of pytest's traceback, unless nothing would be left of it."""
+    """Hide our frame from pytest's traceback, unless nothing would be left of the traceback."""
     return not isinstance(excinfo.value, MemoryLimitExceeded)

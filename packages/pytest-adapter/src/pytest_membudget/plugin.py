@@ -1,4 +1,4 @@
-"""What pytest loads: the options, the marker, and the measuring when ``--memray`` is given."""
+"""The plugin that pytest loads: options, markers, and the measuring if ``--memray`` is given."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         parser.addini(option.name, option.help, type=_ini_type(option), default=None)
     parser.addini(
         VERBOSITY,
-        "How much of its allocations a test over its limit shows, instead of what -q and -v say",
+        "How many allocations a test over its limit shows, in place of -q and -v",
         type="string",
         default="auto",
     )
@@ -65,8 +65,8 @@ def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    # Before a conftest.py imports a library that decides now where its memory comes from. What
-    # is wrong with the options is said when all plugins are there.
+    # A library may choose its allocator when a conftest.py imports it, so begin before that.
+    # Wrong options are reported later, when all plugins are loaded.
     with contextlib.suppress(InvalidOptionError):
         settings = _settings(early_config, vars(early_config.known_args_namespace))
         if _enforces(settings):
@@ -104,7 +104,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _check_verbosity(config)
     register = config.pluginmanager.register
     register(VerdictsPlugin(), "membudget-verdicts")
-    notice = "" if settings.memray else settings.idle_notice("pytest")  # else the report has it
+    # With --memray, the report has the notice.
+    notice = "" if settings.memray else settings.idle_notice("pytest")
     if notice and not (is_off or settings.hide_memray_summary):
         register(IdleSettingsPlugin(notice), "membudget-idle-settings")
     if _enforces(settings):

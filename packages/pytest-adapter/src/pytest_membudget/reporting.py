@@ -1,4 +1,4 @@
-"""The report at the end of a run, and its JSON file."""
+"""Prints the report at the end of a run, and writes its JSON file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from membudget.runs import (
     write_files,
 )
 
-from .reports import carried, outcome_of, why_unmeasured
+from .reports import data_of, outcome_of, why_unmeasured
 from .warm_up import is_silenced
 
 _WORKER_RESULTS = "membudget_results"
@@ -42,7 +42,7 @@ _MARKUP: dict[str, dict[str, bool]] = {
 
 
 def run_of(config: pytest.Config, settings: Settings) -> Run:
-    """Return the run; that of a worker of pytest-xdist names captures as the other ones do."""
+    """Return the run; in a worker of pytest-xdist, one that names captures as other workers do."""
     workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
     worker = None
     if workerinput is not None:
@@ -54,16 +54,16 @@ def run_of(config: pytest.Config, settings: Settings) -> Run:
 
 
 def _with_the_last_run(config: pytest.Config, settings: Settings) -> Settings:
-    """Return settings for ``--fail-on-increase``: a baseline that is written by what passes."""
+    """Return settings for ``--fail-on-increase``: a baseline that passing tests update."""
     cache = getattr(config, "cache", None)
     if cache is None:
         raise InvalidOptionError(
-            "--fail-on-increase keeps peaks in pytest's cache directory, and the cache is off "
-            "(-p no:cacheprovider): use --memray-baseline=DIR"
+            "--fail-on-increase stores peaks in pytest's cache directory, but the cache is off "
+            "(-p no:cacheprovider): use --memray-baseline=DIR instead"
         )
     if settings.memray_baseline is not None:
         raise InvalidOptionError(
-            "--fail-on-increase and --memray-baseline are two baselines: give one of them"
+            "--fail-on-increase and --memray-baseline both set a baseline: use only one of them"
         )
     return replace(
         settings,
@@ -74,7 +74,7 @@ def _with_the_last_run(config: pytest.Config, settings: Settings) -> Settings:
 
 
 class NotMeasuringPlugin:
-    """Registered when measuring is asked for and cannot be: says so, and costs nothing."""
+    """Reports that nothing is measured; registered if measuring is requested but impossible."""
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
         self._is_worker = hasattr(config, "workeroutput")
@@ -83,7 +83,7 @@ class NotMeasuringPlugin:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not session.config.pluginmanager.hasplugin("terminalreporter"):
             sys.stderr.write(f"{not_measured_text()}\n")
-        # Results of an earlier run must not look like those of this one.
+        # Results of an earlier run must not be mistaken for those of this one.
         if not self._is_worker:
             _write_files(self._run)
 
@@ -94,12 +94,13 @@ class NotMeasuringPlugin:
 
 
 class ReportingPlugin:
-    """Registered when measuring is on: collects what reports carry, and shows it at the end.
+    """Collects memory data from pytest's reports, and prints it when the run ends.
+
+    Registered when measuring is on.
 
     Args:
         config: pytest's.
-        settings: what is shown and kept.
-        run: has what is measured in this process.
+        run: has the results of this process; its settings select what is printed and kept.
     """
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
@@ -124,7 +125,7 @@ class ReportingPlugin:
         self._see_skip(report)
 
     def _see_skip(self, report: pytest.CollectReport | pytest.TestReport) -> None:
-        """Take note of what ``pytest.importorskip("pytest_memray")`` skips."""
+        """Remember a module or test that ``pytest.importorskip("pytest_memray")`` skips."""
         if report.skipped and "could not import 'pytest_memray'" in str(report.longrepr):
             self._wait_for_pytest_memray.add(report.nodeid)
 
@@ -146,7 +147,7 @@ class ReportingPlugin:
         if self._workeroutput is not None:
             if self._run.baseline is not None:
                 self._workeroutput[_WORKER_COLLECTED] = sorted(self._run.baseline.collected)
-            # What was read only now travels to the reporting process on its own.
+            # Results read only now are in no report, and are sent to the reporting process here.
             self._workeroutput[_WORKER_RESULTS] = [
                 dumps(result_to_json(result))
                 for result in results
@@ -159,8 +160,8 @@ class ReportingPlugin:
                 problem = error
         finished = yield
         if problem is not None:
-            # Not before: pytest prints the failures of the run meanwhile, and no error may hide
-            # them.
+            # Raised only now: pytest prints the run's failures during the yield, and no error may
+            # hide them.
             raise problem
         return finished
 
@@ -177,7 +178,7 @@ class ReportingPlugin:
     ) -> tuple[str, str, str] | None:
         if is_silenced(report):
             return "", "", ""
-        if report.failed and carried(report).get("exceeded"):
+        if report.failed and data_of(report).get("exceeded"):
             return "failed", "M", "MEMORY PROBLEMS"
         return None
 
@@ -186,9 +187,9 @@ class ReportingPlugin:
             return
         self._see_skip(report)
         name, notes = report.nodeid, self._run.notes
-        told = carried(report)
-        if "waiver" in told:
-            notes.waivers[name] = loads(told["waiver"])
+        data = data_of(report)
+        if "waiver" in data:
+            notes.waivers[name] = loads(data["waiver"])
         outcome = outcome_of(report)
         if outcome is not None:
             notes.outcomes[name] = outcome
@@ -196,23 +197,23 @@ class ReportingPlugin:
         notes.places[name] = file, (line or 0) + 1
         if report.when == "call":
             notes.failed.discard(name)
-            if report.failed and not told.get("exceeded"):
+            if report.failed and not data.get("exceeded"):
                 notes.failed.add(name)
         reason = why_unmeasured(report)
         if reason is not None:
             notes.unmeasured[name] = reason
-        elif "result" in told:
+        elif "result" in data:
             notes.unmeasured.pop(name, None)
         # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
-        if "result" in told and (hasattr(report, "node") or name not in self._run):
-            self._run.add_result(result_from_json(loads(told["result"])))
+        if "result" in data and (hasattr(report, "node") or name not in self._run):
+            self._run.add_result(result_from_json(loads(data["result"])))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._wait_for_pytest_memray:
             names = ", ".join(sorted(self._wait_for_pytest_memray))
             terminalreporter.write_line(
-                f'Skipped by pytest.importorskip("pytest_memray"): {names}. Remove that line: '
-                f"pytest-membudget enforces these markers",
+                f'Skipped by pytest.importorskip("pytest_memray"): {names}. Remove that call: '
+                f"pytest-membudget enforces the same markers",
                 yellow=True,
             )
         if self._settings.hide_memray_summary or not self._settings.memray:
@@ -226,7 +227,7 @@ class ReportingPlugin:
 
 
 def write_lines(terminalreporter: pytest.TerminalReporter, lines: Iterable[Line]) -> None:
-    """Write lines of a report, in colour where pytest uses colours."""
+    """Write lines of a report, in color if pytest uses colors."""
     for line in lines:
         terminalreporter.write_line(line.text, **_MARKUP[line.tells])
 

@@ -1,4 +1,4 @@
-"""What pytest's reports carry and say about memory."""
+"""Adds memory data and failure texts to pytest's reports."""
 
 from __future__ import annotations
 
@@ -25,67 +25,67 @@ OBJECT_SECTION = "memray-tracked-objects"
 _ATTRIBUTE = "membudget"
 
 
-class Carried(TypedDict, total=False):
-    """What a report carries to the reporting process.
+class ReportData(TypedDict, total=False):
+    """The memory data that a report takes to the reporting process.
 
-    JSON text where there may be more than plain ASCII: pytest-xdist sends no names that are not
-    UTF-8, and no subclasses of int and str.
+    Values that may be more than plain ASCII are JSON text: pytest-xdist sends no names that are
+    not UTF-8, and no subclasses of int and str.
     """
 
     rules_known: bool
-    """Whether the rules of the test are in here, as far as they are of interest."""
+    """Whether the rules of the test are included."""
     waiver: str
     """Why the test has no limit, as JSON."""
     kept_out: bool
-    """Whether the test may not be measured."""
+    """Whether the test is marked as not to be measured."""
     is_phased: bool
-    """Whether more than its call is measured."""
+    """Whether more than the call of the test is measured."""
     never_ran: bool
     """Whether the test returned work that nothing ran."""
     result: str
-    """What was measured, as JSON."""
+    """The result, as JSON."""
     is_over: bool
-    """Whether that is over the limit of the test."""
+    """Whether the result is over the limit of the test."""
     exceeded: bool
-    """Whether the report is a failure for that reason, or for the limit of a block in the test."""
+    """Whether the test failed because of its limit, or the limit of a block in it."""
     not_measurable: bool
-    """Whether something kept the test from being measured."""
+    """Whether an error prevented the measurement."""
     warms_up: bool
-    """Whether the report is of a run before the measured one."""
+    """Whether the report is from a warm-up run."""
     is_limited: bool
     """Whether the test has a limit, in a run that enforces none."""
 
 
-def carried(report: pytest.TestReport | pytest.CollectReport) -> Carried:
-    """Return what a report carries."""
-    found: Carried = vars(report).get(_ATTRIBUTE, {})
+def data_of(report: pytest.TestReport | pytest.CollectReport) -> ReportData:
+    """Return the memory data of a report; empty if it has none."""
+    found: ReportData = vars(report).get(_ATTRIBUTE, {})
     return found
 
 
-def carry(report: pytest.TestReport, **more: Unpack[Carried]) -> None:
-    """Let a report carry more."""
+def add_data(report: pytest.TestReport, **more: Unpack[ReportData]) -> None:
+    """Add memory data to a report."""
     vars(report).setdefault(_ATTRIBUTE, {}).update(more)
 
 
 class Details(NamedTuple):
-    """How much a failure says; see ``exceeded_section``."""
+    """How much detail a failure shows; see ``exceeded_section``."""
 
     n_frames: int
     n_allocations: int | None
 
     @classmethod
     def of(cls, config: pytest.Config, settings: Settings) -> Details:
-        """Return what ``--stacks`` says, and ``-q``, ``-v`` or ``verbosity_memray``."""
+        """Return the detail that ``--stacks`` and ``-q``, ``-v`` or ``verbosity_memray`` set."""
         verbosity = config.get_verbosity("memray")
         most = None if verbosity > 1 else 0 if verbosity < 0 else N_ALLOCATIONS
         return cls(settings.stacks, most)
 
 
-def tell_rules(
+def add_rules(
     report: pytest.TestReport, rules: TestRules, *, is_phased: bool, never_ran: bool
 ) -> None:
-    """Put into the report of a call the rules of its test, and how it was measured."""
-    carry(
+    """Add the rules of a test to the report of its call, and how it was measured."""
+    add_data(
         report,
         rules_known=True,
         kept_out=not rules.measured,
@@ -93,10 +93,10 @@ def tell_rules(
         never_ran=never_ran,
     )
     if rules.is_waived:
-        carry(report, waiver=dumps(rules.waiver))
+        add_data(report, waiver=dumps(rules.waiver))
 
 
-def tell_result(
+def add_result(
     report: pytest.TestReport,
     result: Result | None,
     raised: BaseException | None,
@@ -104,56 +104,56 @@ def tell_result(
     *,
     failed_before: bool,
 ) -> None:
-    """Put into a report what was measured, and whether it is over the limit."""
+    """Add the result to a report, and whether it is over the limit."""
     if isinstance(raised, MembudgetError) and not isinstance(raised, MemoryLimitExceeded):
-        carry(report, not_measurable=True)
+        add_data(report, not_measurable=True)
     if result is None:
         return
-    carry(report, result=dumps(result_to_json(result)))
-    carry(report, is_over=not (result.verdict.within or failed_before))
+    add_data(report, result=dumps(result_to_json(result)))
+    add_data(report, is_over=not (result.verdict.within or failed_before))
     if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
         return
     if raised.verdict == result.verdict:
-        # The test's own budget: its one line and its section say all there is to say.
-        # A block inside the test keeps its traceback, which shows which one it was.
-        _say_exceeded(report, raised.measurement, raised.verdict, details)
-    carry(report, exceeded=True)
+        # For the test's own budget, the line and the section are complete without a traceback.
+        # A block inside the test keeps its traceback, which shows which block it was.
+        _show_exceeded(report, raised.measurement, raised.verdict, details)
+    add_data(report, exceeded=True)
 
 
 def insist_on_verdict(report: pytest.TestReport, details: Details) -> None:
     """Make the report of a test over its limit a failure, if it is passed or skipped.
 
-    The test called ``pytest.skip()`` afterwards, or something around it took the exception. A
-    failure that was expected (``xfail``) stays so.
+    This happens if the test called ``pytest.skip()`` afterwards, or if something around it caught
+    the exception. An expected failure (``xfail``) stays one.
     """
-    told = carried(report)
-    if not told.get("is_over") or report.outcome not in ("passed", "skipped"):
+    data = data_of(report)
+    if not data.get("is_over") or report.outcome not in ("passed", "skipped"):
         return
     if hasattr(report, "wasxfail"):
-        report.outcome = "skipped"  # so pytest says that a failure was expected and came
+        report.outcome = "skipped"  # how pytest reports a test that failed as expected
         return
     ended = report.outcome
     report.outcome = "failed"
-    result = result_from_json(loads(told["result"]))
-    _say_exceeded(report, result.measurement, result.verdict, details)
+    result = result_from_json(loads(data["result"]))
+    _show_exceeded(report, result.measurement, result.verdict, details)
     report.longrepr = f"{report.longrepr}. It {_ENDS[ended]}"
-    carry(report, exceeded=True)
+    add_data(report, exceeded=True)
 
 
 _ENDS = {
-    "passed": "passed all the same: something around the test caught the exception",
-    "skipped": "was skipped after that",
+    "passed": "passed anyway: something around the test caught the exception",
+    "skipped": "was skipped afterwards",
 }
 
 
 def refuse_unmeasured(report: pytest.TestReport, problem: str) -> None:
-    """Make the report of a test that passed a failure, because its limit was not enforced."""
+    """Make a passed test a failure, because its limit was not enforced."""
     report.outcome = "failed"
     report.longrepr = problem
-    carry(report, not_measurable=True)
+    add_data(report, not_measurable=True)
 
 
-def _say_exceeded(
+def _show_exceeded(
     report: pytest.TestReport, measurement: Measurement, verdict: Verdict, details: Details
 ) -> None:
     report.longrepr = exceeded_line("Test", verdict)
@@ -169,7 +169,7 @@ def _say_exceeded(
 
 
 def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict) -> None:
-    """Give the test the properties of its measurement, for JUnit XML; those of the last rerun."""
+    """Set the figures and limits of a test as properties for JUnit XML; the last rerun wins."""
     figures = {
         f"memray_{figure}": getattr(measurement, figure)
         for figure in ("peak_bytes", "total_bytes", "n_allocations", "retained_bytes")
@@ -184,7 +184,7 @@ def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome | None:
-    """Return how a test ended, as far as one of its reports tells; None if it changes nothing."""
+    """Return how a test ended, according to one of its reports; None if that leaves it open."""
     if report.failed:
         return "failed" if report.when == "call" else "error"
     if report.skipped:
@@ -193,13 +193,13 @@ def outcome_of(report: pytest.TestReport) -> Outcome | None:
 
 
 def why_unmeasured(report: pytest.TestReport) -> Unmeasured | None:
-    """Return why a report has no measurement; None if it has one, or if another report tells."""
-    told = carried(report)
-    if "result" in told or report.when == "teardown":
+    """Return why a report has no result; None if it has one, or if another report decides."""
+    data = data_of(report)
+    if "result" in data or report.when == "teardown":
         return None
-    if told.get("kept_out"):
+    if data.get("kept_out"):
         return Unmeasured.KEPT_OUT
-    if told.get("not_measurable"):
+    if data.get("not_measurable"):
         return Unmeasured.NOT_MEASURABLE
     if report.when not in ("setup", "call"):
         return Unmeasured.LOST  # pytest-xdist reports these in no phase
@@ -208,8 +208,8 @@ def why_unmeasured(report: pytest.TestReport) -> Unmeasured | None:
     if report.failed:  # setUp of a TestCase is in its call
         in_setup = report.when == "setup"
         return Unmeasured.FAILED_IN_SETUP if in_setup else Unmeasured.FAILED_BEFORE
-    if told.get("never_ran"):
+    if data.get("never_ran"):
         return Unmeasured.NOTHING_TO_MEASURE
-    # A block over several phases tells with the report of its last one.
-    is_told = report.when == "setup" or told.get("is_phased")
-    return None if is_told else Unmeasured.OTHER_PLUGIN
+    # The result of a block over several phases is in the report of the last phase.
+    comes_later = report.when == "setup" or data.get("is_phased")
+    return None if comes_later else Unmeasured.OTHER_PLUGIN

@@ -1,4 +1,4 @@
-"""Suggested limits: where tests are written, how they ended, and what the run says of them."""
+"""Suggests limits: collects where tests are written and how they ended, and prints suggestions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .reporting import write_lines
 from .warm_up import is_silenced
 
 _WORKER_TESTS = "membudget_written_tests"
-_BROKEN_OFF = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+_ENDED_EARLY = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 
 
 class SuggestingPlugin:
-    """Registered with ``--memray-suggest`` and ``--memray-fix``.
+    """Suggests limits and writes them; registered with ``--memray-suggest`` and ``--memray-fix``.
 
     Workers of pytest-xdist know where tests are written; the reporting process decides and writes.
 
     Args:
         config: pytest's.
-        run: has the results; its settings say what to suggest and to write.
+        run: has the results; its settings select what to suggest and write.
     """
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
@@ -37,7 +37,7 @@ class SuggestingPlugin:
         if self._workeroutput is None and _leaves_files_out(config):
             self._limits.ran_some_files_only()
 
-    # Inside of those that leave out tests, such as --last-failed.
+    # Inside the wrappers that leave out tests, such as that of --last-failed.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_make_collect_report(
         self, collector: pytest.Collector
@@ -53,13 +53,13 @@ class SuggestingPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:
-        """Look where tests are written, when plugins have given them their last names."""
+        """Find where tests are written, after plugins have given them their final names."""
         self._limits.see_loaded_modules()
         for found in self._found:
             if isinstance(found, pytest.Function):
                 self._see(found)
             elif isinstance(found, pytest.Class) and found.nodeid not in self._collected:
-                # Its tests were not asked for, and are not known.
+                # Its tests were not selected, and are unknown.
                 where = written_test(None, "", module=str(found.path), cls=found.obj)
                 self._limits.found(found.nodeid, where)
         self._found.clear()
@@ -75,7 +75,7 @@ class SuggestingPlugin:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if is_silenced(report) or type(report) is not pytest.TestReport:
-            return  # of a test that warms up, or of a subtest
+            return  # a warm-up run, or a subtest
         if report.failed and not self._fails_by_its_limit(report):
             self._limits.ended(report.nodeid, incomplete="it failed")
         elif report.skipped:
@@ -85,12 +85,12 @@ class SuggestingPlugin:
             self._limits.ended(report.nodeid)
 
     def _fails_by_its_limit(self, report: pytest.TestReport) -> bool:
-        """Whether a test failed at its end, by its own limit alone.
+        """Whether a test failed only because of its own limit, after it ran to its end.
 
-        A block inside of it breaks it off, and has a traceback.
+        An exceeded block inside the test ends it early, and its report has a traceback.
         """
         status = self._config.hook.pytest_report_teststatus(report=report, config=self._config)
-        # Without a terminal, nobody else has a word for it.
+        # Without a terminal, no plugin may return a status.
         return bool(status) and status[1] == "M" and isinstance(report.longrepr, str)
 
     @pytest.hookimpl(trylast=True)
@@ -98,7 +98,7 @@ class SuggestingPlugin:
         if self._workeroutput is not None:
             self._workeroutput[_WORKER_TESTS] = self._limits.to_json()
             return
-        refusal = "the run was broken off" if exitstatus in _BROKEN_OFF else ""
+        refusal = "the run ended early" if exitstatus in _ENDED_EARLY else ""
         self._limits.finish(self._run.results, refusal=refusal)
 
     @pytest.hookimpl(optionalhook=True)
@@ -117,7 +117,10 @@ class SuggestingPlugin:
 
 
 def _leaves_files_out(config: pytest.Config) -> bool:
-    """Whether a run may leave out files that others collect; a worker is always given names."""
+    """Whether the run may leave out files that a complete run collects.
+
+    Do not call this in a worker: it always gets names as arguments.
+    """
     options = ("lf", "ignore", "ignore_glob")
     names_files = config.args_source == pytest.Config.ArgsSource.ARGS
     return names_files or any(config.getoption(name, None) for name in options)

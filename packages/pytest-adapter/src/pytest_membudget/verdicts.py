@@ -1,4 +1,4 @@
-"""Verdicts of blocks inside of tests, which arrive in every run, also without ``--memray``."""
+"""Fails tests that swallowed the failure of a block, in every run, also without ``--memray``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from membudget.runs import delivering_verdicts
 
 
 class VerdictsPlugin:
-    """Fails a test in which an exceeded block was passed over: see ``delivering_verdicts``.
+    """Fails a test that swallowed the failure of an exceeded block: see ``delivering_verdicts``.
 
-    The verdict on the test itself, which needs ``--memray``, is in ``measuring`` and ``reports``.
+    The limit of the test itself needs ``--memray``: see ``measuring`` and ``reports``.
     """
 
     @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Running a test once before it is measured, for stable figures."""
+"""Runs a test once before it is measured, for stable figures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import warnings
 import pytest
 
 from ._private import run_unreported
-from .reports import carried, carry
+from .reports import add_data, data_of
 
 
 def warm_up(item: pytest.Item) -> None:
-    """Run a test: its function-scoped fixtures are set up and torn down, the others stay.
+    """Run a test and tear down its function-scoped fixtures; the other fixtures stay.
 
-    Nothing of this run is reported: the run that follows shows whether the test passes.
+    This run is not reported: the run that follows shows whether the test passes.
     pytest-rerunfailures runs tests in the same way.
     """
     with warnings.catch_warnings(record=True):
@@ -21,13 +21,13 @@ def warm_up(item: pytest.Item) -> None:
 
 
 def silence(report: pytest.TestReport) -> None:
-    """Take out of a report what would be shown: subtests report by themselves, and at once."""
+    """Remove everything visible from a report of a warm-up run: subtests report immediately."""
     report.outcome, report.when = "passed", "setup"
     report.longrepr = None
     report.sections = []
-    carry(report, warms_up=True)
+    add_data(report, warms_up=True)
 
 
 def is_silenced(report: pytest.CollectReport | pytest.TestReport) -> bool:
-    """Whether a report is one of a test that only warmed up; also one that came from a worker."""
-    return carried(report).get("warms_up", False)
+    """Whether a report is from a warm-up run, in this process or in a worker."""
+    return data_of(report).get("warms_up", False)

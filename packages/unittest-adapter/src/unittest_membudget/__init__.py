@@ -1,18 +1,18 @@
 """Memory budgets for unittest.
 
 ``@limit_memory("24 MB")`` from membudget goes on test methods and, with this package installed, on
-``TestCase`` classes; :class:`MemoryTestCase` says the same with a class attribute and has
+``TestCase`` classes; :class:`MemoryTestCase` has a class attribute for the same limit, and
 ``assertMemoryLimit``. They work with every runner. ``python -m unittest_membudget`` and
-:class:`MemoryTestRunner` measure every test besides, and print a memory report.
+:class:`MemoryTestRunner` also measure every test, and print a memory report.
 
 * :mod:`measuring` - puts a block around the test method of one test;
 * :mod:`rules` - the rules of a test, and decorators that waive a limit or keep a test unmeasured;
 * :mod:`case` - ``MemoryTestCase``;
-* :mod:`hooks` - what membudget calls, for ``@limit_memory`` above a class and for pytest;
-* :mod:`memory_run` - the measuring of a run of tests, and its report;
+* :mod:`hooks` - the hooks that membudget calls, for ``@limit_memory`` on a class and for pytest;
+* :mod:`memory_run` - measures a run of tests, and reports it;
 * :mod:`runner` - the runner and its result;
 * :mod:`__main__`, :mod:`options` - the command line;
-* :mod:`collect` - a command that runs another one, and reports what its processes measured;
+* :mod:`collect` - a command that runs another command, and reports the results of its processes;
 * :mod:`django` - the same for ``manage.py test``; imports Django.
 """
 

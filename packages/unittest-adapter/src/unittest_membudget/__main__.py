@@ -1,6 +1,6 @@
 """``python -m unittest_membudget``: ``python -m unittest`` that measures every test.
 
-Takes the arguments of ``python -m unittest`` and the options of membudget's table besides.
+Takes the arguments of ``python -m unittest``, and membudget's options.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
         class Runner(MemoryTestRunner):
             settings = find_settings("unittest", vars(given))
 
-        # Before the tests import libraries that decide then where their memory comes from.
+        # Libraries may choose their allocator when the tests import them, so begin before that.
         with own_allocators_seen(Runner.settings):
             unittest.main(module=None, argv=[_PROGRAM, *rest], testRunner=Runner)
     except InvalidOptionError as error:

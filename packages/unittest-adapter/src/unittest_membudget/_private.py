@@ -1,7 +1,7 @@
-"""What this package uses of unittest that is not public. Python 3.11 to 3.13 have all of it.
+"""The private names of unittest that this package uses. Python 3.11 to 3.13 have all of them.
 
-A new version of Python that changes one of these is mended here, or in ``membudget.runs``, which
-finds the phases of a ``TestCase``.
+If a new version of Python changes one, adapt this module, or ``membudget.runs``, which finds the
+phases of a ``TestCase``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ CALL: Final = "_callTestMethod"
 SET_UP: Final = "_callSetUp"
 """The method of a TestCase that calls ``setUp``, and ``asyncSetUp``."""
 EXPECTS_FAILURE: Final = "__unittest_expecting_failure__"
-"""What ``@unittest.expectedFailure`` sets, on a method, a class or a test."""
+"""The attribute that ``@unittest.expectedFailure`` sets, on a method, a class or a test."""
 OF_DECORATORS: Final = "__unittest_"
-"""Begins the names of all attributes that decorators of unittest set."""
+"""The prefix of all attributes that decorators of unittest set."""
 
 
 def method_name(test: Any) -> str:
-    """Return the name of a test's method; empty for something else that runs as a test."""
+    """Return the name of a test's method; empty for a test that has none, such as a doctest."""
     return str(getattr(test, "_testMethodName", ""))
 
 
@@ -30,7 +30,7 @@ def set_up(test: unittest.TestCase) -> None:
 
 
 def message_of(test: unittest.TestCase, msg: Any, line: str) -> str:
-    """Return the message of a failed assertion, with what the user wrote as ``msg``."""
+    """Return the message of a failed assertion, combined with the user's ``msg``."""
     return test._formatMessage(msg, line)
 
 

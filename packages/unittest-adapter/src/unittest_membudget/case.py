@@ -34,15 +34,15 @@ class AssertedLimit(Block):
 
 
 class MemoryTestMixin:
-    """What :class:`MemoryTestCase` adds, for people who have a base class of their own.
+    """Adds the features of :class:`MemoryTestCase` to another ``TestCase`` base class.
 
-    Write it before the base class: ``class LoadTest(MemoryTestMixin, MyTestCase)``.
+    List it before the base class: ``class LoadTest(MemoryTestMixin, MyTestCase)``.
     """
 
     memory_limit: str | int | None = None
     """The largest peak memory of each test method of the class, such as ``"24 MB"`` or an ``int``
-    of bytes; None for no limit. ``setUp`` and ``tearDown`` do not count, and a limit on the method
-    itself comes first."""
+    of bytes; None for no limit. ``setUp`` and ``tearDown`` do not count. A limit on the method
+    itself overrides it."""
 
     _membudget_runs_measured = True
 
@@ -53,22 +53,22 @@ class MemoryTestMixin:
             bases.index(unittest.TestCase) < bases.index(MemoryTestMixin)
         ):
             raise TypeError(
-                f"class {cls.__qualname__}: write MemoryTestMixin before its other base classes, "
-                f"or TestCase.run() never reaches it and no limit counts"
+                f"class {cls.__qualname__}: MemoryTestMixin comes after TestCase in its base "
+                f"classes, so no limit would be enforced: list MemoryTestMixin first"
             )
-        # A mistake shows when the class is made, not when its tests run.
+        # Report a wrong limit when the class is created, not when its tests run.
         written_budget(cls, vars(cls).get(LIMIT_ATTRIBUTE))
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == LIMIT_ATTRIBUTE:
             raise AttributeError(
-                f"{type(self).__qualname__}.{name} belongs to the class, and a test reads it "
-                f"before setUp: set it there, or use assertMemoryLimit"
+                f"{type(self).__qualname__}.{name} cannot be set on a test, because it is read "
+                f"before setUp: set it on the class, or use assertMemoryLimit"
             )
         super().__setattr__(name, value)
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
-        """Run the test as ``TestCase.run`` does, its method in a block."""
+        """Run the test as ``TestCase.run`` does, with its method in a block."""
         assert isinstance(self, unittest.TestCase)
         with measured(self, request_of_the_class(self)):
             return super().run(result)  # type: ignore[misc, no-any-return]
@@ -106,18 +106,18 @@ class MemoryTestMixin:
             limit: the largest peak allowed, such as ``"10 MB"``. With the context manager, also
                 ``total=``, ``allocations=``, ``retained=``, ``only=``, ``ignore=`` and ``stable=``,
                 as ``membudget.limit_memory`` has them.
-            callable: what to call, with ``args`` and ``kwargs``; await the result of an ``async
-                def``. Without it, a context manager is returned. A test that never awaits the one
-                or never enters the other ends with a MisuseError.
+            callable: called with ``args`` and ``kwargs``; await the result of an ``async def``.
+                Without a callable, a context manager is returned. A test that never awaits the
+                result, or never enters the context manager, ends with a MisuseError.
             current_thread_only: with the context manager: count only what this thread allocates.
-            msg: with the context manager: added to the message of a failure, as with the other
+            msg: with the context manager: added to the message of a failure, as in the other
                 assertions of unittest.
 
         Returns:
-            What the callable returned, or the context manager.
+            The return value of the callable, or the context manager.
 
         Raises:
-            InvalidLimitError: at once, for a limit that is none.
+            InvalidLimitError: immediately, for an invalid limit.
             MemoryLimitExceeded: when the block ends; an ``AssertionError``.
 
         Example:
@@ -172,7 +172,7 @@ def _message(
 
 
 def _function_of(callable: Callable[..., Any]) -> Callable[..., Any]:  # noqa: A002
-    """Return a function for a class, so that the call of it is limited, and not its tests."""
+    """Wrap a class in a function, so that the limit applies to its call and not to its tests."""
     if not isinstance(callable, type):
         return callable
 
@@ -187,14 +187,14 @@ def _check_awaited(coroutine: CoroutineType[Any, Any, Any]) -> None:
     if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         coroutine.close()
         raise MisuseError(
-            "assertMemoryLimit() measured nothing: its callable is an async def, so await it, in "
-            "an IsolatedAsyncioTestCase"
+            "assertMemoryLimit() measured nothing, because its callable is an async def and was "
+            "never awaited: await the result, in an IsolatedAsyncioTestCase"
         )
 
 
 def _check_entered(block: AssertedLimit) -> None:
     if not block.was_entered:
         raise MisuseError(
-            "assertMemoryLimit() measured nothing: use it in a with statement, or give it a "
+            "assertMemoryLimit() measured nothing: use it in a with statement, or pass it a "
             "callable"
         )

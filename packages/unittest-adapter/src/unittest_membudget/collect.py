@@ -1,7 +1,7 @@
-"""``python -m unittest_membudget.collect COMMAND...``: reports what a command's processes measure.
+"""``python -m unittest_membudget.collect COMMAND...``: reports the results of all its processes.
 
-For tools that run tests in worker processes of their own, such as ``unittest-parallel`` and
-``stestr``: each process leaves its results, and one report shows them when the command has ended.
+For tools that run tests in their own worker processes, such as ``unittest-parallel`` and
+``stestr``: each process saves its results, and one report shows them when the command has ended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     command = given.command[given.command[:1] == ["--"] :]
     if not command:
-        parser.error("say which command to run")
+        parser.error("no command given: append the command to run, with its arguments")
     try:
         run = MemoryRun(find_settings("unittest", vars(given)))
     except InvalidOptionError as error:
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
                 status = process.wait()
                 break
             except KeyboardInterrupt:
-                continue  # the terminal has told the command as well; what it measured is reported
+                continue  # the command got the signal as well; report what it measured
     run.report(sys.stderr)
     return status if status >= 0 else 128 - status
 

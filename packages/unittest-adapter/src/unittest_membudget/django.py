@@ -2,8 +2,8 @@
 
     TEST_RUNNER = "unittest_membudget.django.MemoryRunner"
 
-Measures every test and prints a memory report, with ``--parallel`` as well, where the worker
-processes leave their results to the one that reports.
+Measures every test and prints a memory report. With ``--parallel``, the worker processes pass their
+results to the reporting process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class MemoryRemoteTestRunner(RemoteTestRunner):  # type: ignore[misc]
     resultclass = MemoryRemoteTestResult
 
     def run(self, test: Any) -> Any:
-        """Run tests, and leave what was measured to the process that reports."""
+        """Run tests, and pass the results to the reporting process."""
         result = super().run(test)
         result.memory_run.end()
         return result
@@ -46,7 +46,7 @@ class MemoryParallelTestSuite(ParallelTestSuite):  # type: ignore[misc]
     runner_class = MemoryRemoteTestRunner
 
     def run(self, result: Any) -> Any:
-        """Run the tests, and take what the workers measured."""
+        """Run the tests, and collect the results of the workers."""
         with result.memory_run.collecting():
             return super().run(result)
 
@@ -54,8 +54,8 @@ class MemoryParallelTestSuite(ParallelTestSuite):  # type: ignore[misc]
 class MemoryRunner(DiscoverRunner):  # type: ignore[misc]
     """Django's ``DiscoverRunner`` that measures every test and prints a memory report.
 
-    ``manage.py test`` takes the options of membudget's table then; ``[tool.membudget]`` in
-    ``pyproject.toml`` and the environment say the same.
+    ``manage.py test`` then accepts membudget's options; ``[tool.membudget]`` in ``pyproject.toml``
+    and environment variables set them as well.
     """
 
     parallel_test_suite = MemoryParallelTestSuite
@@ -66,11 +66,11 @@ class MemoryRunner(DiscoverRunner):  # type: ignore[misc]
         try:
             self._settings = find_settings("unittest", given)
         except InvalidOptionError as error:
-            # As argparse ends a command with a wrong option.
+            # The same as argparse does for a wrong option.
             raise SystemExit(f"manage.py test: error: {error}") from error
 
     def run_tests(self, *args: Any, **kwargs: Any) -> int:
-        """Find and run the tests, which may import libraries with allocators of their own."""
+        """Find and run the tests; they may import libraries with their own allocators."""
         with own_allocators_seen(self._settings):
             return int(super().run_tests(*args, **kwargs))
 

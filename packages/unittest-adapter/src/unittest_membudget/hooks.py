@@ -1,4 +1,4 @@
-"""The hooks that membudget calls; it finds this module through the entry point of this package."""
+"""The hooks that membudget calls; it finds this module through this package's entry point."""
 
 from __future__ import annotations
 

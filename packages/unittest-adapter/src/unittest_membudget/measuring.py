@@ -1,4 +1,4 @@
-"""A block around the test method of one test, and where its budget comes from."""
+"""Puts a block around the method of one test, and finds its budget."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class Request:
     """A request to measure a test: by the runner, or by the class of the test itself.
 
     Attributes:
-        listener: called with what was measured.
+        listener: called with the measurement.
         settings: what to trace, the default limit, and how much a failure shows.
         keep_capture: where to keep the capture of the block; empty for nowhere.
-        baseline: the limit that an earlier run makes; None for none.
-        begins: called before the block; None for nothing to call.
+        baseline: the limit from the baseline, an earlier run; None if there is none.
+        begins: called before the block; may be None.
     """
 
     listener: Listener
@@ -85,20 +85,20 @@ class Request:
 
 
 class _Measuring:
-    """The measuring of one test: who asked for it (its class, its runner, or both), and how."""
+    """Measures one test for all requests: of its class, its runner, or both."""
 
     def __init__(self, test: unittest.TestCase, rules: TestRules, enforced: Budget) -> None:
         self._test = test
         self._rules = rules
-        self._enforced = enforced  # by the method itself, in a block of its own
+        self._enforced = enforced  # by the method itself, in its own block
         self._requests: list[Request] = []
-        self._told: list[tuple[Measurement, Verdict, LateStacks | None]] = []
+        self._measured: list[tuple[Measurement, Verdict, LateStacks | None]] = []
         self._over: tuple[Measurement, Verdict] | None = None
         self._phased: PhasedBlock | None = None
         self.around = contextlib.ExitStack()
 
     def add(self, request: Request | None) -> None:
-        """Add a request; of several, the last one says how to measure."""
+        """Add a request; if there are several, the last one decides how to measure."""
         if request is not None:
             self._requests.append(request)
 
@@ -117,7 +117,7 @@ class _Measuring:
         return self._rules.budget_with(self._settings, baseline).minus(self._enforced)
 
     def set_up(self, set_up: Callable[[], object]) -> None:
-        """Set a test up: where unittest does so, and all that is measured is still to come."""
+        """Set up a test, in place of unittest, before anything of it is measured."""
         scope = self._budget.scope
         if scope.stable and measuring_is_on():
             warm_up(self._test, self._trace)
@@ -130,7 +130,7 @@ class _Measuring:
         set_up_as_unittest(self._test)
 
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a test method that runs in a block; :meth:`tell` what came of it afterwards."""
+        """Return a test method that runs in a block; call :meth:`report` afterwards."""
         for request in self._requests:
             if request.begins is not None:
                 request.begins()
@@ -138,32 +138,33 @@ class _Measuring:
             return self._phased.around(function)
         block = self._block(around_call=True)
         if not self._requests and not block.budget.limits_anything:
-            return function  # its class has no limit, only the assertion
+            return function  # its class has no limit, it only uses the assertion
         if block.budget.scope.phases != ("call",):
             raise MisuseError(
                 f"the budget of this test includes its {', '.join(block.budget.scope.phases)}, "
-                f"and {type(self._test).__qualname__} is not set up as unittest does it"
+                f"but {type(self._test).__qualname__} runs setUp in another way than unittest, so "
+                f"they cannot be measured: limit only the call"
             )
         return in_block(block, function)
 
     def __reduce__(self) -> str:
-        # Django leaves out of a test what cannot be pickled, and would follow what can.
+        # Django drops attributes of a test that cannot be pickled, and would pickle this otherwise.
         raise TypeError(f"{type(self).__name__} cannot be pickled")
 
-    def tell(self, result: object = None) -> None:
-        """Tell those who asked, unless a method returned what is still to come.
+    def report(self, result: object = None) -> None:
+        """Pass the measurement to all requests, unless the test returned unfinished work.
 
-        A test that returns a Deferred of Twisted's has yet to do what it does.
+        A test that returns a Twisted Deferred has yet to do its work.
         """
         phases = {} if self._phased is None else self._phased.measured
-        while self._told:
-            measured = self._told.pop()
+        while self._measured:
+            measured = self._measured.pop()
             if not inspect.isawaitable(result):
                 for request in self._requests:
                     request.listener(*measured, phases)
 
     def raise_if_over(self) -> None:
-        """Raise what the block of the test raised, once more: something has caught it.
+        """Raise the error of the test's block once more, because something has caught it.
 
         Raises:
             MemoryLimitExceeded: the test is over its limit.
@@ -176,7 +177,7 @@ class _Measuring:
         return exceeded_message(subject, measurement, verdict, n_frames=self._settings.stacks)
 
     def _note(self, measurement: Measurement, verdict: Verdict, late: LateStacks | None) -> None:
-        self._told.append((measurement, verdict, late))
+        self._measured.append((measurement, verdict, late))
         if not verdict.within:
             self._over = (measurement, verdict)
 
@@ -196,14 +197,14 @@ class _Measuring:
 
 @contextlib.contextmanager
 def measured(test: unittest.TestCase, request: Request | None = None) -> Iterator[bool]:
-    """Run the test method of ``test`` in a block while this lasts; ``setUp`` stays outside.
+    """While this lasts, run the method of ``test`` in a block; ``setUp`` stays outside.
 
-    The class of a test and its runner may both ask for this. The test still runs in one block, and
-    each of them gets what was measured.
+    The class of a test and its runner may both request this. The test still runs in one block, and
+    both get the measurement.
 
     Args:
         test: the test.
-        request: who asks, and for what; None if only limits are to be enforced.
+        request: the request; None to only enforce limits.
 
     Yields:
         Whether the test is measured.
@@ -213,13 +214,13 @@ def measured(test: unittest.TestCase, request: Request | None = None) -> Iterato
         measuring.add(request)
         yield True
         return
-    # A test may be anything that calls the result, and need have no method.
+    # A test may be any object that calls the result, even one without a method.
     name = method_name(test)
     method = getattr(test, name, None)
     try:
         rules = rules_of(type(test), name)
     except InvalidLimitError as error:
-        # It is an error of this test alone.
+        # An error of this test alone.
         with _replaced(test, {name: functools.partial(_refuse, error)}):
             yield True
         return
@@ -227,18 +228,18 @@ def measured(test: unittest.TestCase, request: Request | None = None) -> Iterato
     if method is None or not _can_be_measured(rules, method):
         yield False
         return
-    if measures(method):  # pytest does
+    if measures(method):  # pytest measures it already
         yield True
         return
     own, bare = budget_of(method)
-    # Below another decorator, a budget is enforced where it stands, in a block of its own.
+    # A budget below another decorator is enforced where it is, in its own block.
     measuring = _Measuring(test, rules, own if own is not None and bare == method else Budget())
     measuring.add(request)
     run = _in_block(method, bare, measuring)
     replaced: dict[str, Any] = {MEASURING: measuring, name: run}
     call, set_up = getattr(test, CALL, None), getattr(test, SET_UP, None)
     if call is not None:
-        # Python 3.12.1 looks the method up before it tells the result that the test starts.
+        # Python 3.12.1 looks up the method before it calls startTest() of the result.
         replaced[CALL] = _calling(call, run, measuring)
     if set_up is not None:
         replaced[SET_UP] = lambda: measuring.set_up(set_up)
@@ -247,13 +248,13 @@ def measured(test: unittest.TestCase, request: Request | None = None) -> Iterato
             with measuring.around:
                 yield True
         finally:
-            measuring.tell()
+            measuring.report()
 
 
 def _calling(
     call: Callable[..., Any], run: Callable[..., Any], measuring: _Measuring
 ) -> Callable[[object], None]:
-    """Return what calls the test method; a function that cannot be pickled, as Django needs it."""
+    """Return a function that calls the test method; it cannot be pickled, as Django requires."""
 
     def call_test_method(_: object) -> None:
         call(run)
@@ -269,7 +270,7 @@ def _replaced(test: unittest.TestCase, attributes: dict[str, Any]) -> Iterator[N
     try:
         yield
     finally:
-        # Whatever the test has done to its attributes: some delete all of them in tearDown.
+        # The test may have changed its attributes: some delete all of them in tearDown.
         for name in attributes:
             if name in before:
                 vars(test)[name] = before[name]
@@ -297,7 +298,7 @@ def _in_block(
                 with delivering_verdicts():
                     return await measuring.call(bare)(*args)
             finally:
-                measuring.tell()
+                measuring.report()
 
     else:
 
@@ -309,13 +310,13 @@ def _in_block(
                     result = measuring.call(bare)(*args)
                 return result
             finally:
-                measuring.tell(result)
+                measuring.report(result)
 
-    # Tests look at their own method. It is none: with that, a test could not be pickled, which
-    # Django does to those with subtests.
+    # Tests inspect their own method, so this looks like one. A real bound method would make the
+    # test impossible to pickle, as Django does with tests that have subtests.
     if inspect.ismethod(bare):
         vars(run).update(__self__=bare.__self__, __func__=bare.__func__)
-    # What decorators above the budget have left, such as that a failure is expected.
+    # Attributes of decorators above the budget, such as that of expectedFailure.
     for name, value in getattr(method, "__dict__", {}).items():
         if name.startswith(OF_DECORATORS):
             setattr(run, name, value)
@@ -341,13 +342,13 @@ def put_budget_on(cls: type[unittest.TestCase], budget: Budget) -> None:
     setattr(cls, RUNS_MEASURED, True)
 
 
-_names: Final = TestNames()  # of the tests that ask for themselves
+_names: Final = TestNames()  # of the tests that their class measures
 
 
 def request_of_the_class(test: unittest.TestCase) -> Request | None:
-    """Return the request of a test whose class measures it, for another process that reports it.
+    """Return the request of a test whose class measures it and another process reports it.
 
-    None where this process reports: then its runner asks, or limits are only enforced.
+    None if this process reports: then the runner makes a request, or limits are only enforced.
     """
     if not another_process_reports():
         return None

@@ -1,4 +1,4 @@
-"""The measuring of one run of tests, and its report."""
+"""Measures one run of tests, and reports it."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ from .suggesting import Suggesting
 
 _WIDTH: Final = 70
 _names_of_process: Final = TestNames()
-"""Of the tests that the runs of this process have started, if another one reports."""
+"""The names of the tests that this process has started, if another process reports."""
 
 
 class MemoryRun:
-    """Measures the tests of a run, keeps what became of them, and reports.
+    """Measures the tests of a run, keeps how they ended, and reports.
 
     Args:
         settings: what the recording traces, the default limit, what is shown and kept.
 
     Raises:
-        InvalidOptionError: captures are to be kept, and cannot be.
+        InvalidOptionError: captures are to be kept, but cannot be written.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -69,13 +69,13 @@ class MemoryRun:
         self._left = False
         self._measures_here = True
         self._notes = self._run.notes
-        self._names: dict[int, str] = {}  # of the tests that run, by identity
-        self._to_report: dict[str, Result] = {}  # those over a limit that are not reported yet
+        self._names: dict[int, str] = {}  # of the running tests, by identity
+        self._to_report: dict[str, Result] = {}  # results over a limit that are not reported yet
         self._suggesting = Suggesting(settings)
         self._test_names = _names_of_process if another_process_reports() else TestNames()
 
     def begin(self) -> None:
-        """Begin, if that has not happened."""
+        """Begin the run, unless it has begun."""
         if not self._recording:
             self._recording = True
             self._seen.enter_context(own_allocators_seen(self.settings))
@@ -83,7 +83,7 @@ class MemoryRun:
             self._run.begin()
 
     def end(self) -> None:
-        """End, if that has not happened; a worker leaves its results to the reporting process."""
+        """End the run, unless it has ended; a worker hands its results to the reporter."""
         if self._recording:
             self._recording = False
             self._measuring.close()
@@ -95,13 +95,13 @@ class MemoryRun:
 
     @property
     def results(self) -> list[Result]:
-        """What was measured, in the order in which the tests ended."""
+        """The results, in the order in which the tests ended."""
         return self._run.results
 
     def start_test(self, test: unittest.TestCase) -> None:
         """Measure a test from here on."""
         if not self._measures_here:
-            return  # its process takes note of it
+            return  # its own process measures it
         name = self._new_name(test)
         rules = valid_rules_of(type(test), method_name(test))
         if rules.is_waived:
@@ -111,12 +111,12 @@ class MemoryRun:
         self._suggesting.starts(name, test)
         if ignores_limit(type(test)):
             self._notes.not_enforced.add(
-                f"{type(test).__module__}.{type(test).__qualname__}.{LIMIT_ATTRIBUTE}, as it is no "
-                f"MemoryTestCase and has no MemoryTestMixin"
+                f"{type(test).__module__}.{type(test).__qualname__}.{LIMIT_ATTRIBUTE}, because the "
+                f"class is not a MemoryTestCase: derive it from MemoryTestCase or MemoryTestMixin"
             )
         if has_pytest_markers(test):
             self._notes.not_enforced.add(
-                f"the markers of {name}, which only pytest reads. Here, write @limit_memory(...)"
+                f"the markers of {name}, because only pytest reads them: use @limit_memory(...)"
             )
 
         place = place_of(test)
@@ -139,7 +139,7 @@ class MemoryRun:
             self._run.stop_recording()
 
     def stop_test(self, test: unittest.TestCase) -> None:
-        """Measure the test no more."""
+        """Stop measuring the test."""
         self._measuring.close()
         if id(test) in self._names:
             self._run.ended(self._names[id(test)])
@@ -147,7 +147,7 @@ class MemoryRun:
         self._names.pop(id(test), None)
 
     def lost_verdict(self, test: unittest.TestCase) -> MemoryLimitExceeded | None:
-        """Return what to report of a test over its limit that is about to be no failure."""
+        """Return the error of a test over its limit that is about to be reported as no failure."""
         result = self._to_report.pop(self._name(test), None)
         if result is None:
             return None
@@ -157,15 +157,15 @@ class MemoryRun:
         return MemoryLimitExceeded(message, result.measurement, result.verdict)
 
     def _new_name(self, test: unittest.TestCase) -> str:
-        """Name a test that starts; tests of one id, made at run time, are told apart."""
+        """Name a test that starts; tests with the same id get different names."""
         name = self._test_names.new(test.id())
         self._names[id(test)] = name
         return name
 
     def _note(self, name: str, unmeasured: Unmeasured) -> None:
-        """Take note of why a test is not measured, if it is not."""
+        """Store why a test is not measured, in case it is not."""
         self._notes.unmeasured[name] = unmeasured
-        # A worker may die. What it leaves at its end says the same, and more.
+        # Write it now, because a worker may die; at its end it writes all of its notes.
         if another_process_reports():
             leave(notes=Notes(unmeasured={name: unmeasured}))
 
@@ -173,7 +173,7 @@ class MemoryRun:
         return self._names.get(id(test)) or test.id()
 
     def saw_skip(self, test: unittest.TestCase) -> None:
-        """Take note that a test was skipped; not a part of one, nor a class or a module."""
+        """Store that a test was skipped; ignore subtests, classes and modules."""
         is_a_test = test.countTestCases() > 0 and not hasattr(test, "test_case")
         if not (self._measures_here and is_a_test):
             return
@@ -184,15 +184,15 @@ class MemoryRun:
         self._suggesting.skipped(name)
 
     def saw_success(self, test: unittest.TestCase) -> None:
-        """Take note that a test passed."""
+        """Store that a test passed."""
         if self._measures_here:
             self._notes.outcomes[self._name(test)] = "passed"
 
     def saw_failure(
         self, test: unittest.TestCase, error: BaseException | None, outcome: Outcome
     ) -> None:
-        """Take note of how and why a test failed."""
-        test = getattr(test, "test_case", test)  # of a subtest
+        """Store how and why a test failed."""
+        test = getattr(test, "test_case", test)  # for a subtest
         if not self._measures_here:
             return
         name = self._name(test)
@@ -208,17 +208,17 @@ class MemoryRun:
                 name, Unmeasured.NOT_MEASURABLE if not_measurable else Unmeasured.FAILED_BEFORE
             )
 
-    def is_broken_off(self) -> None:
-        """Take note that the run ends before its last test."""
-        self._suggesting.is_broken_off()
+    def ends_early(self) -> None:
+        """Store that the run ends before its last test."""
+        self._suggesting.ends_early()
 
     def left_out(self) -> contextlib.AbstractContextManager[None]:
-        """Let no test count what is done meanwhile; see ``Run.left_out``."""
+        """While this lasts, count nothing in any test; see ``Run.left_out``."""
         return self._run.left_out()
 
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
-        """Take the results from other processes: those that are started while this lasts."""
+        """Collect the results of the processes that start while this lasts."""
         self._measures_here = False
         self._suggesting.runs_elsewhere()
         collection = Collection()
@@ -237,11 +237,11 @@ class MemoryRun:
                 self._run.add_result(result)
 
     def report(self, stream: Any, n_tests: int = 0) -> None:
-        """Write the JSON file and the report, as far as they are asked for.
+        """Write the JSON file and the report, if the settings ask for them.
 
         Args:
-            stream: what to write the report to.
-            n_tests: how many tests the run had, those that never started as well.
+            stream: the report is written to it.
+            n_tests: how many tests the run had, including those that never started.
         """
         if another_process_reports():
             return
@@ -262,12 +262,12 @@ class MemoryRun:
             raise problem
 
     def _write_files(self, stream: Any) -> InvalidOptionError | None:
-        """Write what the settings ask for; return what went wrong, for after the report."""
+        """Write the files that the settings ask for; return an error, to raise after the report."""
         path = self.settings.memray_json
         if path is not None and multiprocessing.parent_process() is not None:
             stream.write(
-                f"{path} was not written: this is one of several processes. Run the tool with "
-                f"python -m unittest_membudget.collect\n"
+                f"{path} was not written, because this is only one of several processes: run the "
+                f"tool with python -m unittest_membudget.collect\n"
             )
             return None
         try:

@@ -1,4 +1,4 @@
-"""The options of membudget's table on a command line of ``argparse``."""
+"""Adds membudget's options to a parser of ``argparse``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from membudget.runs import add_options as add_each
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options to a parser, as a group of their own; one that was not given is None."""
+    """Add the options to a parser, in a group; options that are not given are None."""
     group = parser.add_argument_group("memory budgets")
     add_each(group.add_argument, "unittest")

@@ -1,4 +1,4 @@
-"""The rules of a test: what its method and its classes declare, and decorators for waivers."""
+"""Finds the rules that a test's method and classes declare, and defines decorators for waivers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from ._private import method_name
 T = TypeVar("T", bound=Callable[..., Any])
 
 LIMIT_ATTRIBUTE: Final = "memory_limit"
-"""The attribute in which a MemoryTestCase class writes its limit."""
+"""The attribute of a MemoryTestCase class that holds its limit."""
 CLASS_BUDGET: Final = "_membudget_class_budget"
 RUNS_MEASURED: Final = "_membudget_runs_measured"
 MEASURING: Final = "_membudget_measuring"
-"""The attribute of a test that is being measured: by what."""
+"""The attribute of a test that holds its ``_Measuring`` while it is measured."""
 _PYTEST_LIMITS: Final = ("limit_memory", "limit_leaks", "limit_leaked_objects")
 _WAIVER: Final = "_membudget_waiver"
 _KEPT_OUT: Final = "_membudget_kept_out"
 
 
 def no_memory_limit(reason: str = "") -> Callable[[T], T]:
-    """Say that limits from further out, of the class or of the run, do not count.
+    """Exempt a test from the limits of its class and of the run.
 
-    On a test method, or on a ``TestCase`` class for its tests and those of classes below it.
+    Use it on a test method, or on a ``TestCase`` class for its tests and those of its subclasses.
 
     Args:
         reason: why; the memory report shows it.
 
     Raises:
-        TypeError: the reason is no text (a forgotten ``()``), or what is decorated has a limit.
+        TypeError: the reason is not a string (a forgotten ``()``), or the decorated function has a
+            limit.
 
     Example:
         >>> import unittest
@@ -42,12 +43,17 @@ def no_memory_limit(reason: str = "") -> Callable[[T], T]:
         ...     def test_archive(self): ...
     """
     if not isinstance(reason, str):
-        raise TypeError(f"write @no_memory_limit(reason), with a text; not {reason!r}")
+        raise TypeError(
+            f"@no_memory_limit got {reason!r} instead of a reason: use "
+            f"@no_memory_limit() or @no_memory_limit('the reason')"
+        )
 
     def decorate(test: T) -> T:
         if not isinstance(test, type) and budget_of(test)[0] is not None:
             name = getattr(test, "__qualname__", test)
-            raise TypeError(f"{name} has a memory limit, and no_memory_limit waives it: take one")
+            raise TypeError(
+                f"{name} has both a memory limit and @no_memory_limit: remove one of them"
+            )
         setattr(test, _WAIVER, reason)
         return test
 
@@ -55,10 +61,10 @@ def no_memory_limit(reason: str = "") -> Callable[[T], T]:
 
 
 def no_memray(test: T) -> T:
-    """Say that a test is not to be measured, because it uses memray itself.
+    """Exclude a test from measuring, because it uses memray itself.
 
-    No tracker of membudget's runs meanwhile. On a test method or on a class; a limit of the class
-    does not count then, and the report says so.
+    membudget runs no tracker during the test. Use it on a test method or on a class. A limit of
+    the class does not apply to the test, and the report says so.
 
     Example:
         >>> import unittest
@@ -71,11 +77,11 @@ def no_memray(test: T) -> T:
 
 
 def rules_of(cls: type, method: str) -> TestRules:
-    """Return the rules of a test; what is declared closest to it wins.
+    """Return the rules of a test; the closest declaration wins.
 
     Raises:
-        InvalidLimitError: a limit is wrong, or limits contradict one another. Classes are checked
-            when they are made, so it was written after that.
+        InvalidLimitError: a limit is wrong, or limits contradict each other. Classes are checked
+            when they are created, so the limit was set after that.
     """
     function = getattr(cls, method, None)
     rules = TestRules()
@@ -83,14 +89,14 @@ def rules_of(cls: type, method: str) -> TestRules:
         rules = rules.combined_with(declared)
         if rules.waiver is not None:
             break
-    # A mock has every attribute that it is asked for.
+    # A mock has every attribute, so check for True itself.
     if not any(getattr(where, _KEPT_OUT, False) is True for where in (function, cls)):
         return rules
     return TestRules(None, rules.waiver if rules.budget is None else "no_memray", measured=False)
 
 
 def valid_rules_of(cls: type, method: str) -> TestRules:
-    """Return the rules of a test; none where they are wrong, which ``measured`` reports."""
+    """Return the rules of a test; empty rules if they are invalid, which ``measured`` reports."""
     try:
         return rules_of(cls, method)
     except InvalidLimitError:
@@ -98,18 +104,18 @@ def valid_rules_of(cls: type, method: str) -> TestRules:
 
 
 def ignores_limit(cls: type) -> bool:
-    """Whether a class has a ``memory_limit`` and is no MemoryTestCase, which reads it."""
+    """Whether a class has a ``memory_limit`` without being a MemoryTestCase, so it is ignored."""
     limit = getattr(cls, LIMIT_ATTRIBUTE, None)
     if _is_measured(cls) or limit is None:
         return False
     try:
         return bool(parse_size(limit))
     except InvalidLimitError:
-        return False  # something else of the user's
+        return False  # the user's attribute for something else
 
 
 def has_pytest_markers(test: Any) -> bool:
-    """Whether a test has a limit as a marker of pytest's, which does nothing here."""
+    """Whether a test has a limit as a pytest marker, which has no effect here."""
     method = getattr(type(test), method_name(test), None)
     written = (getattr(holder, "pytestmark", ()) for holder in (method, type(test)))
     markers = (mark for marks in written if isinstance(marks, (list, tuple)) for mark in marks)
@@ -117,7 +123,7 @@ def has_pytest_markers(test: Any) -> bool:
 
 
 def _declared(cls: type, function: Any) -> Iterator[TestRules]:
-    """Yield what a method and its classes declare, closest first."""
+    """Yield the rules that a method and its classes declare, closest first."""
     if function is not None:
         yield TestRules(budget_of(function)[0])
     for holder in (function, *cls.__mro__):
@@ -149,7 +155,7 @@ def written_budget(cls: type, limit: str | int | None, holder: type | None = Non
         holder: the class that has the attribute, if it is another one.
 
     Raises:
-        InvalidSizeError: the limit is no size; the message names the class.
+        InvalidSizeError: the limit is not a size; the message names the class.
     """
     if limit is None:
         return None
@@ -159,7 +165,7 @@ def written_budget(cls: type, limit: str | int | None, holder: type | None = Non
 
 
 def _origin_in(cls: type) -> str:
-    """Return where the ``memory_limit`` of a class is written, as far as classes know it."""
+    """Return where the ``memory_limit`` of a class is written: the file and the attribute."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     attribute = f"{cls.__qualname__}.{LIMIT_ATTRIBUTE}"
     return f"{shown_path(file)}, {attribute}" if isinstance(file, str) else attribute

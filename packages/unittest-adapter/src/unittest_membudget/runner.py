@@ -23,22 +23,22 @@ ExceptionInfo: TypeAlias = (
 
 
 def _check_order(cls: type, mixin: type, method: str) -> None:
-    """Refuse a mixin behind the class whose ``method`` it extends: it would do nothing."""
+    """Refuse a mixin after the class whose ``method`` it extends: it would do nothing."""
     bases = cls.__mro__
     place = bases.index(mixin)
-    before, behind = bases[:place], bases[place + 1 :]
+    before, after = bases[:place], bases[place + 1 :]
     reached_first = any(method in vars(base) and not issubclass(base, mixin) for base in before)
-    if reached_first and not any(method in vars(base) for base in behind):
+    if reached_first and not any(method in vars(base) for base in after):
         raise TypeError(
-            f"class {cls.__qualname__}: write {mixin.__name__} before its other base classes, or "
-            f"it measures nothing"
+            f"class {cls.__qualname__}: {mixin.__name__} comes after its other base classes, so it "
+            f"would measure nothing: list {mixin.__name__} first"
         )
 
 
 class MemoryResultMixin:
     """Makes a ``TestResult`` measure each test between ``startTest`` and ``stopTest``.
 
-    Write it before the class of the result: ``class Result(MemoryResultMixin, TextTestResult)``.
+    List it before the class of the result: ``class Result(MemoryResultMixin, TextTestResult)``.
     """
 
     _memory_run: MemoryRun | None = None
@@ -49,13 +49,13 @@ class MemoryResultMixin:
 
     @property
     def memory_run(self) -> MemoryRun:
-        """What was measured. Made when the first test starts, unless a runner has made it."""
+        """The run with its results. Created by the runner, or when the first test starts."""
         if self._memory_run is None:
             self._memory_run = MemoryRun(find_settings("unittest"))
         return self._memory_run
 
     def measure(self, run: MemoryRun) -> None:
-        """Say which run the tests belong to."""
+        """Set the run to which the tests belong."""
         self._memory_run = run
 
     def startTest(self, test: Any) -> None:  # noqa: N802
@@ -65,7 +65,7 @@ class MemoryResultMixin:
         self.memory_run.start_test(test)
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
-        """Measure the test no more."""
+        """Stop measuring the test."""
         self.memory_run.stop_test(test)
         super().stopTest(test)  # type: ignore[misc]
 
@@ -75,20 +75,20 @@ class MemoryResultMixin:
         super().stopTestRun()  # type: ignore[misc]
 
     def addSuccess(self, test: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N802
-        """Let no test succeed that was over its limit."""
+        """Report a passed test, or a failure if it was over its limit."""
         if not self._failed_instead(test):
             self.memory_run.saw_success(test)
             super().addSuccess(test, *args, **kwargs)  # type: ignore[misc]
 
-    # testtools gives details in place of reasons and exceptions, as keywords.
+    # testtools passes details as keywords in place of reasons and exceptions.
     def addSkip(self, test: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N802
-        """Take note of a test that is skipped, and was not over its limit before that."""
+        """Report a skipped test, or a failure if it was over its limit before that."""
         if not self._failed_instead(test):
             self.memory_run.saw_skip(test)
             super().addSkip(test, *args, **kwargs)  # type: ignore[misc]
 
     def _failed_instead(self, test: Any) -> bool:
-        """Report a test over its limit as failed, where something caught what its block raised."""
+        """Report a test over its limit as failed, if something caught the error of its block."""
         exceeded = self.memory_run.lost_verdict(test)
         if exceeded is not None:
             self.addFailure(test, (type(exceeded), exceeded, None))  # type: ignore[arg-type]
@@ -97,21 +97,21 @@ class MemoryResultMixin:
     def addError(  # noqa: N802
         self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
     ) -> None:
-        """Take note of a test that fails."""
+        """Store that a test ended with an error."""
         self.memory_run.saw_failure(test, err and err[1], "error")
         super().addError(test, err, **kwargs)  # type: ignore[misc]
 
     def addFailure(  # noqa: N802
         self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
     ) -> None:
-        """Take note of a test that fails, and whether its budget is why."""
+        """Store that a test failed, and whether because of its budget."""
         self.memory_run.saw_failure(test, err and err[1], "failed")
         super().addFailure(test, err, **kwargs)  # type: ignore[misc]
 
     def addSubTest(  # noqa: N802
         self, test: Any, subtest: Any, err: ExceptionInfo | None
     ) -> None:
-        """Take note of a subtest that fails; what is done about it is none of its test's doing."""
+        """Store that a subtest failed; reporting it does not count in the test."""
         with self.memory_run.left_out():
             if err is not None:
                 self.memory_run.saw_failure(subtest, err[1], "failed")
@@ -123,7 +123,7 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._over_budget: list[object] = []  # of self.failures, those that a budget is why of
+        self._over_budget: list[object] = []  # the items of self.failures caused by a budget
 
     def addFailure(  # noqa: N802
         self, test: Any, err: ExceptionInfo | None = None, **kwargs: Any
@@ -140,7 +140,7 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
     def addSubTest(  # noqa: N802
         self, test: Any, subtest: Any, err: ExceptionInfo | None
     ) -> None:
-        """Show a subtest over a budget likewise."""
+        """Show a subtest over its budget in the same way."""
         if err is None or not isinstance(err[1], MemoryLimitExceeded):
             super().addSubTest(test, subtest, err)
             return
@@ -167,7 +167,7 @@ class MemoryTestResult(MemoryResultMixin, unittest.TextTestResult):
 
 
 class _MeasuredTests:
-    """What a runner is given in place of its tests: makes the result that they get measure them."""
+    """Replaces the tests of a runner, to turn the result that they get into one that measures."""
 
     def __init__(self, tests: Any, run: MemoryRun) -> None:
         self._tests = tests
@@ -194,13 +194,13 @@ class _MeasuredTests:
 
 
 class MemoryRunnerMixin:
-    """Makes a runner measure every test and print a memory report, whatever its result is.
+    """Makes a runner measure every test and print a memory report, with any class of result.
 
-    Write it before the class of the runner: ``class Runner(MemoryRunnerMixin, XMLTestRunner)``.
+    List it before the class of the runner: ``class Runner(MemoryRunnerMixin, XMLTestRunner)``.
 
     Attributes:
-        settings: what is measured, shown and kept; None for what ``pyproject.toml`` and the
-            environment say. A class attribute: override it in a subclass.
+        settings: what is measured, shown and kept; None to read ``pyproject.toml`` and the
+            environment. A class attribute: override it in a subclass.
     """
 
     settings: Settings | None = None
@@ -216,7 +216,7 @@ class MemoryRunnerMixin:
         try:
             return super().run(_MeasuredTests(test, memory_run))  # type: ignore[misc]
         except BaseException:
-            memory_run.is_broken_off()
+            memory_run.ends_early()
             raise
         finally:
             memory_run.end()

@@ -1,4 +1,4 @@
-"""Suggested limits: where tests are written, how they ended, and what a run says of them."""
+"""Suggests limits: collects where tests are written and how they ended, and reports."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from .rules import valid_rules_of
 
 
 class Suggesting:
-    """Suggests limits for the tests of a run, and writes them, as far as its settings say so.
+    """Suggests limits for the tests of a run and writes them, if the settings ask for it.
 
-    Source files may change below the working directory.
+    Only source files below the working directory may change.
 
     Args:
-        settings: what to suggest and to write.
+        settings: what to suggest and write.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._limits: SuggestedLimits | None = None
         if settings.suggests_limits:
             self._limits = SuggestedLimits(settings, os.getcwd())
-            self._limits.ran_some_files_only()  # which files there are is not known here
+            self._limits.ran_some_files_only()  # unittest does not say which files there are
         self._modules: set[str] = set()
         self._refusal = ""
         self._elsewhere = False
 
     def begin(self) -> None:
-        """Take note of the test files, before the first test."""
+        """Read the test files, before the first test."""
         if self._limits is not None:
             self._limits.see_loaded_modules()
 
-    def is_broken_off(self) -> None:
-        """Take note that the run ends before its last test: nothing is written."""
-        self._refusal = "the run was broken off"
+    def ends_early(self) -> None:
+        """Write nothing, because the run ends before its last test."""
+        self._refusal = "the run ended early"
 
     def runs_elsewhere(self) -> None:
-        """Take note that other processes run the tests: nothing is known of their source."""
+        """Suggest nothing, because other processes run the tests and know their source."""
         self._elsewhere = True
 
     def starts(self, name: str, test: unittest.TestCase) -> None:
-        """Take note of a test that starts, and of all others of its module, which may not."""
+        """Add a test that starts, and all others of its module, even those that do not run."""
         limits = self._limits
         if limits is None:
             return
@@ -56,7 +56,7 @@ class Suggesting:
             self._modules.add(cls.__module__)
             for each in list(vars(sys.modules[cls.__module__]).values()):
                 if inspect.isclass(each) and issubclass(each, unittest.TestCase):
-                    # Another loader than that of the run, which may leave tests out (-k).
+                    # A new loader, because that of the run may leave out tests (-k).
                     for one in unittest.TestLoader().getTestCaseNames(each):
                         _see(limits, f"{each.__module__}.{each.__qualname__}.{one}", each, one)
         _see(limits, name, cls, method)
@@ -65,23 +65,23 @@ class Suggesting:
             limits.leave_out(name, "failed as expected")
 
     def failed(self, name: str) -> None:
-        """Take note that a test failed for another reason than its own limit."""
+        """Store that a test failed for another reason than its own limit."""
         if self._limits is not None:
             self._limits.ended(name, incomplete="it failed")
 
     def skipped(self, name: str) -> None:
-        """Take note that a test was skipped, perhaps after it had begun."""
+        """Store that a test was skipped, perhaps after it had begun."""
         if self._limits is not None:
             self._limits.leave_out(name, "skipped")
 
     def report(self, results: Iterable[Result]) -> Iterator[str]:
-        """Write limits, as far as that is asked for, and yield the lines of the report."""
+        """Write limits if the settings ask for it, and yield the lines of the report."""
         if self._limits is None:
             return
         if self._elsewhere:
             yield (
-                "No limits are suggested or written: the tests ran in other processes. Run them in "
-                "one: python -m unittest_membudget, or without --parallel"
+                "No limits are suggested or written, because the tests ran in other processes: run "
+                "them in one process, with python -m unittest_membudget or without --parallel"
             )
             return
         self._limits.finish(results, refusal=self._refusal)
@@ -90,10 +90,10 @@ class Suggesting:
 
 
 def _see(limits: SuggestedLimits, name: str, cls: type, method: str) -> None:
-    """Tell where a method of a class is written, if it is in a file."""
+    """Find where a method of a class is written, if it is in a file."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if file is None or cls.__module__ in ("unittest.case", "doctest"):
-        return  # made of a function or of a text
+        return  # FunctionTestCase, or a doctest
     where = written_test(
         getattr(cls, method, None),
         method,

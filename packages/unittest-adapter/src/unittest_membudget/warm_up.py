@@ -1,4 +1,4 @@
-"""Running a test once before it is measured, for stable figures."""
+"""Runs a test once before it is measured, for stable figures."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class _AlreadyMeasured:
 def warm_up(test: unittest.TestCase, trace: TraceSettings | None) -> None:
     """Run another test like this one, with its own ``setUp``, ``tearDown`` and cleanups.
 
-    Nothing of this run is reported: the run that follows shows whether the test passes.
+    This run is not reported: the run that follows shows whether the test passes.
 
     Raises:
-        MisuseError: its class cannot make another one.
+        MisuseError: its class cannot create another test.
     """
     name = method_name(test)
     try:
         twin = type(test)(name)
     except Exception as error:
         raise MisuseError(
-            f"stable figures need another {type(test).__qualname__} to run first, and "
-            f"{type(test).__qualname__}({name!r}) raises {type(error).__name__}: {error}"
+            f"stable figures need a warm-up run by a second {type(test).__qualname__}, but "
+            f"{type(test).__qualname__}({name!r}) raised {type(error).__name__}: {error}"
         ) from error
-    # What load_tests has given it, say.
+    # Attributes that load_tests has set, for example.
     given = {key: value for key, value in vars(test).items() if not key.startswith("_")}
     vars(twin).update(given)
     vars(twin).pop(name, None)
