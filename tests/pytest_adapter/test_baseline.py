@@ -139,7 +139,7 @@ def test_a_test_without_a_baseline_is_said_and_can_be_refused(runner: Baselines)
     ("text", "problem"),
     [
         ("<<<<<<< HEAD", "this is not JSON"),
-        ('{"format": 9}', "this is no baseline of format 1"),
+        ('{"format": 9}', "this is not a baseline of format 1"),
         ('{"format": 1, "tests": {"t": {"peak_bytes": "1"}}}', "t"),
     ],
 )

@@ -1030,7 +1030,7 @@ def test_options_that_would_do_nothing(runner: Pytest) -> None:
 
 
 def test_json_that_cannot_be_written_hides_nothing(runner: Pytest) -> None:
-    """The run fails, and what it found is printed all the same."""
+    """The run fails, and its results are printed anyway."""
     for arguments in ((), ("-n", "2")):
         ran = runner.run("--memray", "--memray-json=/dev/full", *arguments)
         assert ran.returncode == 4
