@@ -22,7 +22,7 @@ MEASUREMENT = coder_of(Measurement)
 
 
 def main() -> None:
-    # Where the body of a block raises as well, its user hears of the budget from a note.
+    # If the body of a block raises as well, the budget is only a note on its exception.
     warnings.simplefilter("ignore", NotRaisedWarning)
     run = {"with": run_with, "decorator": run_decorated}[sys.argv[1]]
     outcomes = {one["name"]: outcome_of(run, one) for one in json.load(sys.stdin)}
@@ -63,7 +63,7 @@ def run_with(scenario: dict[str, Any], blocks: list[Block]) -> None:
 
 def run_decorated(scenario: dict[str, Any], blocks: list[Block]) -> None:
     class Watched(getattr(membudget, scenario["limiter"])):  # type: ignore[misc]
-        """Shows the block of a call, which nobody else gets to see."""
+        """Gives access to the block of a call."""
 
         def _for_call(self, name: str) -> Block:
             block: Block = super()._for_call(name)
