@@ -22,7 +22,7 @@ MEASUREMENT = coder_of(Measurement)
 
 
 def main() -> None:
-    # Where the body of a block raises as well, its user hears of the budget from a note.
+    # If the body of a block raises as well, the budget is only a note on its exception.
     warnings.simplefilter("ignore", NotRaisedWarning)
     run = {"with": run_with, "decorator": run_decorated}[sys.argv[1]]
     outcomes = {one["name"]: outcome_of(run, one) for one in json.load(sys.stdin)}

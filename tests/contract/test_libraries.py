@@ -165,8 +165,8 @@ def test_workers_of_pytest_xdist(tmp_path: Path) -> None:
     assert found == ALL_EXCEED, output
 
 
-def test_what_the_user_has_set_stays(tmp_path: Path) -> None:
-    """A setting of the user's is not replaced, and what memray then does not see is said."""
+def test_settings_of_the_user_are_kept(tmp_path: Path) -> None:
+    """The user's setting is kept, and the report shows what memray does not see."""
     found, output = outcomes("pytest_marker", tmp_path, **KEEPS)
     assert found["polars_2"] == "blind", output
     assert found["arrow_2"] == found["numpy_2"] == "MemoryLimitExceeded"

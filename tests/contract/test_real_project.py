@@ -29,7 +29,7 @@ REGRESSION = "    leftovers = [bytearray(1000) for _ in range(1000)]\n"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project, as somebody downloads it who wants to work on it."""
+    """The source of the project, as downloaded."""
     directory = tmp_path_factory.mktemp("project")
     subprocess.run([sys.executable, "-m", "venv", "venv"], cwd=directory, check=True)
     subprocess.run(

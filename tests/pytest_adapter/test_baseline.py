@@ -124,7 +124,7 @@ def test_closer_limits_win(runner: Baselines) -> None:
     runner.baseline().counts(passed=2)
 
 
-def test_a_test_without_a_baseline_is_said_and_can_be_refused(runner: Baselines) -> None:
+def test_a_test_without_a_baseline_is_reported_and_can_be_refused(runner: Baselines) -> None:
     runner.write(test_it=suite(2))
     ran = runner.baseline()
     ran.counts(passed=2)
@@ -139,7 +139,7 @@ def test_a_test_without_a_baseline_is_said_and_can_be_refused(runner: Baselines)
     ("text", "problem"),
     [
         ("<<<<<<< HEAD", "this is not JSON"),
-        ('{"format": 9}', "this is no baseline of format 1"),
+        ('{"format": 9}', "this is not a baseline of format 1"),
         ('{"format": 1, "tests": {"t": {"peak_bytes": "1"}}}', "t"),
     ],
 )

@@ -90,7 +90,7 @@ def pytest_runtest_makereport():
     assert len(over(ran.lines)) == 3
 
 
-def test_what_is_over_runs_again_with_rerunfailures(runner: Pytest) -> None:
+def test_rerunfailures_repeats_a_test_over_its_limit(runner: Pytest) -> None:
     """The failure of the first run stays a rerun."""
     runner.plugins.append("rerunfailures")
     runner.write(
@@ -133,7 +133,7 @@ def pytest_runtest_protocol(item, nextitem):
         "TestReport.from_item_and_call(item, call)",
     ],
 )
-def test_a_protocol_that_measures_nothing_is_no_pass(
+def test_a_protocol_that_measures_nothing_fails_the_test(
     runner: Pytest, makes_report: str, arguments: tuple[str, ...]
 ) -> None:
     """For tests with a limit; the failure says what may have run them. Others pass."""
@@ -240,7 +240,7 @@ def test_twisted_tests_are_measured_to_their_end(runner: Pytest) -> None:
 
 
 def test_a_generator_that_a_plugin_runs(runner: Pytest) -> None:
-    """As pytest-tornado does; one that nobody runs is no pass with a limit."""
+    """As pytest-tornado does; a generator that is never run fails a test with a limit."""
     runner.write(
         conftest="""
 import pytest

@@ -162,7 +162,7 @@ def test_over_a_named_size(): kept = load()
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")])
-def test_what_a_terminal_would_not_just_show_is_escaped(
+def test_control_characters_in_names_are_escaped(
     runner: Pytest, arguments: tuple[str, ...]
 ) -> None:
     if arguments and sys.version_info >= (3, 12):

@@ -69,7 +69,7 @@ def test_a_default_limit_in_the_ini_file_counts(runner: Pytest) -> None:
     assert "Memory: the limits of 7 tests were not enforced." in runner.run().stdout
 
 
-def test_who_has_no_limits_hears_nothing(runner: Pytest) -> None:
+def test_a_run_without_idle_limits_prints_no_notice(runner: Pytest) -> None:
     runner.write(test_it=TESTS)
     assert not said(runner.run("-k", "enforced or free or waived or skipped").lines)
     assert not said(runner.run("-p", "no:terminal").lines)
@@ -81,10 +81,10 @@ def test_who_has_no_limits_hears_nothing(runner: Pytest) -> None:
 
 
 @pytest.mark.parametrize("filters", ["default", "error"])
-def test_on_a_platform_without_memray_who_does_not_ask_hears_nothing(
+def test_without_memray_a_run_without_the_option_prints_no_notice(
     runner: Pytest, filters: str
 ) -> None:
-    """And who asks is told in the report, or on stderr: never in an internal error."""
+    """With --memray, the report or stderr has the notice; never an internal error."""
     runner.write(
         test_it="def test(): pass\n",
         conftest="import membudget.availability as p\np.platform_is_supported = lambda: False\n"

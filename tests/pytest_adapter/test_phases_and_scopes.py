@@ -127,7 +127,7 @@ def test_phases_that_count(runner: Pytest, arguments: tuple[str, ...]) -> None:
     assert "pluggy" not in section
 
 
-def test_a_phase_that_is_not_seen_is_no_pass(runner: Pytest) -> None:
+def test_an_unseen_phase_fails_the_test(runner: Pytest) -> None:
     """A plugin that runs the function by itself, and a limit on the call as well."""
     runner.write(
         conftest="""
@@ -309,7 +309,7 @@ for plugins in (["-p", "suite"], ["-p", "suite"], []):
     ] == ["OK", "OK", "TESTS_FAILED"], done.stdout
 
 
-def test_a_marker_that_comes_in_the_setup_is_no_pass(runner: Pytest) -> None:
+def test_a_marker_added_in_the_setup_fails_the_test(runner: Pytest) -> None:
     """Where the setup counts, it is too late by then."""
     runner.write(
         test_it="""
@@ -372,10 +372,8 @@ def double(n):
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=" ".join)
-def test_what_is_done_about_subtests_counts_in_no_test(
-    runner: Pytest, arguments: tuple[str, ...]
-) -> None:
-    """Reports, and sending them to another process, is none of the test's doing."""
+def test_reporting_subtests_counts_in_no_test(runner: Pytest, arguments: tuple[str, ...]) -> None:
+    """Making reports and sending them to another process does not count in the test."""
     runner.write(
         conftest="""
 import pytest

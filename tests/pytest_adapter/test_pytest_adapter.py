@@ -349,7 +349,7 @@ def test_membudget_off_says_so(runner: Pytest) -> None:
     assert "Nothing was measured: MEMBUDGET=off is in the environment" in ran.lines
 
 
-def test_a_measurement_that_fails_is_no_pass(runner: Pytest) -> None:
+def test_a_failed_measurement_fails_the_test(runner: Pytest) -> None:
     """Somebody else's tracker in a fixture: the test fails, with the reason."""
     runner.write(
         test_it="""
@@ -909,7 +909,7 @@ def test_it(): ...
     assert "test_good" not in ran.stderr
 
 
-def test_markers_that_are_given_what_they_do_not_take(runner: Pytest) -> None:
+def test_markers_with_wrong_arguments(runner: Pytest) -> None:
     """In the words of what was written, also where another marker is closer."""
     runner.write(
         test_it="""
@@ -949,8 +949,8 @@ class TestClass:
     ]
 
 
-def test_a_limit_that_nobody_enforced_is_no_pass(runner: Pytest) -> None:
-    """Added while the test ran, run in another way, or to be awaited: each says so."""
+def test_a_limit_that_was_not_enforced_fails_the_test(runner: Pytest) -> None:
+    """The marker was added too late, pytest did not call the test, or a future was not awaited."""
     runner.write(
         test_it="""
 import asyncio, pytest
@@ -991,7 +991,7 @@ def pytest_collection_modifyitems(items):
 
 
 def test_measuring_changes_no_outcome(runner: Pytest) -> None:
-    """Not of a test whose work nobody does, or another plugin; a limit on one is no pass."""
+    """Tests whose work is never done, or done by another plugin, fail only if they have a limit."""
     runner.write(
         test_it="""
 import unittest
@@ -1000,7 +1000,7 @@ def numbers(): yield 1
 def test_returns_generator(): return numbers()
 class TestCase(unittest.TestCase):
     def test_generator(self): yield 1
-async def test_nobody_runs(): yield 1
+async def test_never_run(): yield 1
 """,
         test_limited="""
 import pytest
@@ -1035,7 +1035,7 @@ def test_options_that_would_do_nothing(runner: Pytest) -> None:
 
 
 def test_json_that_cannot_be_written_hides_nothing(runner: Pytest) -> None:
-    """The run fails, and what it found is printed all the same."""
+    """The run fails, and its results are printed anyway."""
     for arguments in ((), ("-n", "2")):
         ran = runner.run("--memray", "--memray-json=/dev/full", *arguments)
         assert ran.returncode == 4
@@ -1051,7 +1051,7 @@ def test_json_that_cannot_be_written_hides_nothing(runner: Pytest) -> None:
 
 
 def test_a_default_limit_is_not_narrowed_by_a_marker(runner: Pytest) -> None:
-    """It would count for less than all memory, and nobody would see it."""
+    """The default would silently count only part of the memory."""
     runner.write(
         test_it="""
 import pytest
@@ -1071,7 +1071,7 @@ def test_of_its_own(): large()
     assert "test_of_its_own" not in ran.stderr
 
 
-def test_what_cannot_be_measured_is_named_so(runner: Pytest) -> None:
+def test_a_test_that_cannot_be_measured_is_reported_as_such(runner: Pytest) -> None:
     """And is no failure in the setup of its test."""
     runner.write(
         test_it="""

@@ -158,7 +158,7 @@ def test_alone(): bytearray(9_000_000)
         (["-x", "-k", "TestShared", "-o", "memray_default_limit=1 KB"], ["12 MB", "60 MB"]),
     ],
 )
-def test_what_did_not_run_keeps_its_limits(
+def test_tests_that_did_not_run_keep_their_limits(
     runner: Pytest, arguments: list[str], expected: list[str]
 ) -> None:
     """However tests were left out: nothing that holds for them as well is lowered or added."""
@@ -253,7 +253,7 @@ def test_ci(runner: Pytest) -> None:
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
 def test_a_file_that_changes_while_its_tests_run(runner: Pytest, workers: tuple[str, ...]) -> None:
-    """What somebody writes meanwhile is not lost."""
+    """Changes that are made during the run are not lost."""
     changing = TESTS + "\ndef test_writes(): open(__file__, 'a').write('# mine')\n"
     runner.write(test_it=changing)
     ran = runner.run("--memray", "--memray-fix", "-q", *workers)
@@ -406,7 +406,7 @@ def test_the_last_run_of_a_test_counts(runner: Pytest) -> None:
 
 
 def test_a_run_without_a_terminal(runner: Pytest) -> None:
-    """What was asked for is written, whether somebody sees it or not."""
+    """The limits are written although the report is not shown."""
     failing = "\ndef test_fails(): assert 0\n"
     runner.write(test_it=TESTS + failing)
     ran = runner.run("--memray", "--memray-fix", "-p", "no:terminal")

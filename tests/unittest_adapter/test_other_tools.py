@@ -253,7 +253,7 @@ def test_unittest_parallel(case: Path, level: str) -> None:
     assert "memory.json was not written, because this is only one of" in done.stderr
 
 
-def test_tests_of_one_id_in_several_processes_are_told_apart(case: Path) -> None:
+def test_tests_of_one_id_in_several_processes_get_different_names(case: Path) -> None:
     """None of them takes the place of another one in the report."""
     (case / "test_it.py").write_text(SIZED)
     done = run(
@@ -274,9 +274,7 @@ def test_tests_of_one_id_in_several_processes_are_told_apart(case: Path) -> None
         ("unittest_membudget", "2 not measured: 1 ended without a measurement, 1 skipped"),
     ],
 )
-def test_a_process_that_dies_leaves_what_it_measured(
-    case: Path, runner: str, unmeasured: str
-) -> None:
+def test_results_of_a_dead_process_are_kept(case: Path, runner: str, unmeasured: str) -> None:
     """And the report counts the test in which it died."""
     (case / "test_it.py").write_text(
         PRELUDE
@@ -463,7 +461,7 @@ def test_django_options(django_project: Path) -> None:
     assert "Measured 2 tests" in done.stderr.splitlines()
 
 
-def test_tests_of_one_id_are_told_apart(case: Path) -> None:
+def test_tests_of_one_id_get_different_names(case: Path) -> None:
     """As load_tests makes them with an argument: each has its own result, and its own capture."""
     (case / "test_it.py").write_text(SIZED)
     done = run(case, "-m", "unittest_membudget", "test_it")
@@ -476,7 +474,7 @@ def test_tests_of_one_id_are_told_apart(case: Path) -> None:
     assert "Measured 3 tests" in done.stderr.splitlines()
 
 
-def test_what_tests_do_to_the_process_changes_nothing_that_is_reported(case: Path) -> None:
+def test_changes_of_the_process_by_tests_do_not_affect_the_report(case: Path) -> None:
     """A working directory that is changed, or gone; tests that are generators."""
     (case / "test_it.py").write_text(
         PRELUDE
@@ -527,7 +525,7 @@ class Deferreds(trial.TestCase):
     )
 
 
-def test_tests_that_are_no_test_cases(case: Path) -> None:
+def test_tests_that_are_not_test_cases(case: Path) -> None:
     """Whatever calls the result is a test, and those of testtools say why in details."""
     (case / "test_it.py").write_text(
         PRELUDE

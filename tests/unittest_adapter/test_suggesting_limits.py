@@ -83,7 +83,7 @@ def test_limits_are_written(tests: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [["-k", "test_a"], ["test_it.TestShared.test_a"], ["-f", "-k", "test_a"]]
 )
-def test_what_did_not_run_keeps_its_limits(tests: Path, arguments: list[str]) -> None:
+def test_tests_that_did_not_run_keep_their_limits(tests: Path, arguments: list[str]) -> None:
     """Whether it was left out by a pattern or by a name."""
     ran = run(tests, "--memray-fix=all", *arguments)
     assert tests.read_text() == TESTS

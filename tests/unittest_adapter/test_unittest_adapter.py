@@ -244,7 +244,7 @@ def test_mistakes_fail_when_the_class_is_made() -> None:
         limit_memory("24 MB")(object)
 
 
-def test_what_is_public() -> None:
+def test_public_names() -> None:
     assert unittest_membudget.__all__ == [
         "MemoryResultMixin",
         "MemoryRunnerMixin",

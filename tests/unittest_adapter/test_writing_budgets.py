@@ -357,7 +357,7 @@ def test_mistakes_fail_when_the_class_is_made(mistake: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("runner", ["unittest", "unittest_membudget"])
-def test_what_a_test_does_to_itself_is_its_own(runner: str, tmp_path: Path) -> None:
+def test_a_test_may_change_its_own_attributes(runner: str, tmp_path: Path) -> None:
     """One that looks at its own method, or deletes its attributes, runs as without measuring.
 
     And one that is no function at all is measured.
@@ -421,7 +421,7 @@ class Other(unittest.TestCase):
     assert counts in output
 
 
-def test_each_failure_is_called_what_it_is(tmp_path: Path) -> None:
+def test_failures_and_errors_are_reported_as_such(tmp_path: Path) -> None:
     """Those of one test, of its subtests and of its setUp."""
     (tmp_path / "test_it.py").write_text(
         PRELUDE
@@ -460,7 +460,7 @@ class SetUp(MemoryTestCase):
     assert "(test_it.Subtests.test_subtests) [500 KB] ... MEMORY PROBLEMS" in done.stderr
 
 
-def test_what_was_skipped_is_counted_by_tests(tmp_path: Path) -> None:
+def test_skips_are_counted_by_tests(tmp_path: Path) -> None:
     """A skipped subtest is no test, and a skipped class not one."""
     (tmp_path / "test_it.py").write_text(
         PRELUDE

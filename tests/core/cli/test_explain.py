@@ -38,5 +38,5 @@ def test_a_part_of_a_name_can_be_several(run: str, capsys: pytest.CaptureFixture
 def test_no_test_has_that_name(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", run, "test_c"]) == 2
     assert capsys.readouterr().err == (
-        f"membudget: {run}: none of 3 tests has 'test_c' in its name\n"
+        f"membudget: {run}: none of the 3 tests has 'test_c' in its name\n"
     )

@@ -40,7 +40,7 @@ def test_runs_of_different_kinds_are_refused(
     assert main(["merge", *shards, "-o", output]) == 2
     assert capsys.readouterr().err == (
         "membudget: these runs differ in Python (3.12, 3.13), so that their figures cannot be "
-        "compared; --force merges them all the same\n"
+        "compared; --force merges them anyway\n"
     )
     assert not Path(output).exists()
     assert main(["merge", *shards, "-o", output, "--force"]) == 0
@@ -55,7 +55,7 @@ def test_files_that_cannot_be_read_or_written(
     broken.write_text("{}")
     for arguments, problem in [
         ([missing, "-o", run], f"No such file or directory: '{missing}'"),
-        ([str(broken), "-o", run], f"{broken}: this is no run file: it has no 'format'"),
+        ([str(broken), "-o", run], f"{broken}: this is not a run file: it has no 'format'"),
         ([run, "-o", str(tmp_path / "nowhere/run.json")], "No such file or directory"),
     ]:
         assert main(["merge", *arguments]) == 2

@@ -74,7 +74,7 @@ def test_what_makes_figures_differ_is_said() -> None:
 
 def test_nothing_has_changed() -> None:
     change = FigureChange("t", "peak_bytes", 1, 1, "same")
-    assert texts(change, tolerance=Tolerance()) == ["1 figure compared: 1 same; tolerance none"]
+    assert texts(change, tolerance=Tolerance()) == ["1 figure compared: 1 same; tolerance 0"]
     assert texts(tolerance=Tolerance(5)) == ["0 figures compared; tolerance 5%"]
 
 

@@ -195,13 +195,13 @@ BROKEN = [
     ("", "run.json: this is not JSON: "),
     ("\xff", "run.json: this is not JSON: "),
     ("[" * 100_000, "run.json: this is not JSON: "),
-    ("[]", "run.json: this is no run file: it has no 'format'"),
-    ('{"format": 3}', "it has format 3, and this membudget reads formats 1 and 2"),
+    ("[]", "run.json: this is not a run file: it has no 'format'"),
+    ('{"format": 3}', "it has format 3, but this membudget reads only formats 1 and 2"),
     ('{"format": true}', "results: there is no array of results"),
     ('{"format": 2}', "results: there is no array of results"),
     ('{"format": 2, "results": [7]}', "run.json: results[0]: 7 is not an object"),
     ('{"format": 2, "results": [], "environment": {"python": 3}}', "environment.python: 3 is not"),
-    ('{"format": 1, "results": [7]}', "run.json: results[0]: this is no result of format 1"),
+    ('{"format": 1, "results": [7]}', "run.json: results[0]: this is not a result of format 1"),
     ('{"format": 1, "results": [{}]}', "run.json: results[0]: there is no 'budget'"),
 ]
 

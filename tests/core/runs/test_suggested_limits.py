@@ -91,7 +91,7 @@ def test_processes_that_imported_different_files(path: Path) -> None:
 
 def test_another_version_in_another_process(path: Path) -> None:
     data = json.loads(worker(path.parent).to_json())
-    with pytest.raises(MembudgetError, match="use one version in all"):
+    with pytest.raises(MembudgetError, match="use the same version in all processes"):
         limits(path.parent).add_json(json.dumps({**data, "format": 99}))
 
 

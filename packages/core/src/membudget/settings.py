@@ -34,13 +34,13 @@ class Option:
         help: one line for ``--help``.
         parser: turns a value and the place where it is written into a typed value; see
             :mod:`membudget.option_values`.
-        metavar: stands for the value in ``--help``; empty for an option that is on or off.
-        bare: its value where the flag is given alone; empty if it needs one.
-        needs: names of other options; it does nothing unless at least one of them is set. Empty if
-            it needs none.
-        only_for: the front end that has it; None if all have it.
-        always_on_in: the front end that behaves as if it were always set, and takes the flag so
-            that one command line serves all; None for none.
+        metavar: the placeholder for the value in ``--help``; empty for an option that is on or off.
+        bare: the value of the flag without a value; empty if it needs one.
+        needs: names of other options; the option does nothing unless at least one of them is set.
+            Empty if it needs none.
+        only_for: the front end that has the option; None if all have it.
+        always_on_in: the front end that behaves as if the option were always set, and accepts the
+            flag so that the same command line works everywhere; None if there is none.
     """
 
     name: str
@@ -68,10 +68,10 @@ class Option:
 
         Args:
             value: text, or a bool or an int from a file that has these types.
-            source: where it is written; it begins the message of an error.
+            source: the start of the error message: where the value is written.
 
         Raises:
-            InvalidOptionError: the value does not fit.
+            InvalidOptionError: the value is invalid.
         """
         return self.parser(value, source)
 
@@ -106,13 +106,13 @@ class Origin(NamedTuple):
     place: str
     """A file, or ``the environment`` or ``the command line``."""
     key: str
-    """What the option is called there."""
+    """The name of the option there."""
 
     def __str__(self) -> str:
         return f"{self.place}, {self.key}"
 
 
-# What these need is that tests are measured: all of them, or at least those with a limit.
+# For options that need measured tests: all of them, or at least those with a limit.
 _MEASURING: Final = ("memray", "memray_enforce_markers")
 
 
@@ -272,11 +272,11 @@ class Settings:
         "Count every Python object, instead of the arenas that Python puts them in"
     )
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
-    """Where the values are written that were given, by the name of the option."""
+    """Where each given value is written, by the name of the option."""
 
     @property
     def default_budget(self) -> Budget:
-        """The budget of a test that has none of its own."""
+        """The budget of a test without its own."""
         if self.memray_default_limit is None:
             return Budget()
         origin = str(self.origins.get("memray_default_limit", ""))
@@ -284,12 +284,12 @@ class Settings:
 
     @property
     def suggests_limits(self) -> bool:
-        """Whether limits are to be chosen for the tests of a run, to be shown or written."""
+        """Whether the run suggests limits, to show or write them."""
         return self.memray_suggest or self.memray_fix is not None
 
     @property
     def scope(self) -> Scope:
-        """What counts of a test whose markers and decorators leave that open."""
+        """The scope of a test whose markers and decorators do not set one."""
         return Scope(include=self.memray_include, stable=self.memray_stable)
 
     @property
@@ -308,11 +308,11 @@ class Settings:
         }
 
     def missing_for(self, option: Option, front_end: FrontEnd) -> Option | None:
-        """Return the option without which another one does nothing here; None if it has an effect.
+        """Return the option that is missing for another one to have an effect; None if it has one.
 
         Args:
-            option: the other one.
-            front_end: the one that has these settings.
+            option: the other option.
+            front_end: the front end to which these settings belong.
         """
         missing = [self._missing(_BY_NAME[name], front_end) for name in option.needs]
         return None if None in missing or not missing else missing[0]
@@ -325,7 +325,7 @@ class Settings:
         return self.missing_for(need, front_end)
 
     def idle_notice(self, front_end: FrontEnd) -> str:
-        """Say in one line which settings have no effect in this run; empty if all have one.
+        """Return a line that names the settings without effect in this run; empty if all have one.
 
         Example:
             >>> Settings(memray_stable=True).idle_notice("pytest")
@@ -375,12 +375,12 @@ def options_of(front_end: FrontEnd) -> tuple[Option, ...]:
 def add_options(add: Callable[..., object], front_end: FrontEnd) -> None:
     """Add the options of a front end to a command line.
 
-    One that is not given is None there, so that it does not hide what files and the environment
-    say. :func:`membudget.find_settings` takes what was given.
+    An option that is not given is None, so that it does not override files and the environment.
+    Pass the given options to :func:`membudget.find_settings`.
 
     Args:
         add: ``add_argument`` of ``argparse``, or a function that takes the same arguments.
-        front_end: which one.
+        front_end: the front end.
 
     Example:
         >>> import argparse

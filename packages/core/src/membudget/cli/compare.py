@@ -1,4 +1,4 @@
-"""``membudget compare``: what changed between two run files."""
+"""``membudget compare``: shows the changes between two run files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         _TOLERANCE,
         default="10% + 64 KB",
         metavar="TOLERANCE",
-        help="by how much a figure may differ and still be the same: a percentage, a size, or "
-        "both (%(default)s); 0 shows every difference",
+        help="how much a figure may differ and still count as the same: a percentage, a size, or "
+        "both (default: %(default)s); 0 shows every difference",
     )
     parser.add_argument(
         "--fail-on-increase", action="store_true", help="exit with status 1 if a figure grew"

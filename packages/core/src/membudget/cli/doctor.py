@@ -1,4 +1,4 @@
-"""``membudget doctor``: says whether budgets are enforced here, and how."""
+"""``membudget doctor``: shows whether budgets are enforced here, and how."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
 from ..recording.readers.scanner import scanner_problem
 from ..sizes import format_size
 
-HELP = "say whether budgets are enforced here, and what measures them"
+HELP = "show whether budgets are enforced here, and how memory is measured"
 _N_BYTES = 1_000_000
 
 
@@ -97,7 +97,7 @@ def _engine() -> Iterator[tuple[str, str]]:
 
 
 def _how_seen(allocator: OwnAllocator) -> str:
-    """Describe how memray sees the memory of an installed library with an allocator of its own."""
+    """Describe how memray sees the memory of an installed library with its own allocator."""
     if not allocator.variable:
         return "memray does not see its allocator; limits on code that uses it are blind"
     if is_set(allocator):

@@ -1,4 +1,4 @@
-"""``membudget explain``: all that a run file has of a test."""
+"""``membudget explain``: shows all data of a test in a run file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("run", metavar="RUN", help="a run file")
     parser.add_argument(
-        "test", metavar="TEST", help="the name of a test, or a part of the names of several"
+        "test", metavar="TEST", help="the name of a test, or part of the names of several tests"
     )
 
 
@@ -26,7 +26,7 @@ def run(arguments: Namespace) -> tuple[list[str], int]:
     found = found or [one for one in results if arguments.test in one.name]
     if not found:
         raise InvalidOptionError(
-            f"{arguments.run}: none of {len(results)} tests has {arguments.test!r} in its name"
+            f"{arguments.run}: none of the {len(results)} tests has {arguments.test!r} in its name"
         )
     first, *others = ([*explanation_lines(one)] for one in found)
     return [*first, *(line for lines in others for line in ("", *lines))], 0

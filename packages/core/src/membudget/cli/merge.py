@@ -1,4 +1,4 @@
-"""``membudget merge``: several run files as one."""
+"""``membudget merge``: merges several run files into one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..report.failure_text import counted
 from ..report.printable import printable
 from ..results import merge_runs, read_run, write_run
 
-HELP = "write the results of several run files, such as the shards of a suite, as one"
+HELP = "merge several run files, such as those of the shards of a suite, into one"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="OUT", help="the run file to write"
     )
     parser.add_argument(
-        "--force", action="store_true", help="merge runs that were measured in different ways too"
+        "--force", action="store_true", help="also merge runs that were measured in different ways"
     )
 
 
@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> tuple[list[str], int]:
     try:
         merged = merge_runs(list(map(read_run, arguments.runs)), force=arguments.force)
     except IncomparableRunsError as error:
-        raise IncomparableRunsError(f"{error}; --force merges them all the same") from None
+        raise IncomparableRunsError(f"{error}; --force merges them anyway") from None
     path = write_run(arguments.output, merged)
     tests, runs = counted(len(merged.results), "test"), counted(len(arguments.runs), "run")
     return [printable(f"{path}: {tests} of {runs}")], 0

@@ -1,4 +1,4 @@
-"""``membudget suggest``: limits for the tests of run files."""
+"""``membudget suggest``: suggests limits for the tests of run files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..results import read_run
 from ..results.suggest import Observed, observed_in, suggest
 from ..verdict import Result
 
-HELP = "list a limit for each test in run files; of several runs, the largest figures count"
+HELP = "suggest a limit for each test in run files; with several runs, the largest figure counts"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run file, the last run last")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run files, oldest first")
 
 
 def run(arguments: Namespace) -> tuple[list[str], int]:
@@ -25,6 +25,6 @@ def run(arguments: Namespace) -> tuple[list[str], int]:
 
 
 def _observed(result: Result) -> Observed:
-    # A test that is over its limit fails for that reason, and has used all that it needs.
+    # A test that failed because of its limit ran to its end, so its figures are complete.
     broken = result.outcome in ("failed", "error") and result.verdict.within
     return observed_in(result, "it failed" if broken else "")

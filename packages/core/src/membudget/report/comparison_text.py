@@ -1,4 +1,4 @@
-"""What changed between two runs, as text."""
+"""The changes between two runs as text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .run_text import Line
 from .tables import aligned
 
 N_STACKS: Final = 3
-"""How many stacks are listed of a figure that grew."""
+"""How many stacks are listed for a figure that grew."""
 _HEADINGS: Final = ("test", "old", "new", "change")
 _ORDER: Final[tuple[Change, ...]] = ("grew", "new", "shrank", "gone")
 
@@ -24,13 +24,12 @@ _ORDER: Final[tuple[Change, ...]] = ("grew", "new", "shrank", "gone")
 def comparison_lines(
     changes: Iterable[FigureChange], tolerance: Tolerance, differences: Sequence[str] = ()
 ) -> Iterator[Line]:
-    """Yield a table of the figures that are not the same, those that grew first.
+    """Yield a table of the figures that changed; those that grew come first.
 
     Args:
-        changes: what :func:`membudget.results.compare_runs` returned.
-        tolerance: what it was given.
-        differences: what keeps figures from being compared, see
-            :func:`membudget.results.differences`.
+        changes: the return value of :func:`membudget.results.compare_runs`.
+        tolerance: the tolerance that was passed to it.
+        differences: why the figures cannot be compared, see :func:`membudget.results.differences`.
     """
     changes = list(changes)
     if differences:

@@ -1,4 +1,4 @@
-"""All that is known of one result, as text."""
+"""All data of one result as text."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def _other_limits(result: Result) -> Iterator[str]:
         limit = f"May leak {format_size(leaks.maximum)} per location"
         yield ", ".join(filter(None, (limit, _written(leaks.origin))))
     if objects is not None:
-        yield ", ".join(filter(None, ("May leave no object behind", _written(objects.origin))))
+        yield ", ".join(filter(None, ("May leak no objects", _written(objects.origin))))
     yield from (f"It was {line}" for line in leaks_of(result.verdict))
 
 
 def _conditions(result: Result) -> Iterator[str]:
-    """Yield what the figures depend on."""
+    """Yield lines about the conditions of the measurement."""
     scope = result.verdict.budget.scope
     words = [
         f"{' and '.join(scope.phases)} of the test",

@@ -1,4 +1,4 @@
-"""What tests left behind in their process, and the tests during which a process ended."""
+"""Lines about tests that retained memory, and about tests during which a process ended."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .printable import printable
 from .run_text import N_NAMES, Line
 
 WORTH_A_LINE_BYTES: Final = 1024 * 1024
-"""What a test must leave behind to be named: as much as an arena of Python's."""
+"""The memory that a test must retain to be named: as much as one arena of Python."""
 
 
 def left_behind_line(left: Iterable[tuple[str, int]], most_resident_bytes: int | None) -> str:
-    """Rank the tests that left most behind; empty if none left much.
+    """Return a line with the tests that retained most memory; empty if none retained much.
 
     Args:
-        left: names, and the bytes that each left behind.
+        left: names of tests, and the bytes that each retained.
         most_resident_bytes: the most memory that the process had; None if unknown.
 
     Example:
@@ -42,7 +42,7 @@ def ended_processes_lines(log: Iterable[LogEntry], *, own_pid: int) -> Iterator[
 
     Args:
         log: the log of a run whose other processes have ended.
-        own_pid: the number of this process, which has not.
+        own_pid: the process ID of this process, which is still running.
     """
     entries = list(log)
     for entry in unfinished(entries):

@@ -1,7 +1,7 @@
-"""Results as text, in the form of pytest-memray's report.
+"""Results as text, in the format of pytest-memray's report.
 
-What differs from that form: the total is the total and the count counts allocations (there, both
-are taken at the peak), and the peak has a line of its own.
+There are two differences from that format: the total and the number of allocations are those of the
+whole test (there, both are taken at the peak), and the peak has its own line.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _SYMBOLS: Final = "📦📏⛰🧩📌🕳💧📊🥇❌" + _BARS
 
 
 class Line(NamedTuple):
-    """A line of a report, and what it tells: front ends that have colours show that with them."""
+    """A line of a report, and its meaning, which front ends with colors show as a color."""
 
     text: str
     tells: Literal["", "over", "near", "failed", "waived"] = ""
 
 
 def can_show_symbols(stream: TextIO) -> bool:
-    """Whether ``stream`` can take the symbols of a report; if not, plain words do."""
+    """Whether ``stream`` can show the symbols of a report; otherwise use plain words."""
     try:
         _SYMBOLS.encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -67,13 +67,12 @@ def report_lines(
     """Yield the lines of a memory report, without its title.
 
     Args:
-        results: what was measured, in any order.
-        most_allocations: how many of them to show, those with the largest peak; 0 shows all.
+        results: the results, in any order.
+        most_allocations: how many results to show, those with the largest peaks; 0 shows all.
         symbols: whether to use symbols, see :func:`can_show_symbols`.
-        failed: the names of those that failed for another reason than their budget.
+        failed: the names of the tests that failed for another reason than their budget.
         waivers: the tests without a limit because of a waiver, with its reason.
-        width: how many columns the terminal has, so that long paths can be cut to fit; 0 shows
-            them in full.
+        width: how many columns the terminal has, to cut long paths to fit; 0 shows them in full.
     """
     waivers = waivers or {}
     ranked = sorted(results, key=lambda result: -result.measurement.peak_bytes)
@@ -92,14 +91,14 @@ def summary_lines(
     captures: str = "",
     patterns: Iterable[str] = (),
 ) -> Iterator[str]:
-    """Yield the lines below the results: what was waived, how much was measured, how to see more.
+    """Yield the lines below the results: waived limits, how many tests were measured, hints.
 
     Args:
         n_measured: how many tests were measured.
         most_allocations: how many of them were shown at most, see :func:`report_lines`.
         waivers: the tests without a limit because of a waiver, with its reason.
         unmeasured: how many tests have no measurement, by reason.
-        captures: where captures were kept, see ``KeptCaptures.pattern``; empty for nowhere.
+        captures: where captures were kept, see ``KeptCaptures.pattern``; empty if none were.
         patterns: the lines of :func:`pattern_lines`.
     """
     for name, reason in sorted((waivers or {}).items()):
@@ -119,8 +118,8 @@ def summary_lines(
 def pattern_lines(results: Iterable[Result]) -> Iterator[str]:
     """Yield a line for each pattern that matched nothing where it should have.
 
-    These are an ``only`` that left nothing to count in some tests, and any other pattern that
-    matched nothing in the whole run: ``ignore`` often has nothing to leave out of one test.
+    That is an ``only`` that left nothing to count in some tests, or any other pattern that matched
+    nothing in the whole run: that an ``ignore`` matches nothing in one test is normal.
     """
     results_of: dict[str, list[Result]] = {}
     for result in results:
@@ -137,7 +136,7 @@ def pattern_lines(results: Iterable[Result]) -> Iterator[str]:
 
 
 def _empty_only(result: Result) -> tuple[str, ...]:
-    """Return the patterns of an ``only`` of which none matched, so that nothing counted."""
+    """Return the patterns of ``only`` if none of them matched, so that nothing counted."""
     only = patterns_of(Scope(only=result.verdict.budget.scope.only))
     return only if set(only) <= set(result.measurement.unmatched) else ()
 
@@ -202,7 +201,7 @@ def _result_lines(
 
 
 def _judged(result: Result, figure: Figure, text: str, waiver: str | None = None) -> Line:
-    """Add to the line of a figure what its limit says to it."""
+    """Add the limit of a figure to its line, and whether it is exceeded."""
     limit = result.verdict.budget.limit_of(figure)
     if limit is None:
         return Line(text) if waiver is None else Line(f"{text} (limit waived)", "waived")
@@ -220,7 +219,7 @@ def _of_limit(limit: Limit, measured: int) -> str:
     if not limit.maximum:
         return f" (of {of_limit})"
     percent = 100 * measured / limit.maximum
-    # Never "100%" for what is over the limit by a little, nor "100%" for a little under it.
+    # Never show "100%" for a figure that is a little over or under the limit.
     if percent != 100 and round(percent) == 100:
         return f" ({'just over' if percent > 100 else 'just under'} {of_limit})"
     return f" ({percent:.0f}% of {of_limit})"
@@ -229,7 +228,7 @@ def _of_limit(limit: Limit, measured: int) -> str:
 def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
     """Yield a line for every limit of every result: used and allowed, the tightest first.
 
-    At its end stand the words that :func:`membudget.limit_words.limit_words` has for the limit.
+    It ends with the words from :func:`membudget.limit_words.limit_words`.
     """
     limits = [(limit, result) for result in results for limit in result.verdict.budget.limits]
     if limits:
@@ -255,7 +254,7 @@ def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
 
 
 def _arenas_of(result: Result, figure: Figure) -> str:
-    """Say how much of a figure is arenas; where stacks were not read, that some may be in it."""
+    """Return how much of a figure is arenas; if stacks were not read, that it may include some."""
     measurement = result.measurement
     if figure == "n_allocations" or result.verdict.budget.scope.stable:
         return ""
@@ -268,11 +267,11 @@ def _arenas_of(result: Result, figure: Figure) -> str:
 
 
 def what_figures_mean(results: Iterable[Result], *, counts_objects: bool) -> Iterator[Line]:
-    """Yield what a reader has to know of the limits of a run: which are blind, what arenas do.
+    """Yield notes about the limits of a run: which ones are blind, and the effect of arenas.
 
     Args:
-        results: of the run.
-        counts_objects: whether the run counted Python's objects in place of arenas.
+        results: the results of the run.
+        counts_objects: whether the run counted Python's objects instead of arenas.
     """
     results = list(results)
     blind = [
@@ -304,7 +303,7 @@ def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:
 
 
 def _cut(place: str, room: int) -> str:
-    """Take directories off the front of a place until it fits in ``room`` columns, or none is left.
+    """Remove leading directories of a place until it fits in ``room`` columns, or none is left.
 
     Example:
         >>> _cut("load:/home/me/project/orders.py:12", 26)
@@ -325,5 +324,5 @@ def _histogram(counts: tuple[int, ...], bars: str) -> str:
     drawn = counts[used[0] : used[-1] + 1]
     most = max(drawn)
     highest = len(bars) - 1
-    # What occurs at all is never drawn as nothing.
+    # A size that occurs is never drawn as an empty bar.
     return "".join(bars[-(-count * highest // most)] for count in drawn)

@@ -1,4 +1,4 @@
-"""Results as data: the files of runs, and what is made of them."""
+"""Results as data: run files, and tools that compare and merge them."""
 
 from ..errors import IncomparableRunsError, NotReplacedWarning, RunFileError
 from ..tolerance import Tolerance, parse_tolerance

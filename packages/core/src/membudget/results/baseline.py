@@ -1,7 +1,7 @@
 """Baselines: the peak of each test in an earlier run, in a file that is committed.
 
-One file for each kind of environment, because figures of different ones differ. It is sorted, with
-one test a line, so that changes to it can be read and merged.
+There is one file for each kind of environment, because their figures differ. A file is sorted and
+has one test per line, so that its changes are easy to review and merge.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .sites import absolute, relative, sites_of
 
 FORMAT: Final = 1
 N_SITES: Final = 8
-"""How many of the lines that had most memory at the peak a baseline has of each test."""
+"""How many lines of code a baseline stores for each test: those with most memory at the peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Entry:
 
     Attributes:
         peak_bytes: its peak.
-        first_bytes: its peak when it came into the baseline: a slow drift shows in the difference.
-        sites: the largest of what was alive at the peak, each with the frame that allocated it.
+        first_bytes: its peak when it was added to the baseline; the difference shows a slow drift.
+        sites: the largest allocations at the peak, each with the frame that made it.
     """
 
     peak_bytes: int
@@ -55,7 +55,7 @@ class Changes:
     Attributes:
         new: tests without a baseline.
         worse, better: tests whose peak differs by more than the tolerance.
-        gone: tests that are in the baseline and no longer in the suite.
+        gone: tests that are in the baseline but no longer in the suite.
     """
 
     new: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Changes:
     gone: tuple[str, ...] = ()
 
     def of(self, modes: Iterable[UpdateMode]) -> Changes:
-        """Return those that some modes write."""
+        """Return only the changes that the given modes write."""
         if "all" in modes:
             return self
         return Changes(**{mode: getattr(self, mode) for mode in modes})
@@ -95,8 +95,8 @@ class Baseline:
     """The baseline of one kind of environment.
 
     Args:
-        path: of its file.
-        entries: by the name of the test.
+        path: the path of its file.
+        entries: the entries, by the name of the test.
 
     Attributes:
         path, entries: as given.
@@ -111,7 +111,7 @@ class Baseline:
         """Read a baseline; one without tests if there is no file.
 
         Raises:
-            RunFileError: the file is something else.
+            RunFileError: the file is not a baseline.
             OSError: it cannot be read.
         """
         try:
@@ -122,7 +122,7 @@ class Baseline:
             raise RunFileError(f"{path}: this is not JSON: {error}") from error
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise RunFileError(
-                f"{path}: this is no baseline of format {FORMAT}: write it anew with "
+                f"{path}: this is not a baseline of format {FORMAT}: create it again with "
                 f"--memray-update-baseline, or use the version of membudget that wrote it"
             )
         tests = data.get(_TESTS)
@@ -134,7 +134,7 @@ class Baseline:
         )
 
     def write(self) -> None:
-        """Write the file, as a whole; its directory is made if it is not there.
+        """Write the file atomically; its directory is created if it does not exist.
 
         Raises:
             OSError: it cannot be written.
@@ -149,10 +149,10 @@ class Baseline:
         write_whole(self.path, text.encode())
 
     def limit_for(self, name: str, tolerance: Tolerance, root: str = "") -> Limit | None:
-        """Return the limit that the baseline makes for a test; None if it does not have the test.
+        """Return the limit from the baseline for a test; None if it does not have the test.
 
         Args:
-            name: of the test.
+            name: the name of the test.
             tolerance: by how much its peak may be larger.
             root: the directory to which paths in the file are relative.
 
@@ -176,7 +176,7 @@ class Baseline:
         """Compare results with the baseline.
 
         Args:
-            results: of the tests that passed, or that failed by their own limit alone.
+            results: those of tests that passed, or failed only because of their own limit.
             tolerance: by how much a peak may differ.
             gone: the names of tests that are no longer in the suite.
         """
@@ -191,11 +191,11 @@ class Baseline:
         return Changes(**lists, gone=tuple(sorted(self.entries.keys() & set(gone))))
 
     def updated(self, changes: Changes, results: Iterable[Result], root: str) -> Baseline:
-        """Return a baseline with the changes written into it.
+        """Return a baseline with the changes applied.
 
         Args:
-            changes: what to write.
-            results: of the tests.
+            changes: the changes.
+            results: those of the tests.
             root: the directory to which paths in the file are relative.
         """
         names = {*changes.new, *changes.worse, *changes.better}

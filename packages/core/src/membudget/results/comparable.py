@@ -1,4 +1,4 @@
-"""Whether figures of several runs can be compared: only if they were measured in the same way."""
+"""Finds out whether several runs were measured in the same way, so that figures are comparable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _setting(name: str) -> Callable[[Environment], str]:
     return lambda environment: dict(environment.settings).get(name, "")
 
 
-# What figures depend on, and how to find it. Patch versions of Python allocate alike.
+# The values that figures depend on. Patch versions of Python do not matter.
 _MATTERS: Final[dict[str, Callable[[Environment], str]]] = {
     "Python": lambda environment: ".".join(environment.python.split(".")[:2]),
     "implementation": lambda environment: environment.implementation,
@@ -35,9 +35,9 @@ _MATTERS: Final[dict[str, Callable[[Environment], str]]] = {
 
 
 def differences(environments: Sequence[Environment]) -> list[str]:
-    """Return what keeps the figures of several runs from being compared.
+    """Return why the figures of several runs cannot be compared; empty if they can.
 
-    What is not known of a run differs from nothing.
+    An unknown value of a run is equal to every other value.
 
     Returns:
         A text for each difference, with the values in the order of the runs.

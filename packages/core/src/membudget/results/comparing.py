@@ -1,4 +1,4 @@
-"""What changed between two runs: the figures of each test, and the stacks that grew."""
+"""Compares two runs: the figures of each test, and the stacks that grew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sites import key_of
 
 EXACT: Final = Tolerance()
 Change: TypeAlias = Literal["new", "gone", "grew", "shrank", "same"]
-"""What became of a figure."""
+"""How a figure changed."""
 
 # A total and a count have no stacks of their own.
 _STACKS_OF: Final = {"peak_bytes": "allocations", "retained_bytes": "retained"}
@@ -26,9 +26,9 @@ class StackChange:
     """A stack that has more memory than before.
 
     Attributes:
-        stack: as the newer run has it, innermost frame first.
-        old_bytes: what the older run had from it; 0 for a new stack.
-        new_bytes: what the newer run has.
+        stack: the stack in the newer run, innermost frame first.
+        old_bytes: its memory in the older run; 0 for a new stack.
+        new_bytes: its memory in the newer run.
     """
 
     stack: tuple[Frame, ...]
@@ -43,11 +43,11 @@ class FigureChange:
     Attributes:
         test: the name of the test.
         figure: which figure.
-        old, new: in bytes, or a count; None where the run does not have the test.
-        change: what became of it.
-        stacks: the stacks that are new or grew, of a peak or retained memory that grew; those that
-            grew most first.
-        stacks_known: whether both runs have the stacks that this takes.
+        old, new: in bytes, or a count; None if the run does not have the test.
+        change: how it changed.
+        stacks: for a peak or retained memory that grew, the stacks that are new or grew; those that
+            grew most come first.
+        stacks_known: whether both runs have the stacks to compare.
         counts_the_same: whether the same memory counted in both runs.
     """
 
@@ -66,7 +66,7 @@ def compare_runs(old: RunFile, new: RunFile, tolerance: Tolerance = EXACT) -> li
 
     Args:
         old, new: the runs.
-        tolerance: by how much figures may differ and still be the same.
+        tolerance: how much figures may differ and still count as the same.
 
     Returns:
         The peak of each test, and the other figures that it limits in the newer run; in the order

@@ -1,4 +1,4 @@
-"""Where and how tests were measured: what has to be the same for figures to be compared."""
+"""The environment in which tests were measured; figures are comparable only if it is the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..recording.readers.scanner import scanner_problem
 from ..settings import OPTIONS, Settings
 from .git_files import commit_and_branch
 
-# Now, before a test replaces what says so.
+# Read at import, before a test replaces these functions.
 _PYTHON: Final = platform.python_version()
 _IMPLEMENTATION: Final = platform.python_implementation()
 _PLATFORM: Final = str(sys.platform)
@@ -30,7 +30,7 @@ _STARTED: Final[float] = Real.time()
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where and how the tests of a run were measured. What is empty or 0 is not known.
+    """Where and how the tests of a run were measured. Values that are empty or 0 are unknown.
 
     Attributes:
         python: the version, such as ``"3.13.1"``.
@@ -38,13 +38,13 @@ class Environment:
         platform: ``sys.platform``, such as ``"linux"``.
         machine: such as ``"x86_64"``.
         memray, membudget: their versions.
-        reader: what read the figures: the ``"scanner"`` in C, or the ``"replay"`` in Python.
-        settings: the options of the run that have a value, by name, as they would be written.
-        made_visible: the loaded libraries with an allocator of their own that memray sees into.
+        reader: the reader of the figures: the ``"scanner"`` in C, or the ``"replay"`` in Python.
+        settings: the options of the run that have a value, by name, as text.
+        made_visible: the loaded libraries with their own allocator that memray can see.
         root: the directory to which the paths of a run file are relative.
-        commit, branch: what was checked out.
+        commit, branch: the commit and the branch that were checked out.
         workers: how many other processes ran the tests.
-        shard: which part of the tests ran, where they are divided among several runs.
+        shard: which part of the tests ran, if they are divided among several runs.
         started_at: when the run began, in ISO 8601, with the time zone.
         duration_seconds: how long it took.
     """
@@ -80,15 +80,15 @@ class Environment:
         """Return the environment of a run in this process that ends now.
 
         Args:
-            settings: of the run; None if they are not known.
-            root: the directory to which paths are to be relative: that of the project. By default
-                the one in which the process started.
+            settings: those of the run; None if they are unknown.
+            root: the directory of the project, to which paths are relative. By default, the
+                directory in which the process started.
             workers: how many other processes ran tests.
-            shard: which part of the tests ran, such as ``"2/4"``. By default, what the variables
-                ``CI_NODE_INDEX`` and ``CI_NODE_TOTAL`` say, as on GitLab.
+            shard: which part of the tests ran, such as ``"2/4"``. By default, the values of the
+                variables ``CI_NODE_INDEX`` and ``CI_NODE_TOTAL``, as on GitLab.
             started: when the run began, in seconds since 1970. By default, when membudget was
                 imported.
-            environment: the environment variables, which CI servers tell the commit in.
+            environment: the environment variables, in which CI servers store the commit.
 
         Example:
             >>> Environment.here(shard="2/4").platform == sys.platform
@@ -143,7 +143,7 @@ def _reader() -> Literal["", "scanner", "replay"]:
         if why_not_measured() is not None:
             return ""
         return "scanner" if scanner_problem() is None else "replay"
-    except InvalidOptionError:  # every block has said so
+    except InvalidOptionError:  # every block has reported it
         return ""
 
 

@@ -1,8 +1,8 @@
-"""The commit and the branch of a working tree, from the files that git keeps.
+"""Reads the commit and the branch of a working tree from the files of git.
 
-No ``git`` is started: it may not be installed, and it would have to be started from a process whose
-memory is recorded. Only the layout is read that gitrepository-layout(5) describes; where a
-repository keeps its refs in another way (reftable), nothing is known.
+It does not start ``git``: that may not be installed, and this process may be recording its memory.
+It reads the layout of gitrepository-layout(5); for a repository with another format of refs
+(reftable), commit and branch are unknown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..host.raised import suppressed
 from ..host.system import Real
 from ..source.files import read_whole
 
-# GitHub has the branch of a pull request in the first of its variables, and only then.
+# GitHub sets the first branch variable only for pull requests.
 _CI: Final = (
     ("GITHUB_SHA", "GITHUB_HEAD_REF", "GITHUB_REF_NAME"),
     ("CI_COMMIT_SHA", "CI_COMMIT_REF_NAME"),
@@ -24,12 +24,12 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def commit_and_branch(directory: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return the commit and the branch that are checked out; empty where they are not known.
+    """Return the commit and the branch that are checked out; empty if unknown.
 
     Args:
         directory: a directory in the working tree.
-        environment: the environment variables. What CI servers say in them comes first: they check
-            out commits, and their working tree is on no branch.
+        environment: the environment variables. Values from CI servers are preferred, because these
+            check out a commit without a branch.
 
     Example:
         >>> commit_and_branch("/", {"GITHUB_SHA": "8f3c", "GITHUB_REF_NAME": "main"})
@@ -46,19 +46,19 @@ def commit_and_branch(directory: str, environment: Mapping[str, str]) -> tuple[s
     if not head.startswith("ref: "):
         return _commit(head), ""
     ref = head.removeprefix("ref: ")
-    # A linked working tree has a HEAD of its own, and shares the branches.
+    # A linked working tree has its own HEAD, and shares the branches.
     common = Real.join(git, _text(git, "commondir"))
     commit = _commit(_text(common, ref)) or _packed(common, ref)
     return (commit, ref.removeprefix("refs/heads/")) if commit else ("", "")
 
 
 def _git_directory(directory: str) -> str:
-    """Return where the repository is of a working tree; empty for none."""
+    """Return the directory of a working tree's repository; empty if there is none."""
     while True:
         git: str = Real.join(directory, ".git")
         if _text(git, "HEAD"):
             return git
-        link = _text(git)  # of a submodule or a linked working tree
+        link = _text(git)  # a file, in a submodule or a linked working tree
         if link.startswith("gitdir: "):
             return str(Real.join(directory, link.removeprefix("gitdir: ")))
         parent = Real.dirname(directory)
@@ -80,7 +80,7 @@ def _commit(text: str) -> str:
 
 
 def _text(*path: str) -> str:
-    """Return the text of a file without blanks around it; empty for one that cannot be read."""
+    """Return the stripped text of a file; empty if it cannot be read."""
     with suppressed(OSError):
         return read_whole(Real.join(*path)).decode(errors="replace").strip()
     return ""

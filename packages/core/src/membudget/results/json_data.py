@@ -1,4 +1,4 @@
-"""Results as plain JSON data, for what crosses a process, and the file of a run's results."""
+"""Results as plain JSON data for other processes, and the run file of this run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def result_from_json(data: dict[str, Any]) -> Result:
     """
     if data.get("format") != FORMAT:
         raise MembudgetError(
-            f"a result has format {data.get('format')!r}, and this membudget reads format "
+            f"a result has format {data.get('format')!r}, but this membudget reads format "
             f"{FORMAT}: use one version of membudget in all processes"
         )
     return result_from_data(data)
@@ -32,7 +32,7 @@ def result_from_json(data: dict[str, Any]) -> Result:
 def write_run_of_now(path: str, run: RunFile) -> str:
     """Write the file of a run that ends now; see :func:`membudget.results.write_run`.
 
-    A file that another run has written there meanwhile stays, and a ``NotReplacedWarning`` says so.
+    A file that another run has written there meanwhile is kept, with a ``NotReplacedWarning``.
 
     Returns:
         The path that was written.

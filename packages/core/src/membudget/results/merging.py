@@ -1,4 +1,4 @@
-"""Several runs as one: the shards of a suite, or the same tests run again."""
+"""Merges several runs: the shards of a suite, or repeated runs of the same tests."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .run_file import RunFile
 def merge_runs(runs: Sequence[RunFile], *, force: bool = False) -> RunFile:
     """Return the results of several runs as one run.
 
-    Of a test that is in several runs, the result with the largest peak is kept.
+    If a test is in several runs, the result with the largest peak is kept.
 
     Args:
         runs: the runs, at least one.
-        force: merge runs whose figures cannot be compared as well.
+        force: also merge runs whose figures cannot be compared.
 
     Returns:
-        The tests in the order in which they first come. What the environments agree on stays; it
-        begins with the first run and ends with the last.
+        A run with the tests in the order of their first result, and with the values on which all
+        environments agree. It begins with the first run and ends with the last.
 
     Raises:
-        IncomparableRunsError: they were measured in different ways, such as with and without
-            stable figures, and ``force`` is not given.
+        IncomparableRunsError: the runs were measured in different ways, such as with and without
+            stable figures, and ``force`` is false.
 
     Example:
         >>> from membudget.testing import make_measurement, make_result
@@ -78,7 +78,7 @@ def _merged(environments: Sequence[Environment]) -> Environment:
 
 
 def _common(name: str, environments: Sequence[Environment]) -> Any:
-    """Return the value of a field that all environments have; what is unknown, if they differ."""
+    """Return the value of a field if all environments agree; otherwise its default: unknown."""
     values = {getattr(one, name) for one in environments}
     default = next(one.default for one in fields(Environment) if one.name == name)
     assert default is not MISSING

@@ -1,6 +1,6 @@
 """Run files: the results of one run with its environment, as versioned JSON.
 
-``run-2.schema.json`` beside this module describes format 2, and docs/run-file.md what is in it.
+``run-2.schema.json`` beside this module defines format 2; docs/run-file.md explains it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..verdict import Result
 from .environment import Environment
 
 FORMAT: Final = 2
-"""The version of the data; it is increased when a reader of the old one would misread the new."""
+"""The version of the data; it is increased for incompatible changes."""
 SCHEMA: Final = Path(__file__).with_name(f"run-{FORMAT}.schema.json")
 """The JSON Schema of run files."""
 
@@ -50,17 +50,17 @@ class RunFile:
 def result_to_data(result: Result) -> dict[str, Any]:
     """Return a result as JSON data; :func:`result_from_data` reads it back.
 
-    The data also has what follows from the rest, for readers that are not written in Python.
+    The data also has derived values, for readers in other languages.
     """
     data: dict[str, Any] = _RESULT.to_data(result)
     return {**data, "within": result.verdict.within, "blind": result.is_blind}
 
 
 def result_from_data(data: object, where: str = "result") -> Result:
-    """Read back what :func:`result_to_data` returned.
+    """Read back the return value of :func:`result_to_data`.
 
     Raises:
-        RunFileError: it is something else.
+        RunFileError: the data is not a result.
     """
     return _RESULT.from_data(data, where)
 
@@ -101,7 +101,7 @@ def _mapped_paths(data: Any, shorten: Callable[[str], str]) -> Any:
 
 
 def _relative_to(root: str, *, from_here: bool) -> Callable[[str], str]:
-    """Return a function that makes paths below ``root`` relative, and leaves all other text.
+    """Return a function that makes paths below ``root`` relative, and keeps all other text.
 
     Args:
         root: the directory.
@@ -123,14 +123,14 @@ def _relative_to(root: str, *, from_here: bool) -> Callable[[str], str]:
 
 
 def write_run(path: str, run: RunFile, *, ends_now: bool = False) -> str:
-    """Write a run file as a whole: a full disk, or a process that is killed, leaves the old file.
+    """Write a run file atomically: a full disk or a killed process leaves the old file.
 
     Args:
-        path: where to write it.
-        run: what to write.
+        path: the path of the file.
+        run: the run.
         ends_now: whether it is the run of this process, which ends now. Then a file at ``path``
-            that another run has written since this one began stays; this one is written beside it,
-            to ``run-2.json`` for ``run.json``, or the next number that is free.
+            that another run has written since this one began is kept; this one is written to
+            ``run-2.json`` for ``run.json``, or to the next free number.
 
     Returns:
         The path that was written.
@@ -139,7 +139,7 @@ def write_run(path: str, run: RunFile, *, ends_now: bool = False) -> str:
         OSError: it cannot be written.
 
     Warns:
-        NotReplacedWarning: it was written beside another one.
+        NotReplacedWarning: it was written to another path.
 
     Example:
         >>> import tempfile
@@ -178,7 +178,7 @@ def _is_of_another_run(path: str, environment: Environment) -> bool:
         return read_run(path).environment.started_at != environment.started_at
     except FileNotFoundError:
         return False
-    except (OSError, RunFileError):  # it is something else, which nobody wants to lose either
+    except (OSError, RunFileError):  # it is another kind of file, and must not be lost either
         return True
 
 
@@ -195,12 +195,12 @@ def _free_path(path: str) -> str:
 
 
 def read_run(path: str) -> RunFile:
-    """Read a run file, of format 2 or 1; the environment of the latter is not known.
+    """Read a run file of format 2 or 1; format 1 has no environment.
 
     Raises:
         OSError: it cannot be read.
-        RunFileError: it is no run file, or one of a later format. The message has the place in it
-            that is wrong, and what was found there.
+        RunFileError: it is not a run file, or has a later format. The message names the wrong place
+            in the file, and the value there.
     """
     try:
         data = loads(read_whole(path))
@@ -214,12 +214,12 @@ def read_run(path: str) -> RunFile:
 
 def _run_from_data(data: object) -> RunFile:
     if not isinstance(data, dict) or "format" not in data:
-        raise RunFileError("this is no run file: it has no 'format'")
+        raise RunFileError("this is not a run file: it has no 'format'")
     number, results = data["format"], data.get("results")
     if number not in (1, FORMAT):
         raise RunFileError(
-            f"it has format {number!r}, and this membudget reads formats 1 and {FORMAT}: use the "
-            f"version of membudget that has written it"
+            f"it has format {number!r}, but this membudget reads only formats 1 and {FORMAT}: use "
+            f"the version of membudget that wrote it"
         )
     if not isinstance(results, list):
         raise RunFileError("results: there is no array of results")
@@ -232,7 +232,7 @@ def _run_from_data(data: object) -> RunFile:
 
 
 def _from_format_1(data: Any, where: str) -> Any:
-    """Return a result of format 1 as format 2 has it."""
+    """Convert a result of format 1 to format 2."""
     try:
         budget = data["budget"]
         objects = {"origin": budget["objects_origin"]} if budget["objects"] else None
@@ -248,4 +248,4 @@ def _from_format_1(data: Any, where: str) -> Any:
     except KeyError as error:
         raise RunFileError(f"{where}: there is no {error.args[0]!r}") from None
     except TypeError:
-        raise RunFileError(f"{where}: this is no result of format 1") from None
+        raise RunFileError(f"{where}: this is not a result of format 1") from None

@@ -28,14 +28,14 @@ class LogEntry:
 
     Attributes:
         event: ``"run"`` for the first line of a log, then ``"start"`` and ``"end"`` of tests.
-        name: of the test; empty for the run.
+        name: the name of the test; empty for the run.
         worker: the name of the worker process, such as ``"gw1"``; empty if there are no workers.
         pid: the number of the process.
         time: seconds since the epoch.
-        resident_bytes: how much memory the process has; None where the system does not say.
-        most_resident_bytes: the most that it ever had; likewise.
-        peak_bytes, retained_bytes: what the test measured; None before its end, and for a test that
-            was not measured.
+        resident_bytes: how much memory the process has; None if unknown.
+        most_resident_bytes: the most memory that it ever had; None if unknown.
+        peak_bytes, retained_bytes: the figures of the test; None before its end, and for a test
+            that was not measured.
     """
 
     event: Event
@@ -53,7 +53,7 @@ class RunLog:
     """Writes a log. Several processes may write to one file: each line is written at once.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         worker: the name of this process, if it is a worker.
 
     Attributes:
@@ -68,23 +68,23 @@ class RunLog:
         self._read: list[LogEntry] | None = None  # when it was closed
 
     def begin(self) -> None:
-        """Replace what is in the file by the first line of a new log."""
+        """Replace the content of the file with the first line of a new log."""
         self._write("run", "", None, anew=True)
 
     def start(self, name: str) -> None:
-        """Say that a test starts."""
+        """Write that a test starts."""
         self._write("start", name, None)
 
     def end(self, name: str, measurement: Measurement | None) -> None:
-        """Say that a test has ended; the measurement is None for one that was not measured."""
+        """Write that a test has ended; the measurement is None if it was not measured."""
         self._write("end", name, measurement)
 
     def close(self) -> None:
-        """Keep what was written so far for :meth:`entries`: the file may be removed."""
+        """Read the log for later calls of :meth:`entries`: the file may be removed."""
         self._read = self.entries()
 
     def entries(self) -> list[LogEntry]:
-        """Return what all processes have written so far; nothing from a device or a pipe."""
+        """Return the lines of all processes so far; none if the log is a device or a pipe."""
         if self._read is not None:
             return self._read
         try:
@@ -126,8 +126,8 @@ class RunLog:
 def read_log(text: str) -> Iterator[LogEntry]:
     """Read the lines of a log.
 
-    Half a line is left out: a process was killed while it wrote, or the disk was full. So is what
-    a later version adds.
+    Incomplete lines are skipped: a process was killed while it wrote, or the disk was full. Fields
+    and formats of later versions are skipped too.
     """
     known = {field.name for field in fields(LogEntry)}
     for line in text.splitlines():

@@ -1,6 +1,7 @@
-"""Where memory was allocated, by file and function: what can be compared between runs.
+"""Sites: the file and the function where memory was allocated, to compare runs.
 
-Lines move when a file is edited, and Python and its packages are elsewhere on another machine.
+Line numbers change when a file is edited, and Python and its packages have other paths on another
+machine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _INSTALLED_IN: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]pyt
 
 
 def key_of(frame: Frame) -> tuple[str, str]:
-    """Return what is the same for a frame in another run: its file and its function.
+    """Return the parts of a frame that are the same in every run: its file and its function.
 
     Example:
         >>> key_of(Frame("read_csv", "/opt/venv/lib/python3.13/site-packages/pandas/io.py", 5))
@@ -31,7 +32,7 @@ def sites_of(allocations: Iterable[Allocation]) -> list[Allocation]:
     """Sum allocations by the function that made them, largest first.
 
     Returns:
-        Allocations with one frame: the first of those that were summed.
+        Allocations with one frame: that of the first allocation in each sum.
     """
     sums: dict[tuple[str, str], Allocation] = {}
     for one in allocations:
@@ -47,7 +48,7 @@ def sites_of(allocations: Iterable[Allocation]) -> list[Allocation]:
 
 
 def relative(sites: Iterable[Allocation], root: str) -> Iterator[Allocation]:
-    """Yield sites with the paths that a committed file has: relative to the root."""
+    """Yield sites with paths relative to the root, for a committed file."""
     beginning = Real.join(root, "")
     for site in sites:
         frames = (
@@ -58,7 +59,7 @@ def relative(sites: Iterable[Allocation], root: str) -> Iterator[Allocation]:
 
 
 def absolute(sites: Iterable[Allocation], root: str) -> Iterator[Allocation]:
-    """Yield sites as they were before :func:`relative`, in this working tree."""
+    """Undo :func:`relative` in this working tree."""
     for site in sites:
         frames = (replace(frame, filename=_absolute(frame.filename, root)) for frame in site.stack)
         yield replace(site, stack=tuple(frames))

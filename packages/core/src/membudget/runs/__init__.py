@@ -1,8 +1,8 @@
-"""What an adapter for a test framework needs: the second public face of membudget.
+"""The API for adapters of test frameworks.
 
-People who write budgets need ``membudget`` only. An adapter hands the options to its framework's
-parser, says what is declared at a test, and puts a block around it. What a run of tests knows,
-keeps and reports is here, once for all frameworks.
+People who write budgets need only ``membudget``. An adapter passes the options to its framework's
+parser, finds the rules that are declared for a test, and puts a block around it. The rest of a run
+(results, report, files) is here, once for all frameworks.
 
     run = Run(find_settings("unittest"), "unittest")
     run.begin()

@@ -1,4 +1,4 @@
-"""The baseline of a run: the limits that it makes, and what the run changes in it."""
+"""The baseline of a run: the limits from it, and the changes that the run makes to it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class RunBaseline:
     """The baseline of a run.
 
     Args:
-        settings: those of the run; they name a directory.
+        settings: the settings of the run, with the directory of the baseline.
         root: the directory of the project.
 
     Raises:
         InvalidOptionError: the file of the baseline cannot be read.
 
     Attributes:
-        collected: the names of all tests that the suite has, those that do not run as well; empty
-            if they are not known. Then no test is taken for gone.
+        collected: the names of all tests of the suite, including those that do not run; empty if
+            unknown. Then no test counts as gone.
     """
 
     def __init__(self, settings: Settings, root: str) -> None:
@@ -49,23 +49,24 @@ class RunBaseline:
         self._results: list[Result] = []
 
     def limit_for(self, name: str) -> Limit | None:
-        """Return the limit that the baseline makes for a test; None for none.
+        """Return the limit from the baseline for a test; None if there is none.
 
-        A test whose baseline will be written anew if it is worse has none.
+        There is none if the run writes worse figures into the baseline.
         """
         if {"worse", "all"} & set(self._settings.memray_update_baseline):
             return None
         return self._baseline.limit_for(name, self._settings.memray_tolerance, self._root)
 
     def finish(self, results: Iterable[Result], failed: Iterable[str]) -> None:
-        """Compare the run with the baseline, and write that as far as the settings say so.
+        """Compare the run with the baseline, and update that if the settings ask for it.
 
         Args:
-            results: of all tests that were measured.
-            failed: the names of those that failed for another reason than their limit.
+            results: those of all measured tests.
+            failed: the names of the tests that failed for another reason than their limit.
 
         Raises:
-            InvalidOptionError: it cannot be written, or tests have no baseline and need one.
+            InvalidOptionError: the baseline cannot be written, or does not have a test although
+                the settings require it.
         """
         broken = set(failed)
         self._results = [
@@ -83,7 +84,7 @@ class RunBaseline:
         if self._settings.memray_require_baseline and missing:
             raise InvalidOptionError(
                 f"{_flag('memray_require_baseline')}: {self._baseline.path} has no baseline for "
-                f"{named(missing)}: write it with {_flag('memray_update_baseline')}=new"
+                f"{named(missing)}: add it with {_flag('memray_update_baseline')}=new"
             )
 
     def _write(self) -> None:
@@ -107,7 +108,7 @@ class RunBaseline:
         }
 
     def lines(self) -> Iterator[Line]:
-        """Yield the lines of a report; they say what differs, and what was written."""
+        """Yield the lines of a report: what differs, and what was written."""
         peaks = {one.name: one.measurement.peak_bytes for one in self._results}
 
         def sizes(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the captures of the tests of a run are kept, and under which names."""
+"""The directory and the names of the captures that a run keeps."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _N_DIGITS: Final = 12
 
 
 class KeptCaptures:
-    """A directory for captures, and the prefix that tells one run's from another's.
+    """A directory for captures, and a prefix for the captures of one run.
 
     Args:
-        directory: where captures are kept; made if it is not there.
-        prefix: begins the name of each; empty for a random one.
+        directory: where captures are kept; created if it does not exist.
+        prefix: the start of each file name; empty for a random one.
 
     Raises:
-        InvalidOptionError: nothing can be written there; or there is no scanner, which alone can
-            cut the capture of a block out of a recording.
+        InvalidOptionError: the directory is not writable; or the scanner is missing, which is
+            needed to cut the capture of a block out of a recording.
 
     Attributes:
         directory: its absolute path: tests change the working directory.
@@ -58,18 +58,18 @@ class KeptCaptures:
 
     @property
     def pattern(self) -> str:
-        """What the paths of the captures have in common, as one shell pattern."""
+        """A shell pattern that matches the paths of the captures."""
         return str(Path(self.directory, f"{self.prefix}-*.bin"))
 
     def path_of(self, name: str) -> str:
-        """Return the path for the capture of a test: its own, whatever its name looks like.
+        """Return the path for the capture of a test; different for every name.
 
-        The same for every process of a run.
+        It is the same in every process of a run.
 
         Args:
             name: the name under which a report shows the test.
         """
-        # In the digest, names differ that look the same as file names, or in capitals only.
+        # The digest distinguishes names that are the same as file names, or differ only in case.
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_N_DIGITS]
         end = f"-{digest}.bin"
         readable = re.sub(r"[^\w.-]+", "-", name).encode(errors="replace")

@@ -1,4 +1,4 @@
-"""What a run knows about its tests besides their results."""
+"""Notes of a run about its tests, in addition to their results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..verdict import Outcome, Result
 
 
 class Unmeasured(StrEnum):
-    """Why a test has no measurement. The texts stand in the last line of a report."""
+    """Why a test has no measurement. The last line of a report shows these texts."""
 
     KEPT_OUT = "no_memray"
     SKIPPED = "skipped"
@@ -24,18 +24,18 @@ class Unmeasured(StrEnum):
     OTHER_PLUGIN = "run by another plugin"
     LOST = "lost with a crashed worker"
     UNKNOWN = "ended without a measurement"
-    """Of a test that has begun, until more is known."""
+    """The initial value for a test that has begun."""
 
 
 @dataclass(slots=True)
 class Notes:
-    """What a run knows about its tests besides their results.
+    """Notes of a run about its tests, in addition to their results.
 
     Attributes:
         waivers: the tests without a limit because of a waiver, with its reason.
         failed: the tests that failed for another reason than their own limit.
         unmeasured: why a test has no measurement, if it has none.
-        not_enforced: which limits were not enforced, and why; each ends a sentence.
+        not_enforced: the limits that were not enforced, and why; each completes a sentence.
         outcomes: how tests ended.
         places: the file and the line where a test is written.
     """
@@ -48,7 +48,7 @@ class Notes:
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def add(self, other: Notes) -> None:
-        """Add what another process knows about its tests."""
+        """Add the notes of another process."""
         self.waivers |= other.waivers
         self.failed |= other.failed
         self.unmeasured |= other.unmeasured
@@ -57,7 +57,7 @@ class Notes:
         self.places |= other.places
 
     def completed(self, result: Result) -> Result:
-        """Return a result with what is known about its test."""
+        """Return a result completed with the outcome and the place of its test."""
         file, line = self.places.get(result.name, (result.file, result.line))
         outcome = self.outcomes.get(result.name, result.outcome)
         return replace(result, outcome=outcome, file=file, line=line)
@@ -66,7 +66,7 @@ class Notes:
         """Count the tests without a measurement by reason.
 
         Args:
-            measured: the names of those that have one.
+            measured: the names of the measured tests.
         """
         return Counter(
             str(reason) for name, reason in self.unmeasured.items() if name not in measured
@@ -79,11 +79,11 @@ class Notes:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], named: Callable[[str], str]) -> Notes:
-        """Read what :meth:`to_json` returned.
+        """Read notes from JSON data.
 
         Args:
-            data: that.
-            named: returns what a test of that name is called here.
+            data: the return value of :meth:`to_json`.
+            named: returns the name in this process of a test of another process.
         """
         return cls(
             {named(name): reason for name, reason in data["waivers"].items()},

@@ -1,4 +1,4 @@
-"""A block over several phases of a test: what lies between them does not count."""
+"""A block that covers several phases of a test; memory between the phases does not count."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __unittest = True
 
 
 class PhasedBlock:
-    """Runs the phases of a test in one block, those that its budget includes.
+    """Runs the phases of a test that its budget includes in one block.
 
-    The block begins with the first of them and ends with the last; each is measured on its own as
-    well.
+    The block begins with the first of these phases and ends with the last. Each phase is also
+    measured on its own.
 
     Args:
-        block: the block; it is entered and left here.
+        block: the block; this class enters and leaves it.
 
     Attributes:
-        measured: what each phase has used that has ended.
+        measured: the measurement of each phase that has ended.
 
     Example:
         >>> from membudget.runs import memory_budget
@@ -48,7 +48,7 @@ class PhasedBlock:
         self._block = block
         self._include = block.budget.scope.phases
         self._n_begun = 0
-        self._open: list[Block] = []  # the block, and that of the phase at hand
+        self._open: list[Block] = []  # the block, and that of the current phase
         self._counts = False
         self._broke_off = False
 
@@ -59,14 +59,14 @@ class PhasedBlock:
     def phase(
         self, phase: Phase, *, counts: bool = True
     ) -> contextlib.AbstractContextManager[None]:
-        """Be in a phase while this lasts, if it is one of those that are included.
+        """Return a context manager for a phase; it does nothing if the phase is not included.
 
         Args:
-            phase: which one.
-            counts: whether it counts what happens, until :meth:`counting` says something else.
+            phase: the phase.
+            counts: whether allocations count, until :meth:`counting` changes that.
 
         Raises:
-            MisuseError: a phase that is included was left out before.
+            MisuseError: an earlier phase that is included was skipped.
             MemoryLimitExceeded: after the last phase, see :class:`Block`.
         """
         is_included = phase in self._include and measuring_is_on()
@@ -74,7 +74,7 @@ class PhasedBlock:
 
     @contextlib.contextmanager
     def counting(self, counts: bool) -> Iterator[None]:
-        """Say whether what happens counts while this lasts, in a phase that is included."""
+        """While this lasts, let allocations in an included phase count, or not."""
         before = self._counts
         self._count(counts)
         try:
@@ -92,13 +92,13 @@ class PhasedBlock:
                     block.suspend()
 
     def begin(self, phase: Phase, counts: bool) -> None:
-        """Begin a phase that is included; see :meth:`phase`."""
+        """Begin an included phase; see :meth:`phase`."""
         left = self._include[self._n_begun :]
-        # When one phase breaks off, the next ones may be left out.
+        # After a phase that ended early, the next ones may be skipped.
         if phase not in left or not (phase == left[0] or self._broke_off):
             raise MisuseError(
-                f"the budget of this test includes its {', '.join(self._include)}, and something "
-                f"ran its {phase} in a way that does not show where these are"
+                f"the budget of this test includes its {', '.join(self._include)}, but its {phase} "
+                f"ran in an unusual way, so they cannot be measured: limit only the call"
             )
         self._n_begun = self._include.index(phase) + 1
         if not self._open:
@@ -108,13 +108,13 @@ class PhasedBlock:
         self._count(counts)
 
     def _open_suspended(self, block: Block) -> None:
-        # Nothing counts but what runs inside of counting(True).
+        # Only allocations inside counting(True) count.
         block.__enter__()
         block.suspend()
         self._open.append(block)
 
     def end(self, phase: Phase, raised: BaseException | None) -> None:
-        """End a phase, with what was raised in it."""
+        """End a phase, with the exception that it raised."""
         __tracebackhide__ = True
         self._count(False)
         self._broke_off |= raised is not None
@@ -147,7 +147,7 @@ class PhasedBlock:
 
 
 class _InPhase(contextlib.AbstractContextManager[None]):
-    """A phase, as long as it lasts."""
+    """The context manager of a phase."""
 
     def __init__(self, block: PhasedBlock, phase: Phase, counts: bool) -> None:
         self._block = block

@@ -21,11 +21,12 @@ from ..report.run_text import (
 from ..report.run_text import report_lines as result_lines
 from ..results.json_data import write_run_of_now
 from ..settings import option_named
+from .notes import Unmeasured
 from .run import Run
 
 
 def not_measured_text() -> str:
-    """Say in one line that and why nothing was measured; empty where blocks are measured."""
+    """Return a line that says why nothing was measured; empty if blocks are measured."""
     why = why_not_measured()
     return "" if why is None else f"Nothing was measured: {why}"
 
@@ -35,8 +36,8 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
 
     Args:
         run: the run, which has ended.
-        stream: where the lines will be written: it may not be able to show all symbols.
-        width: how many columns it has, so that long paths can be cut to fit; 0 shows them in full.
+        stream: where the lines will be written; it may be unable to show all symbols.
+        width: how many columns it has, to cut long paths to fit; 0 shows them in full.
         n_not_run: how many tests never began.
     """
     if not_measured_text():
@@ -64,7 +65,7 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
         yield Line(idle)
     unmeasured = notes.reasons(measured=run)
     if n_not_run > 0:
-        unmeasured["not run"] += n_not_run
+        unmeasured[str(Unmeasured.NOT_RUN)] += n_not_run
     for text in summary_lines(
         len(results),
         settings.most_allocations,
@@ -77,7 +78,7 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
 
 
 def _process_lines(run: Run) -> Iterator[Line]:
-    """Yield what the log tells of processes that ended early, and which tests left most behind."""
+    """Yield lines about processes that ended early, and about the tests that retained most."""
     entries = [] if run.log is None else run.log.entries()
     yield from ended_processes_lines(entries, own_pid=Real.getpid())
     memory = most_memory()
@@ -95,7 +96,7 @@ def write_files(run: Run) -> None:
     """Write the run file and the baseline of a run that has ended, if its settings ask for them.
 
     Raises:
-        InvalidOptionError: one of them cannot be written, or tests need a baseline and have none.
+        InvalidOptionError: a file cannot be written, or a test lacks a required baseline.
     """
     path = run.settings.memray_json
     if path is not None:

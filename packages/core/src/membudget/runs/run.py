@@ -1,4 +1,4 @@
-"""A run of many blocks, such as a run of tests: what the adapters share."""
+"""A run of many blocks, such as a run of tests, for all adapters."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from .notes import Notes
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker process has from the process that reports its tests.
+    """The values that a worker process gets from the reporting process.
 
     Attributes:
-        name: what messages call the worker; may be empty.
-        capture_prefix: begins the names of kept captures; empty for what the settings say.
-        log: the file to which all processes of the run write; empty for what the settings say.
+        name: the name of the worker in messages; may be empty.
+        capture_prefix: the start of the names of kept captures; empty for that of the settings.
+        log: the file to which all processes of the run write; empty for that of the settings.
     """
 
     name: str = ""
@@ -46,26 +46,26 @@ class Worker:
 
 
 class Run:
-    """Keeps the recording going between the blocks of a run, and collects their results.
+    """Keeps the recording running between the blocks of a run, and collects their results.
 
-    The allocations at the peak take a while to read, and a report shows few of the results: they
-    are read for those with the largest peaks only.
+    Reading the allocations at the peak takes time, and a report shows only some of the results: so
+    the allocations are read only for the results with the largest peaks.
 
     Args:
         settings: what is measured, shown and kept.
-        front_end: the one that has these settings.
-        worker: what this process has from the one that reports; None if it reports itself.
+        front_end: the front end to which the settings belong.
+        worker: the values from the reporting process; None if this process reports itself.
         root: the directory of the project; the paths in a run file are relative to it.
 
     Raises:
-        InvalidOptionError: captures are to be kept, and cannot be.
+        InvalidOptionError: captures are to be kept, but cannot be written.
 
     Attributes:
         settings, front_end: as given.
-        captures: where the captures of its blocks are kept; None for nowhere.
-        log: says which tests start and end; None for no log.
-        baseline: what the tests used in an earlier run; None for no baseline.
-        notes: what is known about its tests besides their results.
+        captures: where the captures of its blocks are kept; None to keep none.
+        log: the log of tests that start and end; None for no log.
+        baseline: the baseline; None for no baseline.
+        notes: notes about its tests, in addition to their results.
         n_workers: how many other processes run its tests.
 
     Example:
@@ -107,7 +107,7 @@ class Run:
         self._recording = False
 
     def begin(self) -> None:
-        """Begin the run: the recording goes on between blocks from here on."""
+        """Begin the run: from now on, the recording continues between blocks."""
         if self.log is not None and self._worker is None:
             self.log.begin()
         if measuring_is_on():
@@ -124,12 +124,12 @@ class Run:
         *,
         is_warm: bool = False,
     ) -> Result:
-        """Keep what a block told its ``on_measured``, under a name; return it as a result.
+        """Store the measurement of a block under a name, and return it as a result.
 
         Args:
             name: the name under which a report shows it.
-            measurement, verdict, late: what the block told.
-            phases: what each phase has used on its own, see :class:`PhasedBlock`.
+            measurement, verdict, late: the arguments of the block's ``on_measured``.
+            phases: the measurement of each phase, see :class:`PhasedBlock`.
             is_warm: whether the test ran before, to fill caches.
         """
         self._attempts[name] += 1
@@ -145,13 +145,13 @@ class Run:
         self.add_result(result)
         if late is not None:
             self._late[name] = late
-            # Some more than will be shown: a test that runs again replaces its result.
+            # Keep more than will be shown: a test that runs again replaces its result.
             if self._most and len(self._late) > 2 * self._most:
                 self._forget_smaller()
         return result
 
     def _forget_smaller(self) -> None:
-        """Leave stacks unread that are not of the results with the largest peaks."""
+        """Drop unread stacks, except for the results with the largest peaks."""
         results = self._results
         largest = heapq.nlargest(
             self._most or len(self._late),
@@ -162,27 +162,27 @@ class Run:
             self._late.pop(name).wanted = False
 
     def budget_of(self, name: str, rules: TestRules) -> Budget:
-        """Return the budget that holds for a test in this run.
+        """Return the budget that applies to a test in this run.
 
         Raises:
-            InvalidLimitError: the default limit would hold as well, and counts other memory.
+            InvalidLimitError: the default limit would also apply, but counts other memory.
         """
         return rules.budget_with(self.settings, self.baseline_limit(name))
 
     def baseline_limit(self, name: str) -> Limit | None:
-        """Return the limit that an earlier run makes for a test; None for none."""
+        """Return the limit from the baseline for a test; None if there is none."""
         return None if self.baseline is None else self.baseline.limit_for(name)
 
     def path_of(self, name: str) -> str:
-        """Return where to keep the capture of a block of that name; empty for nowhere."""
+        """Return where to keep the capture of a block of that name; empty to keep none."""
         return "" if self.captures is None else self.captures.path_of(name)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that make another process a part of this run."""
+        """The environment variables that make another process part of this run."""
         variables = self.settings.environment
         if self.captures is not None:
-            # Tests may change the working directory before the one that looks a path up.
+            # A test may change the working directory before another one uses the path.
             variables[option_named("memray_bin_path").variable] = self.captures.directory
             variables[option_named("memray_bin_prefix").variable] = self.captures.prefix
         if self.log is not None:
@@ -190,7 +190,7 @@ class Run:
         return variables
 
     def add_result(self, result: Result) -> None:
-        """Keep a result of another process; one of the same name before it is replaced."""
+        """Store a result of another process; it replaces an earlier one of the same name."""
         self._results[result.name] = result
         late = self._late.pop(result.name, None)
         if late is not None:
@@ -203,13 +203,13 @@ class Run:
         problem: str = "",
         lost_stacks: bool = False,
     ) -> None:
-        """Complete a result with its allocations at the peak, if it is there.
+        """Add its allocations at the peak to a result, if the run has that result.
 
         Args:
-            name: its name.
-            allocations: what was alive at the peak.
-            problem: why that could not be read.
-            lost_stacks: whether memray has lost the stacks of some of it.
+            name: the name of the result.
+            allocations: the allocations that were alive at the peak.
+            problem: why they could not be read.
+            lost_stacks: whether memray has lost the stacks of some of them.
         """
         result = self._results.get(name)
         if result is not None:
@@ -231,8 +231,8 @@ class Run:
         """Write to the log that a test has ended.
 
         Args:
-            name: its name.
-            measurement: of the test; None for that of its result, if there is one.
+            name: the name of the test.
+            measurement: that of the test; None for that of its result, if there is one.
         """
         if self.log is not None:
             with self.left_out():
@@ -244,7 +244,7 @@ class Run:
     def log_of_workers(self) -> Iterator[str]:
         """Yield the file to which the workers of this run log; a temporary one if it has none.
 
-        A worker that dies tells nothing any more, but what it has logged is there.
+        A worker that dies sends nothing any more, but its log stays.
         """
         with contextlib.ExitStack() as stack:
             if self.log is None:
@@ -254,15 +254,15 @@ class Run:
             self.log.close()
 
     def left_out(self) -> contextlib.AbstractContextManager[None]:
-        """Let no block count what this thread does while this lasts: the work of a test framework.
+        """While this lasts, count nothing of this thread in any block.
 
-        Such as reporting a subtest, inside of its test. A block that opens meanwhile measures what
-        happens in it, and so do those around it.
+        It is for the work of a test framework, such as reporting a subtest during its test. A block
+        that opens meanwhile still counts, and so do the blocks around it.
         """
         return AtWork() if self._recording else contextlib.nullcontext()
 
     def stop_recording(self) -> None:
-        """Stop the recording until the next block, for what cannot run beside memray's tracker."""
+        """Stop the recording until the next block, for code that uses memray itself."""
         if self._recording:
             get_recorder().settle()
 
@@ -285,7 +285,7 @@ class Run:
     def end(self) -> list[Result]:
         """End the run, and return the results in the order in which they came.
 
-        Those with the largest peaks have their allocations.
+        The results with the largest peaks have their allocations.
         """
         if self._recording:
             self._recording = False

@@ -1,4 +1,4 @@
-"""The limits that a run suggests for its tests, and writes into their source if it is told to."""
+"""The limits that a run suggests for its tests, and writes into their source if requested."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _CHANGED: Final = "changed"  # no fingerprint is that
 class SuggestedLimits:
     """Suggests limits for the tests of a run, and writes them.
 
-    While tests are collected it is told where each is written, those that will not run as well: a
-    limit that one of these shares is not lowered. At the end it is given the results.
+    Call :meth:`found` for every collected test, including those that will not run: a limit that
+    such a test shares is not lowered. Call :meth:`finish` with the results at the end.
 
     Args:
         settings: whether to suggest, and what to write.
-        root: the directory below which source files may change.
-        environment: the environment variables, which say whether this is CI.
+        root: only source files below this directory may change.
+        environment: the environment variables; they show whether this is CI.
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class SuggestedLimits:
         self._refusal = ""
 
     def imports(self, path: str) -> None:
-        """Take note of what a source file is that is about to be imported, or has just been."""
+        """Store the fingerprint of a source file that is about to be imported, or has just been."""
         if path not in self._fingerprints:
             try:
                 self._fingerprints[path] = fingerprint(path)
-            except OSError:  # what is not there cannot be changed later
+            except OSError:  # a file that does not exist is not written later
                 return
 
     def see_loaded_modules(self) -> None:
-        """Take note of what the files of all modules of the project are by now."""
+        """Store the fingerprints of the files of all modules of the project."""
         for module in list(sys.modules.values()):
-            # Not as an attribute: modules that load themselves late would do that now.
+            # Do not use getattr: it would import modules that load lazily.
             path = getattr(module, "__dict__", {}).get("__file__")
             if not (isinstance(path, str) and path.endswith(".py")):
                 continue
@@ -76,29 +76,29 @@ class SuggestedLimits:
                 self.imports(path)
 
     def found(self, name: str, test: WrittenTest) -> None:
-        """Take note of where a test is written, whether it will run or not."""
+        """Store where a test is written, whether it will run or not."""
         self._tests[name] = test
 
     def ran_some_files_only(self) -> None:
-        """Take note that there may be tests in files that were not collected."""
+        """Store that there may be tests in files that were not collected."""
         self._all_files_ran = False
 
     def ended(self, name: str, *, incomplete: str = "") -> None:
-        """Take note of how a test ended; of one that runs again, the last end counts.
+        """Store how a test ended; if it runs again, the last run counts.
 
         Args:
-            name: its name.
-            incomplete: why it may use more than it did; empty if its figures are whole.
+            name: the name of the test.
+            incomplete: why it may need more than it used; empty if its figures are complete.
         """
         self._left_out.pop(name, None)
         self._incomplete[name] = incomplete
 
     def leave_out(self, name: str, reason: str) -> None:
-        """Suggest nothing for a test that was measured, for a reason such as ``"skipped"``."""
+        """Suggest nothing for a measured test, for a reason such as ``"skipped"``."""
         self._left_out[name] = reason
 
     def to_json(self) -> str:
-        """Return what is known of the tests, for another process; see :meth:`add_json`."""
+        """Return the data about the tests as JSON, for another process; see :meth:`add_json`."""
         numbers: dict[Definition, int] = {}
 
         def number(one: Definition) -> int:
@@ -127,15 +127,16 @@ class SuggestedLimits:
         )
 
     def add_json(self, text: str) -> None:
-        """Add what another process knows of the tests.
+        """Add the data of another process.
 
         Raises:
-            MembudgetError: it has another version of membudget.
+            MembudgetError: the other process has another version of membudget.
         """
         data: dict[str, Any] = loads(text)
         if data.get("format") != _FORMAT:
             raise MembudgetError(
-                "another process has another version of membudget: use one version in all"
+                "a worker process has another version of membudget: use the same version in all "
+                "processes"
             )
         definitions = [Definition(*one) for one in data["definitions"]]
         for name, function, implementation, classes, module, framework, waived in data["tests"]:
@@ -148,17 +149,17 @@ class SuggestedLimits:
                 waived,
             )
         for path, found in data["files"].items():
-            # Processes that have imported different files have run different tests.
+            # If processes imported different versions of a file, it must not be written.
             same = self._fingerprints.setdefault(path, found) == found
             self._fingerprints[path] = found if same else _CHANGED
         self._all_files_ran &= data["all_files_ran"]
 
     def finish(self, results: Iterable[Result], *, refusal: str = "") -> None:
-        """Work out what to suggest, and write it where that is asked for.
+        """Compute the suggestions, and write them if the settings ask for it.
 
         Args:
-            results: of all tests that were measured.
-            refusal: why nothing may be written; empty if it may.
+            results: those of all measured tests.
+            refusal: why nothing may be written; empty to write.
         """
         whole: list[Result] = []
         for result in results:

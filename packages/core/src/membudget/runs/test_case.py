@@ -1,4 +1,4 @@
-"""The phases of a ``unittest.TestCase``, whichever framework runs it."""
+"""The phases of a ``unittest.TestCase``, for every framework that runs it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _TEAR_DOWN: Final = "_callTearDown"
 def phases_of_test_case(
     phased: PhasedBlock, test: Any, set_up: Callable[[], object] | None = None
 ) -> Iterator[None]:
-    """Let the setup and the teardown of a test be phases of a block, while this lasts.
+    """While this lasts, run the setup and the teardown of a test as phases of a block.
 
-    Its setup is what unittest runs before the test method, its teardown what it runs after it:
-    ``setUp`` and ``asyncSetUp``, ``tearDown``, ``asyncTearDown`` and the cleanups.
+    The setup is ``setUp`` and ``asyncSetUp``; the teardown is ``tearDown``, ``asyncTearDown`` and
+    the cleanups.
 
     Args:
         phased: the block.
-        test: the test, before anything of it ran.
-        set_up: sets it up; what unittest calls if None.
+        test: the test, before any part of it has run.
+        set_up: sets up the test; None for the method that unittest calls.
     """
     do_set_up, tear_down = set_up or getattr(test, _SET_UP), getattr(test, _TEAR_DOWN)
     teardown = contextlib.ExitStack()
@@ -47,7 +47,7 @@ def phases_of_test_case(
 
     before = dict(vars(test))
     vars(test).update({_SET_UP: set_up_in_phase, _TEAR_DOWN: tear_down_in_phase})
-    test.addCleanup(end)  # the first to be added is the last to be called
+    test.addCleanup(end)  # cleanups run in reverse order: this one last
     try:
         yield
     finally:

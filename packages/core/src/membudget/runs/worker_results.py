@@ -1,6 +1,6 @@
-"""Results of other processes: each leaves what it measured, and the one that reports reads it.
+"""Results of other processes: each writes a file, and the reporting process reads it.
 
-Plain data, one JSON document a line, in a directory that an environment variable names.
+A file has one JSON document per line. An environment variable names the directory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NUMBER: Final = re.compile(r" \(\d+\)$")
 
 
 class TestNames:
-    """Tells tests of one name apart: the second one and those after it are numbered.
+    """Makes test names unique: the second test of a name and later ones get a number.
 
     Example:
         >>> names = TestNames()
@@ -41,20 +41,20 @@ class TestNames:
         self._n_seen: Counter[str] = Counter()
 
     def new(self, name: str) -> str:
-        """Return the name of another test that calls itself ``name``."""
+        """Return a unique name for another test called ``name``."""
         self._n_seen[name] += 1
         return name if self._n_seen[name] == 1 else f"{name} ({self._n_seen[name]})"
 
 
 def another_process_reports() -> bool:
-    """Whether another process reports what this one measures."""
+    """Whether another process reports the results of this one."""
     return VARIABLE in os.environ
 
 
 def leave(results: Iterable[Result] = (), notes: Notes | None = None) -> None:
-    """Leave results and notes to the process that reports.
+    """Write results and notes for the reporting process.
 
-    Can be done again and again: a process may be killed, and later notes replace earlier ones.
+    Can be called repeatedly, because a process may be killed; later notes replace earlier ones.
     """
     path = Path(os.environ[VARIABLE], f"{os.getpid()}.jsonl")
     documents: list[dict[str, Any]] = [{"result": result_to_json(result)} for result in results]
@@ -65,12 +65,12 @@ def leave(results: Iterable[Result] = (), notes: Notes | None = None) -> None:
 
 
 class Collection:
-    """What other processes left while :meth:`open` lasted.
+    """Collects results and notes of other processes while :meth:`open` lasts.
 
     Attributes:
-        results: what they measured, by name. Tests of one name in several processes are numbered.
-        notes: what they know about their tests besides.
-        n_processes: how many processes left something.
+        results: their results, by name. Tests of one name in several processes get numbers.
+        notes: their notes.
+        n_processes: how many processes wrote a file.
     """
 
     def __init__(self) -> None:
@@ -103,9 +103,9 @@ class Collection:
     def _read(self, directory: str) -> None:
         for path in sorted(Path(directory).glob("*.jsonl")):
             self.n_processes += 1
-            names: dict[str, str] = {}  # those of this process, and what they are called here
+            names: dict[str, str] = {}  # from the names of that process to the names here
             for line in path.read_text(encoding="utf-8").splitlines():
-                # A process that was killed may have left half a line.
+                # A killed process may have written half a line.
                 with contextlib.suppress(json.JSONDecodeError):
                     self._take(json.loads(line), names)
 
