@@ -1062,7 +1062,7 @@ def test_of_its_own(): large()
     assert "test_it.py::test_narrowed: the default limit also applies, to all memory, but " in (
         ran.stderr
     )
-    assert "(only): limit the peak as well, or waive the default" in ran.stderr
+    assert "(only): limit the peak here too, or waive the default" in ran.stderr
     assert "test_of_its_own" not in ran.stderr
 
 
