@@ -620,7 +620,7 @@ def test_nested():
     [
         (["--memray-bin-path=test_it.py"], "--memray-bin-path: 'test_it.py' is not a directory"),
         (["--memray-bin-path=/proc/x"], "cannot keep captures"),
-        (["--memray-bin-path=k", "--memray-bin-prefix=a/b"], "--memray-bin-prefix: a file name cannot start with 'a/b'"),
+        (["--memray-bin-path=k", "--memray-bin-prefix=a/b"], "a file name cannot start with 'a/b'"),
         (["--memray-bin-path=k", f"--memray-bin-prefix={'p' * 101}"], "use 1 to 100 bytes"),
     ],
 )
