@@ -81,7 +81,7 @@ def test_a_run_without_idle_limits_prints_no_notice(runner: Pytest) -> None:
 
 
 @pytest.mark.parametrize("filters", ["default", "error"])
-def test_without_memray_a_run_without_the_option_prints_no_notice(
+def test_on_other_platforms_a_run_without_the_option_prints_no_notice(
     runner: Pytest, filters: str
 ) -> None:
     """With --memray, the report or stderr has the notice; never an internal error."""

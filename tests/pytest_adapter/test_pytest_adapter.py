@@ -622,10 +622,7 @@ def test_nested():
     [
         (["--memray-bin-path=test_it.py"], "--memray-bin-path: 'test_it.py' is not a directory"),
         (["--memray-bin-path=/proc/x"], "cannot keep captures"),
-        (
-            ["--memray-bin-path=k", "--memray-bin-prefix=a/b"],
-            "--memray-bin-prefix: a file name cannot start with 'a/b'",
-        ),
+        (["--memray-bin-path=k", "--memray-bin-prefix=a/b"], "a file name cannot start with 'a/b'"),
         (["--memray-bin-path=k", f"--memray-bin-prefix={'p' * 101}"], "use 1 to 100 bytes"),
     ],
 )
@@ -1067,7 +1064,7 @@ def test_of_its_own(): large()
     assert "test_it.py::test_narrowed: the default limit also applies, to all memory, but " in (
         ran.stderr
     )
-    assert "(only): limit the peak as well, or waive the default" in ran.stderr
+    assert "(only): limit the peak here too, or waive the default" in ran.stderr
     assert "test_of_its_own" not in ran.stderr
 
 
