@@ -483,9 +483,10 @@ def test_after(): small()
     )
     ran = runner.run("--memray")
     assert ran.returncode == 4
-    assert "test_it.py::test_contradiction: @pytest.mark.limit_memory('1 MB'): no_memray" in (
-        ran.stderr
-    )
+    assert (
+        "test_it.py::test_contradiction: @pytest.mark.limit_memory('1 MB'): this limit cannot be "
+        "enforced, because no_memray keeps the test from being measured"
+    ) in ran.stderr
     ran = runner.run("--memray", "--deselect", "test_it.py::test_contradiction", "-k", "not contr")
     assert ran.returncode == 4  # a contradiction stays one
     text = (runner.directory / "test_it.py").read_text()
@@ -680,7 +681,13 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_suggest": "true",
         "memray_fix": "raise",
         "memray_fix_in_ci": "true",
+        "memray_baseline": "memory",
+        "memray_tolerance": "5%",
+        "memray_update_baseline": "new",
+        "memray_require_baseline": "true",
+        "fail_on_increase": "false",  # has a baseline of its own
         "memray_json": "memory.json",
+        "memray_log": "log.jsonl",
         "memray_bin_path": "kept",
         "memray_bin_prefix": "p",
         "memray_own_allocators": "untouched",
@@ -711,6 +718,9 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     data = json.loads((runner.directory / "memory.json").read_text())
     assert len(data["results"]) == 4
     assert data["results"][0]["verdict"]["budget"]["scope"]["stable"] is True
+    assert "Without a baseline: " in ran.stdout
+    assert len(list((runner.directory / "memory").iterdir())) == 1
+    assert (runner.directory / "log.jsonl").read_text().count('"event": "end"') == 4
     if scanner_problem() is None:
         assert len(list((runner.directory / "kept").glob("p-*.bin"))) == 4
     assert "MEMRAY" not in runner.run("--hide-memray-summary").stdout
@@ -1015,7 +1025,7 @@ def test_returns_generator(): return numbers()
     ran = runner.run("--memray", "-Wignore", "test_limited.py")
     ran.counts(failed=2)
     assert "it returned a generator or coroutine that was never run" in ran.stdout
-    assert "TestCase.test_generator is a generator function" in ran.stdout
+    assert "TestCase.test_generator() returned a generator that has not run yet" in ran.stdout
 
 
 def test_options_that_would_do_nothing(runner: Pytest) -> None:

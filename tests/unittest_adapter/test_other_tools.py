@@ -636,7 +636,7 @@ def test_a_baseline_compares_with_an_earlier_run(tmp_path: Path) -> None:
         "Without a baseline: test_it.One.test_load, written"
         in run("--memray-update-baseline=all").stderr
     )
-    path.write_text(test.format("bytearray(4 * 1024 * 1024)"))
+    path.write_text(test.format("bytearray(4 * 1024 * 1024)  # larger"))
     done = run()
     assert done.returncode == 1
     assert "Test was limited to 3.3MiB but allocated 4.0MiB" in done.stderr

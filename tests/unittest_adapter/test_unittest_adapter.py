@@ -233,7 +233,7 @@ def test_mistakes_fail_when_the_class_is_made() -> None:
         class Bad(MemoryTestCase):
             memory_limit = "1 MBanana"
 
-    with pytest.raises(TypeError, match=r"class \S*Late: write MemoryTestMixin before"):
+    with pytest.raises(TypeError, match=r"class \S*Late: MemoryTestMixin comes after TestCase"):
 
         class Late(unittest.TestCase, MemoryTestMixin):
             memory_limit = "4 MB"
