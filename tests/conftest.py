@@ -22,6 +22,16 @@ REPOSITORY = Path(__file__).parents[1]
 OPTIONS = ["-W", "error"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``-n``, run the tests of a group in one worker: they share what takes long to prepare.
+
+    Not in the configuration: that of pytest must work without pytest-xdist.
+    """
+    if getattr(config.option, "dist", "") == "load":
+        config.option.dist = "loadgroup"
+
+
 class RunPython(Protocol):
     """Runs Python in a process of its own."""
 

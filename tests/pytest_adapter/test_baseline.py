@@ -192,3 +192,21 @@ def test_suggestions_tell_a_baseline_from_a_written_limit(runner: Baselines) -> 
     ran = runner.baseline("--memray-fix=raise", "--memray-fix-in-ci")
     assert "Nothing was written: no limit had to be changed" in ran.stdout
     assert (runner.directory / "test_it.py").read_text() == written
+
+
+@pytest.mark.parametrize("file", ["pytest.ini", "pyproject.toml"])
+def test_a_file_names_the_directory_relative_to_itself(tmp_path: Path, file: str) -> None:
+    """A run that starts in a folder of the project compares with the same baseline."""
+    head, value = (
+        ("[pytest]", "memory") if file == "pytest.ini" else ("[tool.membudget]", "'memory'")
+    )
+    (tmp_path / file).write_text(f"{head}\nmemray_baseline = {value}\n")
+    (tmp_path / "tests").mkdir()
+    if file == "pyproject.toml":
+        (tmp_path / "tests/pytest.ini").write_text("[pytest]\n")  # another root
+    for directory in (tmp_path, tmp_path / "tests"):
+        runner = Pytest(directory)
+        (tmp_path / "tests/test_it.py").write_text(suite(2))
+        runner.run("--memray", "--memray-stable", "--memray-update-baseline=new")
+    assert len(list((tmp_path / "memory").iterdir())) == 1
+    assert not (tmp_path / "tests/memory").exists()

@@ -100,11 +100,15 @@ def _switch(help: str, **others: Any) -> bool:  # noqa: A002
     return _option(False, help, option_values.on_or_off, **others)
 
 
+ENVIRONMENT: Final = "the environment"
+COMMAND_LINE: Final = "the command line"
+
+
 class Origin(NamedTuple):
     """Where the value of an option is written."""
 
     place: str
-    """A file, or ``the environment`` or ``the command line``."""
+    """A file, or :data:`ENVIRONMENT` or :data:`COMMAND_LINE`."""
     key: str
     """The name of the option there."""
 

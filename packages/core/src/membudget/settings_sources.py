@@ -17,10 +17,19 @@ from typing import Any, Final
 
 from .errors import InvalidOptionError
 from .host.origins import shown_path
-from .settings import OPTIONS, FrontEnd, Option, Origin, Settings, option_named, options_of
+from .settings import (
+    COMMAND_LINE,
+    ENVIRONMENT,
+    OPTIONS,
+    FrontEnd,
+    Option,
+    Origin,
+    Settings,
+    option_named,
+    options_of,
+)
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
-_COMMAND_LINE: Final = "the command line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +89,8 @@ def resolve(
     sources = (
         _file(table, table_name),
         _file(config, config_name),
-        _Source(_environment(), "the environment", attrgetter("variable")),
-        _Source(command_line, _COMMAND_LINE, attrgetter("flag")),
+        _Source(_environment(), ENVIRONMENT, attrgetter("variable")),
+        _Source(command_line, COMMAND_LINE, attrgetter("flag")),
     )
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
@@ -102,7 +111,7 @@ def _refuse_idle(settings: Settings, front_end: FrontEnd) -> None:
     for option in options_of(front_end):
         origin = settings.origins.get(option.name)
         missing = settings.missing_for(option, front_end)
-        if missing is not None and origin is not None and origin.place == _COMMAND_LINE:
+        if missing is not None and origin is not None and origin.place == COMMAND_LINE:
             idle.setdefault(missing.flag, []).append(option.flag)
     if idle:
         raise InvalidOptionError(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..budget import Limit
 from ..errors import InvalidOptionError, RunFileError
+from ..host.origins import full_path
 from ..host.system import Real
 from ..report.run_text import Line, named
 from ..results.baseline import Baseline, Changes, file_name
 from ..results.environment import Environment
-from ..settings import Settings, option_named
+from ..settings import COMMAND_LINE, ENVIRONMENT, Settings, option_named
 from ..sizes import format_size
 from ..verdict import Result
 
@@ -27,18 +29,18 @@ class RunBaseline:
         InvalidOptionError: the file of the baseline cannot be read.
 
     Attributes:
+        directory: the absolute path of the directory with the files.
         collected: the names of all tests of the suite, including those that do not run; empty if
             unknown. Then no test counts as gone.
     """
 
     def __init__(self, settings: Settings, root: str) -> None:
-        directory = settings.memray_baseline
-        assert directory is not None
+        self.directory: Final = _directory(settings, root)
         self._settings = settings
         self._root = root
         self.collected: Final[set[str]] = set()
         name = file_name(Environment.here(settings, root=root), settings)
-        path = Real.join(Real.getcwd(), str(directory), name)
+        path = Real.join(self.directory, name)
         try:
             self._baseline = Baseline.read(path)
         except (OSError, RunFileError) as error:
@@ -138,6 +140,20 @@ class RunBaseline:
         if changes.gone:
             done = ", taken out" if written.gone else ""
             yield Line(f"Gone since the baseline: {named(changes.gone)}{done}")
+
+
+def _directory(settings: Settings, root: str) -> str:
+    """Return the directory of the baseline; a file names it relative to where the file is.
+
+    So a run that starts in another directory compares with the same baseline.
+    """
+    origin = settings.origins.get("memray_baseline")
+    base = Real.getcwd()
+    if origin is not None and origin.place not in (ENVIRONMENT, COMMAND_LINE):
+        file = full_path(origin.place)
+        # A framework's own file is named without its directory, which is the root.
+        base = Real.dirname(file) if os.path.isfile(file) else root
+    return str(Real.join(base, str(settings.memray_baseline)))
 
 
 def _is_written(names: tuple[str, ...]) -> str:

@@ -185,6 +185,8 @@ class Run:
             # A test may change the working directory before another one uses the path.
             variables[option_named("memray_bin_path").variable] = self.captures.directory
             variables[option_named("memray_bin_prefix").variable] = self.captures.prefix
+        if self.baseline is not None:
+            variables[option_named("memray_baseline").variable] = self.baseline.directory
         if self.log is not None:
             variables[option_named("memray_log").variable] = self.log.path
         return variables
