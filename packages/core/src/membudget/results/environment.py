@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Final, Literal
@@ -67,6 +67,11 @@ class Environment:
     duration_seconds: float = 0.0
 
     @classmethod
+    def of_this_python(cls) -> Environment:
+        """Return only what is known of the interpreter and the machine, without looking it up."""
+        return cls(_PYTHON, _IMPLEMENTATION, _PLATFORM, _MACHINE)
+
+    @classmethod
     def here(
         cls,
         settings: Settings | None = None,
@@ -98,11 +103,8 @@ class Environment:
         root = full_path(root).rstrip(os.sep)
         with real_functions():
             commit, branch = commit_and_branch(root, environment)
-            return cls(
-                python=_PYTHON,
-                implementation=_IMPLEMENTATION,
-                platform=_PLATFORM,
-                machine=_MACHINE,
+            return replace(
+                cls.of_this_python(),
                 memray=_version("memray"),
                 membudget=_version("membudget"),
                 reader=_reader(),

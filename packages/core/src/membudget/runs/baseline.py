@@ -10,6 +10,7 @@ from ..budget import Limit
 from ..errors import InvalidOptionError, RunFileError
 from ..host.origins import full_path
 from ..host.system import Real
+from ..report.printable import printable
 from ..report.run_text import Line, named
 from ..results.baseline import Baseline, Changes, file_name
 from ..results.environment import Environment
@@ -39,7 +40,7 @@ class RunBaseline:
         self._settings = settings
         self._root = root
         self.collected: Final[set[str]] = set()
-        name = file_name(Environment.here(settings, root=root), settings)
+        name = file_name(Environment.of_this_python(), settings)
         path = Real.join(self.directory, name)
         try:
             self._baseline = Baseline.read(path)
@@ -86,7 +87,7 @@ class RunBaseline:
         if self._settings.memray_require_baseline and missing:
             raise InvalidOptionError(
                 f"{_flag('memray_require_baseline')}: {self._baseline.path} has no baseline for "
-                f"{named(missing)}: add it with {_flag('memray_update_baseline')}=new"
+                f"{_names(missing)}: add it with {_flag('memray_update_baseline')}=new"
             )
 
     def _write(self) -> None:
@@ -115,7 +116,7 @@ class RunBaseline:
 
         def sizes(name: str) -> str:
             before = self._baseline.entries[name].peak_bytes
-            return f"{name} {format_size(before)} -> {format_size(peaks[name])}"
+            return f"{printable(name)} {format_size(before)} -> {format_size(peaks[name])}"
 
         changes, written = self._changes, self._written
         if changes.better:
@@ -125,7 +126,7 @@ class RunBaseline:
             worse = named([sizes(name) for name in written.worse])
             yield Line(f"Worse than the baseline: {worse}{_is_written(written.worse)}", "near")
         drifted = [
-            f"{name} {format_size(entry.first_bytes)} -> {format_size(peaks[name])}"
+            f"{printable(name)} {format_size(entry.first_bytes)} -> {format_size(peaks[name])}"
             for name, entry in self._baseline.entries.items()
             if name in peaks
             and name not in changes.better
@@ -136,10 +137,10 @@ class RunBaseline:
         if drifted:
             yield Line(f"Grown since they came into the baseline: {named(drifted)}", "near")
         if changes.new:
-            yield Line(f"Without a baseline: {named(changes.new)}{_is_written(written.new)}")
+            yield Line(f"Without a baseline: {_names(changes.new)}{_is_written(written.new)}")
         if changes.gone:
             done = ", taken out" if written.gone else ""
-            yield Line(f"Gone since the baseline: {named(changes.gone)}{done}")
+            yield Line(f"Gone since the baseline: {_names(changes.gone)}{done}")
 
 
 def _directory(settings: Settings, root: str) -> str:
@@ -154,6 +155,10 @@ def _directory(settings: Settings, root: str) -> str:
         # A framework's own file is named without its directory, which is the root.
         base = Real.dirname(file) if os.path.isfile(file) else root
     return str(Real.join(base, str(settings.memray_baseline)))
+
+
+def _names(names: Iterable[str]) -> str:
+    return named([printable(name) for name in names])
 
 
 def _is_written(names: tuple[str, ...]) -> str:
