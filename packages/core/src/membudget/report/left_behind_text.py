@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..results.run_log import LogEntry, unfinished
+from ..results.run_log import LogEntry, most_resident_bytes, unfinished
 from ..sizes import format_size
 from .printable import printable
-from .run_text import N_NAMES, Line
+from .run_text import Line, named
 
 WORTH_A_LINE_BYTES: Final = 1024 * 1024
 """The memory that a test must retain to be named: as much as one arena of Python."""
 
 
-def left_behind_line(left: Iterable[tuple[str, int]], most_resident_bytes: int | None) -> str:
+def left_behind_line(left: Iterable[tuple[str, int]], most_bytes: int | None) -> str:
     """Return a line with the tests that retained most memory; empty if none retained much.
 
     Args:
         left: names of tests, and the bytes that each retained.
-        most_resident_bytes: the most memory that the process had; None if unknown.
+        most_bytes: the most memory that the process had; None if unknown.
 
     Example:
         >>> left_behind_line([("test_a", 2**20), ("test_b", 3 * 2**20), ("test_c", 5)], 2**27)
@@ -29,12 +29,11 @@ def left_behind_line(left: Iterable[tuple[str, int]], most_resident_bytes: int |
     if not much:
         return ""
     much.sort(key=lambda one: (-one[1], one[0]))
-    more = len(much) - N_NAMES
-    names = ", ".join(f"{printable(name)} {format_size(size)}" for name, size in much[:N_NAMES])
-    text = f"Left behind: {names}" + (f" and {more} more" if more > 0 else "")
-    if most_resident_bytes is None:
+    names = [f"{printable(name)} {format_size(size)}" for name, size in much]
+    text = f"Left behind: {named(names)}"
+    if most_bytes is None:
         return text
-    return f"{text}. The process had {format_size(most_resident_bytes)} in memory at most"
+    return f"{text}. The process had {format_size(most_bytes)} in memory at most"
 
 
 def ended_processes_lines(log: Iterable[LogEntry], *, own_pid: int) -> Iterator[Line]:
@@ -55,7 +54,6 @@ def ended_processes_lines(log: Iterable[LogEntry], *, own_pid: int) -> Iterator[
         yield Line(text, "over")
         of_it = [one for one in entries if one.pid == entry.pid]
         left = [(one.name, one.retained_bytes or 0) for one in of_it if one.event == "end"]
-        sizes = [one.most_resident_bytes for one in of_it if one.most_resident_bytes is not None]
-        line = left_behind_line(left, max(sizes, default=None))
+        line = left_behind_line(left, most_resident_bytes(of_it))
         if line:
             yield Line(f"  {line}", "over")

@@ -7,15 +7,18 @@ it.
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from json import JSONDecodeError, dumps, loads
 from typing import Final, Literal, TypeAlias
 
+from ..errors import RunFileError
 from ..host.system import Real, real_functions
 from ..host.whole_files import append, write_whole
 from ..measurement import Measurement
+from ..plain_data import coder_of
 from ..recording.process_memory import process_memory
 
 FORMAT: Final = 1
@@ -47,6 +50,9 @@ class LogEntry:
     most_resident_bytes: int | None = None
     peak_bytes: int | None = None
     retained_bytes: int | None = None
+
+
+_ENTRY: Final = coder_of(LogEntry)
 
 
 class RunLog:
@@ -113,7 +119,7 @@ class RunLog:
             peak_bytes=None if measurement is None else measurement.peak_bytes,
             retained_bytes=None if measurement is None else measurement.retained_bytes,
         )
-        line = dumps({"format": FORMAT, **asdict(entry)}).encode() + b"\n"
+        line = dumps({"format": FORMAT, **_ENTRY.to_data(entry)}).encode() + b"\n"
         try:
             if anew:
                 write_whole(self.path, line)
@@ -129,14 +135,11 @@ def read_log(text: str) -> Iterator[LogEntry]:
     Incomplete lines are skipped: a process was killed while it wrote, or the disk was full. Fields
     and formats of later versions are skipped too.
     """
-    known = {field.name for field in fields(LogEntry)}
     for line in text.splitlines():
-        try:
+        with contextlib.suppress(JSONDecodeError, RunFileError):
             data = loads(line)
-        except JSONDecodeError:
-            continue
-        if isinstance(data, dict) and data.get("format") == FORMAT:
-            yield LogEntry(**{name: value for name, value in data.items() if name in known})
+            if isinstance(data, dict) and data.get("format") == FORMAT:
+                yield _ENTRY.from_data(data)
 
 
 def unfinished(entries: Iterable[LogEntry]) -> list[LogEntry]:
@@ -148,3 +151,9 @@ def unfinished(entries: Iterable[LogEntry]) -> list[LogEntry]:
         elif entry.event == "end":
             running.pop((entry.pid, entry.name), None)
     return list(running.values())
+
+
+def most_resident_bytes(entries: Iterable[LogEntry]) -> int | None:
+    """Return the most memory that one of the processes ever had; None if unknown."""
+    sizes = [one.most_resident_bytes for one in entries if one.most_resident_bytes is not None]
+    return max(sizes, default=None)

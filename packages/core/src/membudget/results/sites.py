@@ -6,6 +6,7 @@ machine.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -65,6 +66,7 @@ def absolute(sites: Iterable[Allocation], root: str) -> Iterator[Allocation]:
         yield replace(site, stack=tuple(frames))
 
 
+@functools.cache  # a baseline names few files, many times
 def _absolute(filename: str, root: str) -> str:
     path: str = Real.join(root, filename)
     try:

@@ -10,6 +10,7 @@ from ..errors import InvalidOptionError
 from ..host.system import Real
 from ..recording.process_memory import most_memory
 from ..report.left_behind_text import ended_processes_lines, left_behind_line
+from ..report.printable import printable
 from ..report.run_text import (
     Line,
     can_show_symbols,
@@ -20,6 +21,7 @@ from ..report.run_text import (
 )
 from ..report.run_text import report_lines as result_lines
 from ..results.json_data import write_run_of_now
+from ..results.run_log import most_resident_bytes
 from ..settings import option_named
 from .notes import Unmeasured
 from .run import Run
@@ -82,14 +84,13 @@ def _process_lines(run: Run) -> Iterator[Line]:
     entries = [] if run.log is None else run.log.entries()
     yield from ended_processes_lines(entries, own_pid=Real.getpid())
     memory = most_memory()
-    sizes = [one.most_resident_bytes for one in entries if one.most_resident_bytes is not None]
-    sizes += [] if memory is None else [memory.most_bytes]
+    sizes = [most_resident_bytes(entries) or 0, 0 if memory is None else memory.most_bytes]
     left = [(one.name, one.measurement.retained_bytes) for one in run.results]
-    line = left_behind_line(left, max(sizes, default=None))
+    line = left_behind_line(left, max(sizes) or None)
     if line:
         yield Line(line)
     if run.log is not None and run.log.problem:
-        yield Line(f"The log ends early: {run.log.path}: {run.log.problem}", "near")
+        yield Line(printable(f"The log ends early: {run.log.path}: {run.log.problem}"), "near")
 
 
 def write_files(run: Run) -> None:

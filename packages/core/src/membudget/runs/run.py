@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from ..availability import measuring_is_on, why_not_measured
 from ..budget import Budget, Limit, Phase
@@ -91,7 +91,7 @@ class Run:
         self.settings: Final = settings
         self.front_end: Final = front_end
         self.captures: Final = _captures(settings, front_end, worker or Worker())
-        self.log: RunLog | None = _log(settings, worker or Worker())
+        self.log: RunLog | None = _log(settings, front_end, worker or Worker())
         self.root: Final = root
         self.n_workers = 0
         self._worker = worker
@@ -300,23 +300,24 @@ class Run:
         return self.results
 
 
+def _in_effect(settings: Settings, front_end: FrontEnd, name: str) -> Any:
+    """Return the value of an option; None where it does nothing, or nothing is measured."""
+    is_idle = settings.missing_for(option_named(name), front_end) is not None
+    return None if is_idle or why_not_measured() is not None else getattr(settings, name)
+
+
 def _captures(settings: Settings, front_end: FrontEnd, worker: Worker) -> KeptCaptures | None:
-    path = settings.memray_bin_path
-    is_idle = settings.missing_for(option_named("memray_bin_path"), front_end) is not None
-    if path is None or is_idle or why_not_measured() is not None:
+    path = _in_effect(settings, front_end, "memray_bin_path")
+    if path is None:
         return None
     return KeptCaptures(path, worker.capture_prefix or settings.memray_bin_prefix)
 
 
 def _baseline(settings: Settings, front_end: FrontEnd, root: str) -> RunBaseline | None:
-    is_idle = settings.missing_for(option_named("memray_baseline"), front_end) is not None
-    if settings.memray_baseline is None or is_idle or why_not_measured() is not None:
-        return None
-    return RunBaseline(settings, root)
+    directory = _in_effect(settings, front_end, "memray_baseline")
+    return None if directory is None else RunBaseline(settings, root)
 
 
-def _log(settings: Settings, worker: Worker) -> RunLog | None:
-    path = worker.log or settings.memray_log
-    return (
-        None if path is None or why_not_measured() is not None else RunLog(str(path), worker.name)
-    )
+def _log(settings: Settings, front_end: FrontEnd, worker: Worker) -> RunLog | None:
+    path = worker.log or _in_effect(settings, front_end, "memray_log")
+    return None if path is None else RunLog(str(path), worker.name)
