@@ -44,7 +44,7 @@ def test_half_a_line_and_later_versions_are_left_out() -> None:
     """A killed process may leave half a line; what is whole is still told."""
     text = (
         '{"format": 1, "event": "start", "name": "a", "worker": "", "pid": 1, "time": 0, "x": 3}\n'
-        '{"format": 2, "event": "start"}\n[]\n{"format": 1, "eve'
+        '{"format": 2, "event": "start"}\n[]\n{"format": 1, "event": "start"}\n{"format": 1, "eve'
     )
     assert [one.name for one in read_log(text)] == ["a"]
 
