@@ -29,7 +29,7 @@ from .measurement import Measurement
 from .noted_verdicts import add_note, let_win
 from .plugins import filter_allocations, keeps_allocation
 from .recording import get_recorder
-from .recording.garbage import SettledGarbage
+from .recording.garbage import SettledGarbage, collect_new_garbage
 from .recording.marks import MarkedBlock
 from .recording.request import LateStacks, TraceSettings
 from .report.failure_text import exceeded_message, limits_of
@@ -218,7 +218,8 @@ class Block(MarkedBlock):
             block.start_mark,
             block.end_mark,
             bool(scope.stable),
-            bool(scope.stable or self.budget.leaks or self.budget.objects),
+            bool(scope.stable),
+            self.budget.limits_what_stays,
         )
         if self.place is not None:
             self._watched = self._watched or watch(self, self.place)
@@ -272,6 +273,36 @@ class Block(MarkedBlock):
             frame = frame.f_back
         return n_frames if self._around_call else n_frames - 1
 
+    def _settle(self) -> None:
+        """Before the block ends, free what only garbage keeps alive, if the verdict depends on it.
+
+        Collecting all garbage takes long, so this first looks whether there is a need.
+        """
+        block = self._open
+        if block is None or block.is_parents or is_finalizing():
+            return
+        try:
+            for collect in (collect_new_garbage, self._garbage.collect_all):
+                if self._retains_little(block):
+                    return
+                collect()
+        except BaseException as error:
+            _add_interruption(error)
+            raise
+
+    def _retains_little(self, block: OpenBlock) -> bool:
+        """Whether no limit on what stays alive can be exceeded, as far as is known."""
+        most = self.budget.most_retained_bytes
+        if most is None or self.budget.objects is not None:
+            return False
+        try:
+            retained = block.retained_so_far()
+        except MembudgetError as error:
+            if not raised_by_us(error):
+                raise
+            return False  # raised again when the block is read
+        return retained is not None and retained <= most
+
     def _leave(
         self,
         exc_type: type[BaseException] | None,
@@ -294,11 +325,7 @@ class Block(MarkedBlock):
         except (MembudgetError, Warning):
             raise
         except BaseException as error:
-            add_note(
-                error,
-                "membudget: this exception interrupted the end of a block, so its limits were not "
-                "enforced",
-            )
+            _add_interruption(error)
             raise
         self._left()
 
@@ -496,6 +523,13 @@ def warm_up_block(trace: TraceSettings | None = None) -> Block:
     """
     trace = replace(trace or TraceSettings(), trace_python_allocators=True)
     return Block(Budget(), trace=trace, around_call=True)
+
+
+def _add_interruption(error: BaseException) -> None:
+    add_note(
+        error,
+        "membudget: this exception interrupted the end of a block, so its limits were not enforced",
+    )
 
 
 def refuse_phases(budget: Budget) -> None:

@@ -258,7 +258,7 @@ class MeasuringPlugin:
             with self._block(item, plan) if phased is None else phased.phase("call"):
                 yield
             return
-        if _limits_what_stays(plan.budget):
+        if plan.budget.limits_what_stays:
             function = moved_out(function, self._run.left_out)
         # Around the function and nothing else: fixtures and plugins stay outside.
         with contextlib.ExitStack() as around:
@@ -439,11 +439,6 @@ class MeasuringPlugin:
 
 def _is_test_case(item: pytest.Item) -> bool:
     return isinstance(getattr(item, "instance", None), unittest.TestCase)
-
-
-def _limits_what_stays(budget: Budget) -> bool:
-    retained = budget.limit_of("retained_bytes")
-    return not (retained is None and budget.leaks is None and budget.objects is None)
 
 
 def _is_async(function: Callable[..., object]) -> bool:
