@@ -82,6 +82,8 @@ class Block(MarkedBlock):
             match nothing, and refuses a budget that includes phases of a test.
         place: the file and the line where its limit is written, to warn about a limit that is never
             checked; None for no warning.
+        is_provisional: whether the code can run again, warm, to be judged by that run: then an
+            exceeded budget neither raises nor calls ``on_measured``, and :attr:`is_over` is true.
         message: makes the message of an exceeded budget; by default
             :func:`membudget.runs.exceeded_message`.
         on_measured: called with the measurement and the verdict of each block, before an exceeded
@@ -108,6 +110,7 @@ class Block(MarkedBlock):
         around_call: bool = False,
         for_user: bool = False,
         place: Place | None = None,
+        is_provisional: bool = False,
         message: MakesMessage = exceeded_message,
         on_measured: OnMeasured | None = None,
     ) -> None:
@@ -119,6 +122,7 @@ class Block(MarkedBlock):
         self._outer_files = outer_files
         self._around_call = around_call
         self._for_user = for_user
+        self._is_provisional = is_provisional
         self._message = message
         self._on_measured = on_measured
         self._open: OpenBlock | None = None
@@ -130,6 +134,8 @@ class Block(MarkedBlock):
         self._n_outer = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
+        self.is_over = False
+        """Whether it was over its budget and did not raise, because it is provisional."""
         self.place: Final = place
         self._watched: Watched | None = None  # until the limit has been checked once
 
@@ -197,6 +203,7 @@ class Block(MarkedBlock):
         if self._for_user:
             refuse_phases(self.budget)
         self._measurement = None
+        self.is_over = False
         self._n_paused = 0
         scope = self.budget.scope
         self._stack_filter = _stack_filter(scope)
@@ -362,6 +369,9 @@ class Block(MarkedBlock):
             return
         self._measurement = measurement = self._unseen.added_to(measurement)
         verdict = judge(measurement, self.budget)
+        if self._is_provisional and raised is None and not verdict.within:
+            self.is_over = True
+            return
         if self._on_measured is not None:
             self._on_measured(measurement, verdict, late)
         if verdict.within:
@@ -513,7 +523,7 @@ class _Paused(contextlib.AbstractContextManager[None]):
 
 
 def warm_up_block(trace: TraceSettings | None = None) -> Block:
-    """Return a block for the warm-up call before a stable block, so that caches do not count.
+    """Return a block for a warm-up call, after which a stable block does not count caches.
 
     It is recorded like the stable block, because that makes CPython 3.11 keep line tables of
     functions.

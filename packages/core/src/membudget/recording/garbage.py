@@ -24,6 +24,11 @@ _FULL_COLLECTIONS: Final = 0.05
 """The largest part of the time that full collections between stable blocks take."""
 
 
+def collect_garbage() -> None:
+    """Collect all garbage."""
+    collect()
+
+
 def collect_new_garbage() -> None:
     """Collect the garbage of objects that are so new that this takes little time."""
     collect(_YOUNG)
@@ -84,7 +89,7 @@ class SettledGarbage:
     def collect_all(self) -> None:
         """Collect all garbage, also that of objects that are frozen."""
         self.end()
-        collect()
+        collect_garbage()
 
 
 @contextmanager
