@@ -50,14 +50,17 @@ results.comparable results.merging results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
 report.comparison_text report.explanation_text
-results.run_log report.left_behind_text report
+results.run_log report.left_behind_text
+report.overview report.table_of_tests report.text_page report.markdown_page
+report.github_annotations report.junit_xml report.openmetrics_text report.bencher_json
+report.benchmark_action_json report.formats report
 
 unseen unused_limits block decorating budget_arguments limits
 
 runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report
 runs.suggested_limits runs.worker_results runs
 
-cli.doctor cli.merge cli.compare cli.suggest cli.explain cli
+cli.doctor cli.merge cli.compare cli.suggest cli.explain cli.report cli
 membudget __main__
 """,
     "pytest_membudget": """

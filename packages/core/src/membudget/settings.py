@@ -16,7 +16,7 @@ from . import option_values
 from .availability import ENFORCEMENT_VARIABLE
 from .budget import Budget, Limit, Phase, Scope
 from .recording.request import TraceSettings
-from .tolerance import Tolerance
+from .tolerance import DEFAULT_TOLERANCE, Tolerance
 
 T = TypeVar("T")
 FrontEnd: TypeAlias = Literal["pytest", "unittest"]
@@ -202,7 +202,7 @@ class Settings:
         needs=_MEASURING,
     )
     memray_tolerance: Tolerance = _option(  # noqa: RUF009 - a field
-        Tolerance(10, 64 * 1024),
+        DEFAULT_TOLERANCE,
         "By how much a peak may exceed its baseline: a percentage, a size, or both with a plus "
         "sign, which must both be exceeded",
         option_values.tolerance,
