@@ -171,6 +171,10 @@ class Settings:
         metavar="PHASES",
         needs=_MEASURING,
     )
+    memray_table: bool = _switch(
+        "Show a table of all tests in the report",
+        needs=("memray",),
+    )
     memray_margins: bool = _switch(
         "Show used and allowed memory for each limit in the report, tightest first",
         needs=("memray",),
@@ -234,6 +238,19 @@ class Settings:
         option_values.file_to_write,
         metavar="PATH",
         needs=_MEASURING,
+    )
+    memray_markdown: Path | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Write a report of all tests to this file, as Markdown for a pull request",
+        option_values.file_to_write,
+        metavar="PATH",
+        needs=_MEASURING,
+    )
+    memray_github: str = _option(
+        "auto",
+        "On GitHub Actions, write annotations and the summary of the step: 'auto' or 'off'",
+        option_values.one_of("auto", "off"),
+        metavar="WHEN",
     )
     memray_log: Path | None = _option(  # noqa: RUF009 - a field
         None,

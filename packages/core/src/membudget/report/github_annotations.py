@@ -93,6 +93,11 @@ def _warning(use: LimitUse, result: Result, place: Mapping[str, str]) -> str:
     return _command("warning", {**place, "title": "Memory limit leaves little room"}, message)
 
 
+def github_warning(message: str) -> str:
+    """Return a warning that belongs to no test."""
+    return _command("warning", {"title": "membudget"}, message)
+
+
 def _command(name: str, properties: Mapping[str, str], message: str) -> str:
     """Return a workflow command; its escapes are those of GitHub's toolkit."""
     of_it = (

@@ -36,7 +36,13 @@ from ..unseen import own_allocators_seen
 from ..verdict import Outcome
 from .notes import Notes, Unmeasured
 from .phases import PhasedBlock
-from .report import not_measured_text, report_lines, write_files
+from .report import (
+    files_to_write,
+    github_lines,
+    not_measured_text,
+    report_lines,
+    write_files,
+)
 from .run import Run, Worker
 from .suggested_limits import SuggestedLimits
 from .test_case import phases_of_test_case
@@ -75,7 +81,9 @@ __all__ = [
     "exceeded_line",
     "exceeded_message",
     "exceeded_section",
+    "files_to_write",
     "find_settings",
+    "github_lines",
     "has_nothing_to_measure",
     "in_block",
     "leak_budget",

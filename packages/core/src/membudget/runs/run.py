@@ -178,6 +178,11 @@ class Run:
         return "" if self.captures is None else self.captures.path_of(name)
 
     @property
+    def is_worker(self) -> bool:
+        """Whether another process reports the run."""
+        return self._worker is not None
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment variables that make another process part of this run."""
         variables = self.settings.environment
