@@ -1,42 +1,17 @@
-"""A run as JUnit XML, for CI servers; and the properties of a test in the XML of other tools."""
+"""A run as JUnit XML, for CI servers."""
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from typing import Final
 from xml.etree import ElementTree
 
-from ..measurement import Figure, Measurement
-from ..verdict import Result, Verdict
+from ..verdict import Result
 from .failure_text import exceeded_line, exceeded_section
+from .junit_properties import junit_properties
 from .overview import Overview, failed_otherwise, is_over
 from .printable import printable
 
 _ENDS: Final = {"failed": "failure", "error": "error", "skipped": "skipped"}
-
-
-def junit_properties(measurement: Measurement, verdict: Verdict) -> dict[str, int | str]:
-    """Return the figures, the limits and the verdict of a test, by the names of JUnit properties.
-
-    Example:
-        >>> from membudget.testing import make_measurement, make_result
-        >>> result = make_result("test_load", make_measurement(120), 100)
-        >>> found = junit_properties(result.measurement, result.verdict)
-        >>> found["memray_peak_bytes"], found["memray_limit_peak_bytes"], found["memray_verdict"]
-        (120, 100, 'exceeded')
-    """
-    budget = verdict.budget
-    figures: tuple[Figure, ...] = get_args(Figure)
-    found: dict[str, int | str] = {
-        **{f"memray_{figure}": getattr(measurement, figure) for figure in figures},
-        **{f"memray_limit_{limit.figure}": limit.maximum for limit in budget.limits},
-    }
-    if budget.leaks is not None:
-        found["memray_limit_leaks"] = budget.leaks.maximum
-    if budget.objects is not None:
-        found["memray_leaked_objects"] = sum(one.n_objects for one in verdict.leaked_objects)
-    if budget.limits_anything:
-        found["memray_verdict"] = "within" if verdict.within else "exceeded"
-    return found
 
 
 def junit_xml(overview: Overview) -> str:

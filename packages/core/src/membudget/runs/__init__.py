@@ -24,6 +24,7 @@ from ..noted_verdicts import delivering_verdicts
 from ..plugins import rules_of
 from ..recording.request import LateStacks, TraceSettings
 from ..report.failure_text import N_ALLOCATIONS, exceeded_line, exceeded_message, exceeded_section
+from ..report.junit_properties import junit_properties
 from ..report.run_text import TITLE, Line
 from ..report.suggestions_text import TITLE as SUGGESTIONS_TITLE
 from ..results.json_data import result_from_json, result_to_json
@@ -86,6 +87,7 @@ __all__ = [
     "github_lines",
     "has_nothing_to_measure",
     "in_block",
+    "junit_properties",
     "leak_budget",
     "leave",
     "measures",
