@@ -46,7 +46,7 @@ results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
 results.sites results.git_files results.environment results.run_file results.json_data
-results.comparable results.merging results.comparing results.baseline results
+results.capture_names results.comparable results.merging results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
 report.comparison_text report.explanation_text
