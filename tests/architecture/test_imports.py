@@ -53,7 +53,8 @@ report.comparison_text report.explanation_text
 results.run_log report.left_behind_text
 report.overview report.table_of_tests report.text_page report.markdown_page
 report.github_annotations report.junit_properties report.junit_xml report.openmetrics_text
-report.bencher_json report.benchmark_action_json report.formats report
+report.bencher_json report.benchmark_action_json report.stack_tree report.first_to_do
+report.page_data report.html_page report.formats report
 
 unseen unused_limits block decorating budget_arguments limits
 
