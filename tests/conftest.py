@@ -59,7 +59,7 @@ def run_python_in(
         name: value
         for name, value in os.environ.items()
         if not (
-            name.startswith(("MEMBUDGET", "PYTEST", "PYTHON", "COV"))
+            name.startswith(("MEMBUDGET", "PYTEST", "PYTHON", "COV", "GITHUB_"))
             or name in ("CI", "BUILD_NUMBER")
         )
         or name == "MEMBUDGET_READER"  # CI runs the tests with either reader

@@ -12,6 +12,7 @@ from conftest import REPOSITORY, run_python_in
 from membudget.budget_arguments import OLDEST_PYTHON_WITH_OBJECTS
 
 EXAMPLES = REPOSITORY / "docs/examples"
+GUIDE = REPOSITORY / "docs/guide.md"
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 LEAKS_PASSED = "2 passed" if sys.version_info < OLDEST_PYTHON_WITH_OBJECTS else "3 passed"
 
@@ -48,6 +49,15 @@ def test_the_demo_prints_the_usage_text(examples: Path) -> None:
             or (expected.startswith("MEMORY PROBLEMS") and line.startswith(f"{expected} - "))
             for line in printed
         ), f"missing or out of order: {expected}\n{done.stdout}"
+
+
+def test_the_guide_shows_the_table_of_the_demo(examples: Path) -> None:
+    options = ("--memray", "--memray-table", "--rootdir=.")
+    done = run_python_in(examples, *PYTEST, *options, "demo")
+    (table,) = re.findall(
+        r"^```text\n( +peak.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert table in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import run_python_in
 from membudget.recording.readers.scanner import scanner_problem
+from membudget.results import read_run
+from membudget.results.capture_names import capture_of
 from membudget.settings import OPTIONS
 from running import WORKLOADS, Pytest
 
@@ -612,8 +614,10 @@ def test_nested():
     after = {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
     assert set(after) == set(before)
     assert {name for name in after if after[name] == before[name]} == {other.name}
-    runner.run("--memray", "--memray-bin-path=some/kept")
+    runner.run("--memray", "--memray-bin-path=some/kept", "--memray-json=run.json")
     assert len(list(kept.iterdir())) == 9
+    run = read_run(str(runner.directory / "run.json"))
+    assert all(Path(capture_of(one, run.environment)).exists() for one in run.results)
     runner.run("--memray-bin-path=elsewhere")
     assert not (runner.directory / "elsewhere").exists()
 
@@ -677,6 +681,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_enforce_markers": "always",
         "memray_stable": "true",
         "memray_include": "call, setup",
+        "memray_table": "true",
         "memray_margins": "true",
         "memray_suggest": "true",
         "memray_fix": "raise",
@@ -687,6 +692,8 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_require_baseline": "true",
         "fail_on_increase": "false",  # has a baseline of its own
         "memray_json": "memory.json",
+        "memray_markdown": "memory.md",
+        "memray_github": "off",
         "memray_log": "log.jsonl",
         "memray_bin_path": "kept",
         "memray_bin_prefix": "p",
@@ -712,6 +719,8 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     assert "Test was limited to 500.0KiB but allocated" in ran.stdout
     assert sum("called by" in line for line in ran.lines) >= 2
     assert "Margins, tightest first:" in ran.lines
+    assert "test_it.py::test_large  OVER" in ran.stdout
+    assert (runner.directory / "memory.md").read_text().startswith("## Memory: ")
     assert "over its limit; used + 10% + 4 KB" in ran.stdout
     assert "Wrote 1 limit into 1 file" in ran.lines
     assert re.search(r"Peak of each phase: setup [\d.]+B, call ", ran.stdout)

@@ -186,6 +186,7 @@ def test_skipped(): ...
                 "memray_n_allocations": "1",
                 "memray_retained_bytes": "0",
                 "memray_limit_peak_bytes": "512000",
+                "memray_verdict": "exceeded",
             },
             "test_free": {
                 "memray_peak_bytes": "102400",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from .budget import Budget, Limit
 from .measurement import ARENA_BYTES, Measurement
-from .verdict import is_blind
+from .verdict import Result, is_blind
 
 LimitWord: TypeAlias = Literal["OVER", "NEAR", "TIGHT", "LOOSE", "BLIND"]
 NEAR_PERCENT: Final = 90
@@ -67,3 +68,68 @@ def limit_words(limit: Limit, measurement: Measurement, *, stable: bool) -> tupl
 def is_near(limit: Limit, used: int) -> bool:
     """Whether a figure is near a limit that it does not exceed."""
     return 0 < NEAR_PERCENT * limit.maximum <= 100 * used
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit, and how much of it a test used.
+
+    Attributes:
+        limit: the limit.
+        used: what was measured: in bytes, or a count.
+        words: the words that apply, see :func:`limit_words`.
+    """
+
+    limit: Limit
+    used: int
+    words: tuple[LimitWord, ...]
+
+    @property
+    def share(self) -> float:
+        """The used part of the limit: 1.0 for all of it, more for a limit that is exceeded."""
+        if self.limit.maximum:
+            return self.used / self.limit.maximum
+        return _OF_NOTHING if self.used else 0.0
+
+    @property
+    def percent(self) -> str:
+        """The used part of the limit as text; 100% is shown only for exactly all of it.
+
+        Example:
+            >>> for used in (50, 99_999, 100_000, 100_001):
+            ...     LimitUse(Limit("peak_bytes", 100_000), used, ()).percent
+            '0%'
+            '<100%'
+            '100%'
+            '>100%'
+        """
+        if not self.limit.maximum:
+            return "-"
+        percent = 100 * self.share
+        if percent != 100 and round(percent) == 100:
+            return ">100%" if percent > 100 else "<100%"
+        return f"{percent:.0f}%"
+
+
+_OF_NOTHING: Final = 1e9
+"""What counts as the used part of a limit of zero that is exceeded."""
+
+
+def limit_uses(result: Result) -> tuple[LimitUse, ...]:
+    """Return how much a test used of each limit on a figure.
+
+    Example:
+        >>> from membudget.testing import make_measurement, make_result
+        >>> (use,) = limit_uses(make_result("test_load", make_measurement(120), 100))
+        >>> use.percent, use.words
+        ('120%', ('OVER',))
+    """
+    stable = bool(result.verdict.budget.scope.stable)
+    return tuple(
+        LimitUse(
+            limit,
+            getattr(result.measurement, limit.figure),
+            limit_words(limit, result.measurement, stable=stable),
+        )
+        for limit in result.verdict.budget.limits
+    )

@@ -16,7 +16,7 @@ from . import option_values
 from .availability import ENFORCEMENT_VARIABLE
 from .budget import Budget, Limit, Phase, Scope
 from .recording.request import TraceSettings
-from .tolerance import Tolerance
+from .tolerance import DEFAULT_TOLERANCE, Tolerance
 
 T = TypeVar("T")
 FrontEnd: TypeAlias = Literal["pytest", "unittest"]
@@ -183,6 +183,10 @@ class Settings:
         metavar="PHASES",
         needs=_MEASURING,
     )
+    memray_table: bool = _switch(
+        "Show a table of all tests in the report",
+        needs=("memray",),
+    )
     memray_margins: bool = _switch(
         "Show used and allowed memory for each limit in the report, tightest first",
         needs=("memray",),
@@ -214,7 +218,7 @@ class Settings:
         needs=_MEASURING,
     )
     memray_tolerance: Tolerance = _option(  # noqa: RUF009 - a field
-        Tolerance(10, 64 * 1024),
+        DEFAULT_TOLERANCE,
         "By how much a peak may exceed its baseline: a percentage, a size, or both with a plus "
         "sign, which must both be exceeded",
         option_values.tolerance,
@@ -246,6 +250,19 @@ class Settings:
         option_values.file_to_write,
         metavar="PATH",
         needs=_MEASURING,
+    )
+    memray_markdown: Path | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Write a report of all tests to this file, as Markdown for a pull request",
+        option_values.file_to_write,
+        metavar="PATH",
+        needs=_MEASURING,
+    )
+    memray_github: str = _option(
+        "auto",
+        "On GitHub Actions, write annotations and the summary of the step: 'auto' or 'off'",
+        option_values.one_of("auto", "off"),
+        metavar="WHEN",
     )
     memray_log: Path | None = _option(  # noqa: RUF009 - a field
         None,

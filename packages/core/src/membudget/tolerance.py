@@ -53,6 +53,10 @@ class Tolerance:
         return abs(new - old) <= self.room(figure, old)
 
 
+DEFAULT_TOLERANCE: Final = Tolerance(10, 64 * 1024)
+"""What is tolerated if nothing else is said."""
+
+
 def parse_tolerance(text: str, *, where: str) -> Tolerance:
     """Parse a tolerance: a percentage, a size, or both with a plus sign.
 

@@ -1,4 +1,4 @@
-"""Prints the report at the end of a run, and writes its JSON file."""
+"""Prints the report at the end of a run, and writes its files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from membudget.runs import (
     Settings,
     Tolerance,
     Worker,
+    github_lines,
     not_measured_text,
     report_lines,
     result_from_json,
@@ -32,6 +33,10 @@ _WORKER_RESULTS = "membudget_results"
 _WORKER_COLLECTED = "membudget_collected"
 _WORKER_PREFIX = "membudget_bin_prefix"
 _WORKER_LOG = "membudget_log"
+_ANNOTATING = tuple(
+    f"pytest_github_actions_annotate_failures{module}" for module in ("", ".plugin")
+)
+"""The names under which the plugin that writes an error for every failure can be loaded."""
 _MARKUP: dict[str, dict[str, bool]] = {
     "": {},
     "over": {"red": True, "bold": True},
@@ -216,14 +221,15 @@ class ReportingPlugin:
                 f"pytest-membudget enforces the same markers",
                 yellow=True,
             )
-        if self._settings.hide_memray_summary or not self._settings.memray:
-            return
-        terminalreporter.write_line("")
-        terminalreporter.write_sep("=", TITLE)
-        width = terminalreporter.config.get_terminal_writer().fullwidth
-        is_terminal = sys.stdout.isatty()
-        lines = report_lines(self._run, sys.stdout, width=width if is_terminal else 0)
-        write_lines(terminalreporter, lines)
+        if self._settings.memray and not self._settings.hide_memray_summary:
+            terminalreporter.write_line("")
+            terminalreporter.write_sep("=", TITLE)
+            width = terminalreporter.config.get_terminal_writer().fullwidth
+            is_terminal = sys.stdout.isatty()
+            lines = report_lines(self._run, sys.stdout, width=width if is_terminal else 0)
+            write_lines(terminalreporter, lines)
+        annotated = any(map(terminalreporter.config.pluginmanager.hasplugin, _ANNOTATING))
+        write_lines(terminalreporter, map(Line, github_lines(self._run, errors=not annotated)))
 
 
 def write_lines(terminalreporter: pytest.TerminalReporter, lines: Iterable[Line]) -> None:

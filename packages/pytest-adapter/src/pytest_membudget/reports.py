@@ -15,6 +15,7 @@ from membudget.runs import (
     Unmeasured,
     exceeded_line,
     exceeded_section,
+    junit_properties,
     result_from_json,
     result_to_json,
 )
@@ -169,18 +170,9 @@ def _show_exceeded(
 
 
 def set_properties(item: pytest.Item, measurement: Measurement, verdict: Verdict) -> None:
-    """Set the figures and limits of a test as properties for JUnit XML; the last rerun wins."""
-    figures = {
-        f"memray_{figure}": getattr(measurement, figure)
-        for figure in ("peak_bytes", "total_bytes", "n_allocations", "retained_bytes")
-    }
-    limits = {f"memray_limit_{limit.figure}": limit.maximum for limit in verdict.budget.limits}
-    if verdict.budget.leaks is not None:
-        limits["memray_limit_leaks"] = verdict.budget.leaks.maximum
-    if verdict.budget.objects is not None:
-        limits["memray_leaked_objects"] = sum(one.n_objects for one in verdict.leaked_objects)
+    """Set the properties of a test for JUnit XML; the last rerun wins."""
     others = [one for one in item.user_properties if not one[0].startswith("memray_")]
-    item.user_properties[:] = [*others, *figures.items(), *limits.items()]
+    item.user_properties[:] = [*others, *junit_properties(measurement, verdict).items()]
 
 
 def outcome_of(report: pytest.TestReport) -> Outcome | None:

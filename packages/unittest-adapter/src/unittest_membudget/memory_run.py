@@ -34,6 +34,8 @@ from membudget.runs import (
     Worker,
     another_process_reports,
     exceeded_message,
+    files_to_write,
+    github_lines,
     leave,
     own_allocators_seen,
     report_lines,
@@ -244,7 +246,7 @@ class MemoryRun:
                 self._run.add_result(result)
 
     def report(self, stream: Any, n_tests: int = 0) -> None:
-        """Write the JSON file and the report, if the settings ask for them.
+        """Write the report and the files, if the settings ask for them.
 
         Args:
             stream: the report is written to it.
@@ -265,16 +267,20 @@ class MemoryRun:
         if lines:
             stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
+        if _reports_whole_run():
+            sys.stdout.write("".join(f"{line}\n" for line in github_lines(self._run)))
+            sys.stdout.flush()
         if problem is not None:
             raise problem
 
     def _write_files(self, stream: Any) -> InvalidOptionError | None:
         """Write the files that the settings ask for; return an error, to raise after the report."""
-        path = self.settings.memray_json
-        if path is not None and multiprocessing.parent_process() is not None:
+        paths = files_to_write(self.settings)
+        if paths and not _reports_whole_run():
             stream.write(
-                f"{path} was not written, because this is only one of several processes: run the "
-                f"tool with python -m unittest_membudget.collect\n"
+                f"{' and '.join(paths)} {'was' if len(paths) == 1 else 'were'} not written, "
+                f"because this is only one of several processes: run the tool with python -m "
+                f"unittest_membudget.collect\n"
             )
             return None
         try:
@@ -282,6 +288,11 @@ class MemoryRun:
         except InvalidOptionError as error:
             return error
         return None
+
+
+def _reports_whole_run() -> bool:
+    """Whether this process has the results of all tests, and not only those of a worker."""
+    return multiprocessing.parent_process() is None
 
 
 def place_of(test: unittest.TestCase) -> tuple[str, int] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..report.comparison_text import comparison_lines
-from ..results import compare_runs, differences, parse_tolerance, read_run
+from ..results import Tolerance, compare_runs, differences, parse_tolerance, read_run
+from ..tolerance import DEFAULT_TOLERANCE
 
 HELP = "show the figures that changed between two run files, and the stacks that grew"
 _TOLERANCE = "--tolerance"
@@ -15,21 +16,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("old", metavar="OLD", help="the run file of the earlier run")
     parser.add_argument("new", metavar="NEW", help="the run file of the later run")
-    parser.add_argument(
-        _TOLERANCE,
-        default="10% + 64 KB",
-        metavar="TOLERANCE",
-        help="how much a figure may differ and still count as the same: a percentage, a size, or "
-        "both (default: %(default)s); 0 shows every difference",
-    )
+    add_tolerance(parser)
     parser.add_argument(
         "--fail-on-increase", action="store_true", help="exit with status 1 if a figure grew"
     )
 
 
+def add_tolerance(parser: ArgumentParser) -> None:
+    """Add the argument that :func:`tolerance_of` reads."""
+    parser.add_argument(
+        _TOLERANCE,
+        default=str(DEFAULT_TOLERANCE),
+        metavar="TOLERANCE",
+        help="how much a figure may differ and still count as the same: a percentage, a size, or "
+        "both (default: %(default)s); 0 shows every difference",
+    )
+
+
+def tolerance_of(arguments: Namespace) -> Tolerance:
+    """Return the given tolerance."""
+    return parse_tolerance(arguments.tolerance, where=_TOLERANCE)
+
+
 def run(arguments: Namespace) -> tuple[list[str], int]:
     """Return the lines to show, and the exit status."""
-    tolerance = parse_tolerance(arguments.tolerance, where=_TOLERANCE)
+    tolerance = tolerance_of(arguments)
     old, new = read_run(arguments.old), read_run(arguments.new)
     changes = compare_runs(old, new, tolerance)
     problems = differences([old.environment, new.environment])

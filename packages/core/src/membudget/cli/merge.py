@@ -7,28 +7,38 @@ from argparse import ArgumentParser, Namespace
 from ..errors import IncomparableRunsError
 from ..report.failure_text import counted
 from ..report.printable import printable
-from ..results import merge_runs, read_run, write_run
+from ..results import RunFile, merge_runs, read_run, write_run
 
 HELP = "merge several run files, such as those of the shards of a suite, into one"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run file")
+    add_runs(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="the run file to write"
     )
+
+
+def add_runs(parser: ArgumentParser) -> None:
+    """Add the arguments that :func:`merged_of` reads."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run file")
     parser.add_argument(
         "--force", action="store_true", help="also merge runs that were measured in different ways"
     )
 
 
-def run(arguments: Namespace) -> tuple[list[str], int]:
-    """Return the lines to show, and the exit status."""
+def merged_of(arguments: Namespace) -> RunFile:
+    """Return the runs of the given files as one."""
     try:
-        merged = merge_runs(list(map(read_run, arguments.runs)), force=arguments.force)
+        return merge_runs(list(map(read_run, arguments.runs)), force=arguments.force)
     except IncomparableRunsError as error:
         raise IncomparableRunsError(f"{error}; --force merges them anyway") from None
+
+
+def run(arguments: Namespace) -> tuple[list[str], int]:
+    """Return the lines to show, and the exit status."""
+    merged = merged_of(arguments)
     path = write_run(arguments.output, merged)
     tests, runs = counted(len(merged.results), "test"), counted(len(arguments.runs), "run")
     return [printable(f"{path}: {tests} of {runs}")], 0

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ..results.comparing import Change, FigureChange, StackChange
+from ..results.comparing import CHANGES, FigureChange, StackChange
 from ..results.suggest import KIND_NAMES
 from ..sizes import format_size
 from ..tolerance import Tolerance
@@ -18,7 +18,6 @@ from .tables import aligned
 N_STACKS: Final = 3
 """How many stacks are listed for a figure that grew."""
 _HEADINGS: Final = ("test", "old", "new", "change")
-_ORDER: Final[tuple[Change, ...]] = ("grew", "new", "shrank", "gone")
 
 
 def comparison_lines(
@@ -35,28 +34,30 @@ def comparison_lines(
     if differences:
         yield Line(f"The runs differ in {', '.join(map(printable, differences))}", "near")
         yield Line("Their figures may differ for that reason alone", "near")
-    shown = [one for change in _ORDER for one in changes if one.change == change]
+    shown = [one for change in CHANGES for one in changes if one.change == change]
     if shown:
-        heading, *rows = aligned([_HEADINGS, *map(_row, shown)])
+        heading, *rows = aligned([_HEADINGS, *map(change_row, shown)])
         yield Line(heading)
         for one, row in zip(shown, rows, strict=True):
             yield Line(row, "over" if one.change == "grew" else "")
             yield from _stack_lines(one)
-    counts = Counter(one.change for one in changes)
-    words = ", ".join(
-        f"{counts[change]} {change}" for change in (*_ORDER, "same") if counts[change]
-    )
+    words = change_counts(changes)
     summary = f"{counted(len(changes), 'figure')} compared{': ' if words else ''}{words}"
     yield Line(f"{summary}; tolerance {tolerance}")
 
 
-def _row(one: FigureChange) -> tuple[str, str, str, str]:
-    name = printable(one.test)
-    if one.figure != "peak_bytes":
-        name += f" ({KIND_NAMES[one.figure]})"
+def change_counts(changes: Iterable[FigureChange]) -> str:
+    """Return how many figures changed in each way."""
+    counts = Counter(one.change for one in changes)
+    return ", ".join(f"{counts[one]:,} {one}" for one in (*CHANGES, "same") if counts[one])
+
+
+def change_row(one: FigureChange) -> tuple[str, str, str, str]:
+    """Return the cells of a table: the test, the old and the new figure, and the difference."""
+    name = one.test if one.figure == "peak_bytes" else f"{one.test} ({KIND_NAMES[one.figure]})"
     old = "-" if one.old is None else amount(one.figure, one.old)
     new = "-" if one.new is None else amount(one.figure, one.new)
-    return name, old, new, _change_words(one)
+    return printable(name), old, new, _change_words(one)
 
 
 def _change_words(one: FigureChange) -> str:

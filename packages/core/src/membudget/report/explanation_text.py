@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, get_args
 
-from ..limit_words import limit_words
+from ..limit_words import limit_uses
 from ..measurement import Figure
 from ..results.suggest import KIND_NAMES
 from ..sizes import format_size
@@ -34,7 +34,7 @@ def explanation_lines(result: Result) -> Iterator[str]:
     yield printable(f"{result.name}{place}{f': {result.outcome}' if result.outcome else ''}")
     yield from aligned([_HEADINGS, *_rows(result)])
     yield from _other_limits(result)
-    yield from _conditions(result)
+    yield from conditions(result)
     measurement, verdict = result.measurement, result.verdict
     if measurement.unseen:
         yield f"Not counted: {unseen_words(measurement)}"
@@ -56,17 +56,16 @@ def explanation_lines(result: Result) -> Iterator[str]:
 
 
 def _rows(result: Result) -> Iterator[tuple[str, str, str, str]]:
-    measurement, budget = result.measurement, result.verdict.budget
+    uses = {use.limit.figure: use for use in limit_uses(result)}
     figures: tuple[Figure, ...] = get_args(Figure)
     for figure in figures:
-        used = amount(figure, getattr(measurement, figure))
-        limit = budget.limit_of(figure)
-        if limit is None:
+        used = amount(figure, getattr(result.measurement, figure))
+        use = uses.get(figure)
+        if use is None:
             yield KIND_NAMES[figure], used, "-", ""
             continue
-        words = limit_words(limit, measurement, stable=bool(budget.scope.stable))
-        maximum = amount(figure, limit.maximum)
-        notes = filter(None, (" ".join(words), _written(limit.origin)))
+        maximum = amount(figure, use.limit.maximum)
+        notes = filter(None, (" ".join(use.words), _written(use.limit.origin)))
         yield KIND_NAMES[figure], used, maximum, ", ".join(notes)
 
 
@@ -84,7 +83,7 @@ def _other_limits(result: Result) -> Iterator[str]:
     yield from (f"It was {line}" for line in leaks_of(result.verdict))
 
 
-def _conditions(result: Result) -> Iterator[str]:
+def conditions(result: Result) -> Iterator[str]:
     """Yield lines about the conditions of the measurement."""
     scope = result.verdict.budget.scope
     words = [

@@ -196,7 +196,7 @@ def _details(
     figures = [excess.limit.figure for excess in verdict.excesses]
     for excess in verdict.excesses:
         yield _exactly(excess)
-    yield from _origin(verdict)
+    yield from origin_lines(verdict)
     yield from _new_since_baseline(measurement, verdict)
     yield from _others(measurement, verdict)
     listed = measurement.retained if figures == ["retained_bytes"] else measurement.allocations
@@ -227,7 +227,7 @@ def _details(
         yield LOST_STACKS
 
 
-def _origin(verdict: Verdict) -> Iterator[str]:
+def origin_lines(verdict: Verdict) -> Iterator[str]:
     """Yield a line that says where the exceeded limits are written, if that is known."""
     budget = verdict.budget
     origins = [excess.limit.origin for excess in verdict.excesses]
@@ -258,12 +258,17 @@ def _new_since_baseline(measurement: Measurement, verdict: Verdict) -> Iterator[
         yield f"New since the baseline: {', '.join(text for _, text in grown[:N_NEW])}"
 
 
+def blamed_allocations(measurement: Measurement, verdict: Verdict) -> tuple[Allocation, ...]:
+    """Return the allocations that explain best why limits were exceeded, largest first."""
+    figures = [excess.limit.figure for excess in verdict.excesses]
+    if figures in ([], ["retained_bytes"]):
+        return verdict.leaks or measurement.retained
+    return measurement.allocations
+
+
 def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
     """Yield how much other threads and tasks allocated, if that is more than a hundredth."""
-    figures = [excess.limit.figure for excess in verdict.excesses]
-    alive = verdict.leaks or measurement.retained
-    if figures not in ([], ["retained_bytes"]):
-        alive = measurement.allocations
+    alive = blamed_allocations(measurement, verdict)
     least = sum(one.size_bytes for one in alive) / 100
     in_threads = sum(one.other_threads_bytes for one in alive)
     in_tasks = sum(one.other_tasks_bytes for one in alive)

@@ -7,10 +7,10 @@ whole test (there, both are taken at the peak), and the peak has its own line.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple, TextIO
+from typing import Final, Literal, NamedTuple, TextIO, TypeAlias
 
 from ..budget import Limit, Scope
-from ..limit_words import is_near, limit_words
+from ..limit_words import LimitWord, is_near, limit_uses
 from ..measurement import ARENA_BYTES, Allocation, Figure
 from ..sizes import format_size
 from ..stack_filter import patterns_of
@@ -24,7 +24,7 @@ from .failure_text import (
     site_of,
     unseen_words,
 )
-from .printable import printable
+from .printable import printable, without_directories
 
 TITLE: Final = "MEMRAY REPORT"
 N_FUNCTIONS: Final = 5
@@ -39,11 +39,15 @@ _PLAIN_BARS: Final = " .:-=+*%#"
 _SYMBOLS: Final = "📦📏⛰🧩📌🕳💧📊🥇❌" + _BARS
 
 
+Tells: TypeAlias = Literal["", "over", "near", "failed", "waived"]
+"""The meaning of a line, which front ends with colors show as a color."""
+
+
 class Line(NamedTuple):
-    """A line of a report, and its meaning, which front ends with colors show as a color."""
+    """A line of a report, and its meaning."""
 
     text: str
-    tells: Literal["", "over", "near", "failed", "waived"] = ""
+    tells: Tells = ""
 
 
 def can_show_symbols(stream: TextIO) -> bool:
@@ -194,8 +198,9 @@ def _result_lines(
     for place, size_bytes in functions[:N_FUNCTIONS]:
         size = format_size(size_bytes)
         around = len(f"\t\t-  -> {size}".expandtabs())
-        shown = _cut(place, max(1, width - around)) if width else place
-        yield Line(f"\t\t- {shown} -> {size}")
+        function, colon, path = place.partition(":")
+        path = without_directories(path, width - around - len(function + colon)) if width else path
+        yield Line(f"\t\t- {function}{colon}{path} -> {size}")
     yield Line("")
     yield Line("")
 
@@ -230,27 +235,23 @@ def margin_lines(results: Iterable[Result]) -> Iterator[Line]:
 
     It ends with the words from :func:`membudget.limit_words.limit_words`.
     """
-    limits = [(limit, result) for result in results for limit in result.verdict.budget.limits]
-    if limits:
+    uses = [(use, result) for result in results for use in limit_uses(result)]
+    if uses:
         yield Line("Margins, tightest first:")
+    for use, result in sorted(uses, key=lambda one: (-one[0].share, one[1].name)):
+        figure = use.limit.figure
+        amounts = f"{amount(figure, use.used)} of {amount(figure, use.limit.maximum)}"
+        what = FIGURE_WORDS[figure].exactly or "allocations"
+        arenas = _arenas_of(result, figure)
+        line = f"{use.percent:>7}  {printable(result.name)}: {amounts} {what}{arenas}"
+        yield Line(" ".join([line, *use.words]), tells_of(use.words))
 
-    def used(limit: Limit, result: Result) -> float:
-        measured: int = getattr(result.measurement, limit.figure)
-        return measured / limit.maximum if limit.maximum else float(measured > 0) * 1e9
 
-    for limit, result in sorted(limits, key=lambda one: (-used(*one), one[1].name)):
-        measured = getattr(result.measurement, limit.figure)
-        share = f"{100 * used(limit, result):.0f}%" if limit.maximum else "-"
-        amounts = f"{amount(limit.figure, measured)} of {amount(limit.figure, limit.maximum)}"
-        what = FIGURE_WORDS[limit.figure].exactly or "allocations"
-        stable = bool(result.verdict.budget.scope.stable)
-        words = limit_words(limit, result.measurement, stable=stable)
-        arenas = _arenas_of(result, limit.figure)
-        line = f"{share:>7}  {printable(result.name)}: {amounts} {what}{arenas}"
-        needs_work = not {"NEAR", "TIGHT", "BLIND"}.isdisjoint(words)
-        yield Line(
-            " ".join([line, *words]), "over" if "OVER" in words else "near" if needs_work else ""
-        )
+def tells_of(words: Iterable[LimitWord]) -> Tells:
+    """Return the meaning of a line about a limit to which the words apply."""
+    if "OVER" in words:
+        return "over"
+    return "near" if not {"NEAR", "TIGHT", "BLIND"}.isdisjoint(words) else ""
 
 
 def _arenas_of(result: Result, figure: Figure) -> str:
@@ -312,20 +313,6 @@ def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:
         place = site_of(allocation)
         sizes[place] = sizes.get(place, 0) + allocation.size_bytes
     return sorted(sizes.items(), key=lambda item: -item[1])
-
-
-def _cut(place: str, room: int) -> str:
-    """Remove leading directories of a place until it fits in ``room`` columns, or none is left.
-
-    Example:
-        >>> _cut("load:/home/me/project/orders.py:12", 26)
-        'load:.../orders.py:12'
-    """
-    function, _, path = place.partition(":")
-    while len(place) > room and "/" in path.removeprefix(".../"):
-        path = ".../" + path.removeprefix(".../").partition("/")[2]
-        place = f"{function}:{path}"
-    return place
 
 
 def _histogram(counts: tuple[int, ...], bars: str) -> str:

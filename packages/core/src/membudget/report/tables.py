@@ -17,10 +17,24 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         >>> aligned([("test", "used", "why"), ("test_load", "8.6MiB", "fits")])
         ['test         used  why', 'test_load  8.6MiB  fits']
     """
-    name, *widths = (max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1])
-    name = min(name, _WIDEST_NAME)
+    width = min(max(len(name) for name, *_ in rows), _WIDEST_NAME)
+    others = numbers_aligned([others for _, *others in rows])
+    return [
+        f"{name.ljust(width)}  {line}".rstrip()
+        for (name, *_), line in zip(rows, others, strict=True)
+    ]
+
+
+def numbers_aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return each row as a line: numbers that end in one column, and free text.
+
+    Example:
+        >>> numbers_aligned([("used", "test"), ("8.6MiB", "test_load")])
+        ['  used  test', '8.6MiB  test_load']
+    """
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     lines = []
-    for first, *numbers, text in rows:
+    for *numbers, text in rows:
         cells = (cell.rjust(width) for cell, width in zip(numbers, widths, strict=True))
-        lines.append("  ".join([first.ljust(name), *cells, text]).rstrip())
+        lines.append("  ".join([*cells, text]).rstrip())
     return lines

@@ -16,6 +16,8 @@ from .sites import key_of
 EXACT: Final = Tolerance()
 Change: TypeAlias = Literal["new", "gone", "grew", "shrank", "same"]
 """How a figure changed."""
+CHANGES: Final[tuple[Change, ...]] = ("grew", "new", "shrank", "gone")
+"""The changes that reports show, in their order."""
 
 # A total and a count have no stacks of their own.
 _STACKS_OF: Final = {"peak_bytes": "allocations", "retained_bytes": "retained"}
@@ -97,9 +99,14 @@ def compare_runs(old: RunFile, new: RunFile, tolerance: Tolerance = EXACT) -> li
     return changes
 
 
+def compared_figures(result: Result) -> tuple[Figure, ...]:
+    """Return the figures of a test that are compared: its peak, and the others that it limits."""
+    limited = (limit.figure for limit in result.verdict.budget.limits)
+    return tuple(dict.fromkeys(("peak_bytes", *limited)))
+
+
 def _changes(old: Result, new: Result, tolerance: Tolerance) -> Iterator[FigureChange]:
-    limited = (limit.figure for limit in new.verdict.budget.limits)
-    for figure in dict.fromkeys(("peak_bytes", *limited)):
+    for figure in compared_figures(new):
         was: int = getattr(old.measurement, figure)
         now: int = getattr(new.measurement, figure)
         change: Change = "same"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import dumps, loads
 from pathlib import Path
 from typing import Any, Final
@@ -77,15 +77,26 @@ def run_to_text(run: RunFile, *, ends_now: bool = False) -> str:
         >>> json.loads(run_to_text(RunFile(Environment(python="3.13.1"), ())))["format"]
         2
     """
-    results = [result_to_data(result) for result in run.results]
-    if run.environment.root:
-        results = _mapped_paths(results, _relative_to(run.environment.root, from_here=ends_now))
     data = {
         "format": FORMAT,
         "environment": _ENVIRONMENT.to_data(run.environment),
-        "results": results,
+        "results": _results_to_data(run, ends_now=ends_now),
     }
     return dumps(data, indent=1) + "\n"
+
+
+def with_short_paths(run: RunFile) -> RunFile:
+    """Return the run of this process, which ends now, with the paths that its run file has."""
+    results = _results_to_data(run, ends_now=True)
+    return replace(run, results=tuple(map(result_from_data, results)))
+
+
+def _results_to_data(run: RunFile, *, ends_now: bool) -> list[Any]:
+    results: list[Any] = [result_to_data(result) for result in run.results]
+    if run.environment.root:
+        shorten = relative_to(run.environment.root, from_here=ends_now)
+        results = [_mapped_paths(result, shorten) for result in results]
+    return results
 
 
 def _mapped_paths(data: Any, shorten: Callable[[str], str]) -> Any:
@@ -100,7 +111,7 @@ def _mapped_paths(data: Any, shorten: Callable[[str], str]) -> Any:
     return [_mapped_paths(one, shorten) for one in data] if isinstance(data, list) else data
 
 
-def _relative_to(root: str, *, from_here: bool) -> Callable[[str], str]:
+def relative_to(root: str, *, from_here: bool = False) -> Callable[[str], str]:
     """Return a function that makes paths below ``root`` relative, and keeps all other text.
 
     Args:

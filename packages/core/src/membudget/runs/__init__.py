@@ -25,6 +25,7 @@ from ..plugins import rules_of
 from ..recording.garbage import collect_garbage, new_garbage_collected
 from ..recording.request import LateStacks, TraceSettings
 from ..report.failure_text import N_ALLOCATIONS, exceeded_line, exceeded_message, exceeded_section
+from ..report.junit_properties import junit_properties
 from ..report.run_text import TITLE, Line
 from ..report.suggestions_text import TITLE as SUGGESTIONS_TITLE
 from ..results.json_data import result_from_json, result_to_json
@@ -37,7 +38,13 @@ from ..unseen import own_allocators_seen
 from ..verdict import Outcome
 from .notes import Notes, Unmeasured
 from .phases import PhasedBlock
-from .report import not_measured_text, report_lines, write_files
+from .report import (
+    files_to_write,
+    github_lines,
+    not_measured_text,
+    report_lines,
+    write_files,
+)
 from .run import Run, Worker
 from .suggested_limits import SuggestedLimits
 from .test_case import phases_of_test_case
@@ -77,9 +84,12 @@ __all__ = [
     "exceeded_line",
     "exceeded_message",
     "exceeded_section",
+    "files_to_write",
     "find_settings",
+    "github_lines",
     "has_nothing_to_measure",
     "in_block",
+    "junit_properties",
     "leak_budget",
     "leave",
     "measures",

@@ -1,15 +1,18 @@
-"""The report of a run: the same lines and the same file for every test framework."""
+"""The report of a run: the same lines and the same files for every test framework."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TextIO
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Final, TextIO
 
 from ..availability import why_not_measured
 from ..errors import InvalidOptionError
 from ..host.system import Real
+from ..host.whole_files import append, write_whole
 from ..recording.process_memory import most_memory
 from ..report.left_behind_text import ended_processes_lines, left_behind_line
+from ..report.overview import Overview
 from ..report.printable import printable
 from ..report.run_text import (
     Line,
@@ -20,11 +23,16 @@ from ..report.run_text import (
     what_figures_mean,
 )
 from ..report.run_text import report_lines as result_lines
+from ..report.table_of_tests import table_of_tests
 from ..results.json_data import write_run_of_now
+from ..results.run_file import with_short_paths
 from ..results.run_log import most_resident_bytes
-from ..settings import option_named
+from ..settings import Settings, option_named
 from .notes import Unmeasured
 from .run import Run
+
+_REPORTS: Final[Mapping[str, str]] = {"memray_markdown": "markdown"}
+"""The options that name a file for a report of the run, and the forms of these reports."""
 
 
 def not_measured_text() -> str:
@@ -54,6 +62,9 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
         waivers=notes.waivers,
         width=width,
     )
+    if settings.memray_table:
+        yield from table_of_tests(results, width=width)
+        yield Line("")
     if settings.memray_margins:
         yield from margin_lines(results)
     yield from what_figures_mean(results, counts_objects=settings.trace_python_allocators)
@@ -93,22 +104,73 @@ def _process_lines(run: Run) -> Iterator[Line]:
         yield Line(printable(f"The log ends early: {run.log.path}: {run.log.problem}"), "near")
 
 
+def files_to_write(settings: Settings) -> list[str]:
+    """Return the paths of the files with the results of a run that its settings ask for."""
+    paths = [getattr(settings, name) for name in ("memray_json", *_REPORTS)]
+    return [str(path) for path in paths if path is not None]
+
+
 def write_files(run: Run) -> None:
-    """Write the run file and the baseline of a run that has ended, if its settings ask for them.
+    """Write the files of a run that has ended: the run file, reports and the baseline.
 
     Raises:
         InvalidOptionError: a file cannot be written, or a test lacks a required baseline.
     """
-    path = run.settings.memray_json
-    if path is not None:
-        _write_run(str(path), run)
+    settings = run.settings
+    if settings.memray_json is not None:
+        with _writing("memray_json", settings):
+            write_run_of_now(str(settings.memray_json), run.file())
+    for name, form in _REPORTS.items():
+        path = getattr(settings, name)
+        if path is not None:
+            from ..report.formats import FORMATS
+
+            with _writing(name, settings):
+                write_whole(str(path), FORMATS[form](_overview(run)).encode())
     if run.baseline is not None:
         run.baseline.finish(map(run.notes.completed, run.results), run.notes.failed)
 
 
-def _write_run(path: str, run: Run) -> None:
+@contextlib.contextmanager
+def _writing(name: str, settings: Settings) -> Iterator[None]:
+    """Name the option if its file cannot be written."""
     try:
-        write_run_of_now(path, run.file())
+        yield
     except OSError as error:
-        flag = option_named("memray_json").flag
-        raise InvalidOptionError(f"{flag}: cannot write to {str(path)!r}: {error}") from error
+        path = str(getattr(settings, name))
+        raise InvalidOptionError(
+            f"{option_named(name).flag}: cannot write to {path!r}: {error}"
+        ) from error
+
+
+def _overview(run: Run) -> Overview:
+    return Overview(with_short_paths(run.file()))
+
+
+def github_lines(
+    run: Run, *, errors: bool = True, environment: Mapping[str, str] = Real.environment
+) -> Iterator[str]:
+    """Write the summary of a run for GitHub Actions, and yield lines for its standard output.
+
+    Does nothing elsewhere, in a worker, and if the settings turn it off.
+
+    Args:
+        run: the run, which has ended.
+        errors: whether to yield errors for tests over their limits: another tool may do that.
+        environment: the environment variables, in which GitHub says where the summary goes.
+    """
+    if environment.get("GITHUB_ACTIONS") != "true" or run.settings.memray_github == "off":
+        return
+    if run.is_worker or not run.results:
+        return
+    from ..report.github_annotations import github_annotations, github_warning
+    from ..report.markdown_page import markdown_page
+
+    overview = _overview(run)
+    summary = environment.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        try:
+            append(summary, f"{markdown_page(overview)}\n".encode())
+        except OSError as error:
+            yield github_warning(f"The memory summary could not be written: {error}")
+    yield from github_annotations(overview, errors=errors, environment=environment).splitlines()

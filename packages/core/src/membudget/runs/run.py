@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -178,6 +179,11 @@ class Run:
         return "" if self.captures is None else self.captures.path_of(name)
 
     @property
+    def is_worker(self) -> bool:
+        """Whether another process reports the run."""
+        return self._worker is not None
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment variables that make another process part of this run."""
         variables = self.settings.environment
@@ -279,8 +285,16 @@ class Run:
 
     def file(self) -> RunFile:
         """Return the results and the environment of the run so far."""
+        settings = self.settings
+        if self.captures is not None:
+            # The prefix is random by default: with the one in use, the file names its captures.
+            settings = replace(
+                settings,
+                memray_bin_path=Path(self.captures.directory),
+                memray_bin_prefix=self.captures.prefix,
+            )
         environment = Environment.here(
-            self.settings, root=self.root, workers=self.n_workers, started=self._started
+            settings, root=self.root, workers=self.n_workers, started=self._started
         )
         return RunFile(environment, tuple(map(self.notes.completed, self.results)))
 
