@@ -56,12 +56,12 @@ report.github_annotations report.junit_properties report.junit_xml report.openme
 report.bencher_json report.benchmark_action_json report.stack_tree report.first_to_do
 report.page_data report.html_page report.formats report
 
-unseen unused_limits block decorating budget_arguments limits
+unseen unused_limits block decorating budget_arguments marker_arguments source.checking limits
 
 runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report
 runs.suggested_limits runs.worker_results runs
 
-cli.doctor cli.merge cli.compare cli.suggest cli.explain cli.report cli
+cli.doctor cli.merge cli.compare cli.suggest cli.explain cli.report cli.check cli
 membudget __main__
 """,
     "pytest_membudget": """

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from .cli import compare, doctor, explain, merge, report, suggest
+from .cli import check, compare, doctor, explain, merge, report, suggest
 from .errors import MembudgetError
 
 
@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "suggest": suggest,
     "explain": explain,
     "report": report,
+    "check": check,
 }
 
 
