@@ -44,7 +44,8 @@ stack_filter hookspecs plugins lazy_work noted_verdicts testing
 
 results.suggest
 source.text source.definitions source.names source.written_limits source.literals
-source.additions source.files source.places source.changes source.fix source.writing source
+source.additions source.files source.places source.changes source.fix source.writing source.sources
+source
 results.sites results.git_files results.environment results.run_file results.json_data
 results.capture_names results.comparable results.merging results.comparing results.baseline results
 
@@ -61,7 +62,7 @@ unseen unused_limits block decorating budget_arguments marker_arguments source.c
 runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report
 runs.suggested_limits runs.worker_results runs
 
-cli.doctor cli.merge cli.compare cli.suggest cli.explain cli.report cli.check cli
+cli.doctor cli.merge cli.compare cli.suggest cli.fix cli.explain cli.report cli.check cli
 membudget __main__
 """,
     "pytest_membudget": """

@@ -21,6 +21,8 @@ from membudget import (
     Verdict,
 )
 from membudget.results import Environment, RunFile
+from membudget.source.definitions import Definition, WrittenTest
+from membudget.source.sources import ImportedFile, Sources
 
 T = TypeVar("T")
 
@@ -76,4 +78,15 @@ environments = st.builds(
     *(pairs(texts, texts), some(texts), st.just(""), texts, texts, counts, texts),
     *(texts, st.floats(0, 1e6)),
 )
-runs = st.builds(RunFile, environments, some(results))
+definitions = st.builds(Definition, texts, texts, counts)
+written_tests = st.builds(
+    WrittenTest,
+    *(definitions, st.none() | definitions, some(definitions), texts),
+    *(st.sampled_from(["pytest", "unittest"]), flags),
+)
+sources = st.builds(
+    Sources,
+    *(pairs(texts, written_tests), some(st.builds(ImportedFile, texts, texts)), flags),
+    *(pairs(texts, texts), pairs(texts, texts), flags),
+)
+runs = st.builds(RunFile, environments, some(results), st.none() | sources)

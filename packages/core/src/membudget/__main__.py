@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from .cli import check, compare, doctor, explain, merge, report, suggest
+from .cli import check, compare, doctor, explain, fix, merge, report, suggest
 from .errors import MembudgetError
 
 
@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "merge": merge,
     "compare": compare,
     "suggest": suggest,
+    "fix": fix,
     "explain": explain,
     "report": report,
     "check": check,

@@ -127,6 +127,7 @@ _KEEPING: Final = (
     "memray_baseline",
     "fail_on_increase",
     "memray_json",
+    "memray_markdown",
     "memray_log",
     "memray_bin_path",
 )
@@ -319,6 +320,11 @@ class Settings:
     def suggests_limits(self) -> bool:
         """Whether the run suggests limits, to show or write them."""
         return self.memray_suggest or self.memray_fix is not None
+
+    @property
+    def needs_sources(self) -> bool:
+        """Whether the run needs to know where tests are written: to change them, now or later."""
+        return self.suggests_limits or self.memray_json is not None
 
     @property
     def keeps_figures(self) -> bool:

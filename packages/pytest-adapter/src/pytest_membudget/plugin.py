@@ -130,7 +130,7 @@ def _register_enforcing(config: pytest.Config, settings: Settings, *, is_off: bo
     _see_own_allocators(config, settings)
     register(MeasuringPlugin(config, run), "membudget-measuring")
     register(ReportingPlugin(config, run), "membudget-reporting")
-    if settings.suggests_limits:
+    if settings.needs_sources:
         from .suggesting import SuggestingPlugin
 
         register(SuggestingPlugin(config, run), "membudget-suggesting")

@@ -1,4 +1,4 @@
-"""Suggests limits: collects where tests are written and how they ended, and prints suggestions."""
+"""Suggests limits, now or from the run file: collects where tests are written, how they ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENDED_EARLY = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 
 
 class SuggestingPlugin:
-    """Suggests limits and writes them; registered with ``--memray-suggest`` and ``--memray-fix``.
+    """Suggests limits and writes them; or collects what ``membudget fix`` needs in a run file.
 
     Workers of pytest-xdist know where tests are written; the reporting process decides and writes.
 
@@ -31,6 +31,7 @@ class SuggestingPlugin:
         self._config = config
         self._run = run
         self._limits = SuggestedLimits(run.settings, str(config.rootpath))
+        run.find_sources = lambda: self._limits.sources
         self._found: list[pytest.Item | pytest.Collector] = []
         self._collected: set[str] = set()
         self._workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
@@ -93,13 +94,19 @@ class SuggestingPlugin:
         # Without a terminal, no plugin may return a status.
         return bool(status) and status[1] == "M" and isinstance(report.longrepr, str)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_first(self, exitstatus: int) -> Generator[None, object, object]:
+        """Before the run file is written."""
+        if exitstatus in _ENDED_EARLY:
+            self._limits.ends_early()
         if self._workeroutput is not None:
             self._workeroutput[_WORKER_TESTS] = self._limits.to_json()
-            return
-        refusal = "the run ended early" if exitstatus in _ENDED_EARLY else ""
-        self._limits.finish(self._run.results, refusal=refusal)
+        return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        if self._workeroutput is None and self._run.settings.suggests_limits:
+            self._limits.finish(self._run.results)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -76,6 +76,7 @@ class MemoryRun:
         self._names: dict[int, str] = {}  # of the running tests, by identity
         self._to_report: dict[str, Result] = {}  # results over a limit that are not reported yet
         self._suggesting = Suggesting(settings)
+        self._run.find_sources = lambda: self._suggesting.sources
         self._test_names = _names_of_process if another_process_reports() else TestNames()
 
     def begin(self) -> None:

@@ -9,7 +9,7 @@ import unittest
 from collections.abc import Iterable, Iterator
 
 from membudget import Result
-from membudget.runs import Settings, SuggestedLimits, written_test
+from membudget.runs import Settings, Sources, SuggestedLimits, written_test
 
 from ._private import EXPECTS_FAILURE, method_name
 from .rules import valid_rules_of
@@ -26,12 +26,17 @@ class Suggesting:
 
     def __init__(self, settings: Settings) -> None:
         self._limits: SuggestedLimits | None = None
-        if settings.suggests_limits:
+        self._suggests = settings.suggests_limits
+        if settings.needs_sources:
             self._limits = SuggestedLimits(settings, os.getcwd())
             self._limits.ran_some_files_only()  # unittest does not say which files there are
         self._modules: set[str] = set()
-        self._refusal = ""
         self._elsewhere = False
+
+    @property
+    def sources(self) -> Sources | None:
+        """Where the tests are written; None if other processes know it, or nothing needs it."""
+        return None if self._limits is None or self._elsewhere else self._limits.sources
 
     def begin(self) -> None:
         """Read the test files, before the first test."""
@@ -40,7 +45,8 @@ class Suggesting:
 
     def ends_early(self) -> None:
         """Write nothing, because the run ends before its last test."""
-        self._refusal = "the run ended early"
+        if self._limits is not None:
+            self._limits.ends_early()
 
     def runs_elsewhere(self) -> None:
         """Suggest nothing, because other processes run the tests and know their source."""
@@ -76,7 +82,7 @@ class Suggesting:
 
     def report(self, results: Iterable[Result]) -> Iterator[str]:
         """Write limits if the settings ask for it, and yield the lines of the report."""
-        if self._limits is None:
+        if self._limits is None or not self._suggests:
             return
         if self._elsewhere:
             yield (
@@ -84,7 +90,7 @@ class Suggesting:
                 "them in one process, with python -m unittest_membudget or without --parallel"
             )
             return
-        self._limits.finish(results, refusal=self._refusal)
+        self._limits.finish(results)
         for line in self._limits.lines():
             yield line.text
 

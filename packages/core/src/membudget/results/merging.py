@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from ..errors import IncomparableRunsError
+from ..source.sources import combined
 from ..verdict import Result
 from .comparable import counts_the_same, differences
 from .environment import Environment
@@ -57,7 +58,12 @@ def merge_runs(runs: Sequence[RunFile], *, force: bool = False) -> RunFile:
         raise IncomparableRunsError(
             f"these runs differ in {', '.join(problems)}, so that their figures cannot be compared"
         )
-    return RunFile(_merged(environments), tuple(kept.values()))
+    sources = [run.sources for run in runs if run.sources is not None]
+    return RunFile(
+        _merged(environments),
+        tuple(kept.values()),
+        combined(sources) if len(sources) == len(runs) else None,
+    )
 
 
 def _merged(environments: Sequence[Environment]) -> Environment:

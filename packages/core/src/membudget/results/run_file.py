@@ -20,6 +20,7 @@ from ..host.system import Real, real_functions
 from ..host.whole_files import directory_locked, is_a_stream, write_whole
 from ..plain_data import coder_of
 from ..source.files import read_whole
+from ..source.sources import Sources
 from ..verdict import Result
 from .environment import Environment
 
@@ -30,7 +31,8 @@ SCHEMA: Final = Path(__file__).with_name(f"run-{FORMAT}.schema.json")
 
 _RESULT: Final = coder_of(Result)
 _ENVIRONMENT: Final = coder_of(Environment)
-_PATHS: Final = ("file", "filename", "origin")
+_SOURCES: Final = coder_of(Sources)
+_PATHS: Final = ("file", "filename", "module", "origin")
 _PLACE: Final = re.compile(r"(.+)(:\d+)")
 
 
@@ -41,10 +43,12 @@ class RunFile:
     Attributes:
         environment: where and how they were measured.
         results: one for each measured test, in the order in which they ended.
+        sources: where the tests are written, for ``membudget fix``; None if it is not known.
     """
 
     environment: Environment
     results: tuple[Result, ...]
+    sources: Sources | None = None
 
 
 def result_to_data(result: Result) -> dict[str, Any]:
@@ -82,6 +86,8 @@ def run_to_text(run: RunFile, *, ends_now: bool = False) -> str:
         "environment": _ENVIRONMENT.to_data(run.environment),
         "results": _results_to_data(run, ends_now=ends_now),
     }
+    if run.sources is not None:
+        data["sources"] = _with_short_paths(_SOURCES.to_data(run.sources), run, ends_now=ends_now)
     return dumps(data, indent=1) + "\n"
 
 
@@ -93,10 +99,12 @@ def with_short_paths(run: RunFile) -> RunFile:
 
 def _results_to_data(run: RunFile, *, ends_now: bool) -> list[Any]:
     results: list[Any] = [result_to_data(result) for result in run.results]
-    if run.environment.root:
-        shorten = relative_to(run.environment.root, from_here=ends_now)
-        results = [_mapped_paths(result, shorten) for result in results]
-    return results
+    return [_with_short_paths(result, run, ends_now=ends_now) for result in results]
+
+
+def _with_short_paths(data: Any, run: RunFile, *, ends_now: bool) -> Any:
+    root = run.environment.root
+    return _mapped_paths(data, relative_to(root, from_here=ends_now)) if root else data
 
 
 def _mapped_paths(data: Any, shorten: Callable[[str], str]) -> Any:
@@ -239,6 +247,7 @@ def _run_from_data(data: object) -> RunFile:
     return RunFile(
         _ENVIRONMENT.from_data(data.get("environment", {}), "environment"),
         tuple(result_from_data(one, f"results[{index}]") for index, one in enumerate(results)),
+        _SOURCES.from_data(data["sources"], "sources") if "sources" in data else None,
     )
 
 

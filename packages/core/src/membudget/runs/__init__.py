@@ -43,6 +43,7 @@ from ..rules import TestRules, has_nothing_to_measure
 from ..settings import Option, Settings, add_options, options_of
 from ..settings_sources import find_settings
 from ..source.definitions import WrittenTest, written_test
+from ..source.sources import Sources
 from ..tolerance import Tolerance
 from ..unseen import own_allocators_seen
 from ..verdict import Outcome
@@ -82,6 +83,7 @@ __all__ = [
     "PhasedBlock",
     "Run",
     "Settings",
+    "Sources",
     "SuggestedLimits",
     "TestNames",
     "TestRules",

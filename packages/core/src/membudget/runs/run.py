@@ -7,7 +7,7 @@ import heapq
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from ..results.run_file import RunFile
 from ..results.run_log import RunLog
 from ..rules import TestRules
 from ..settings import FrontEnd, Settings, option_named
+from ..source.sources import Sources
 from ..verdict import Result, Verdict
 from .baseline import RunBaseline
 from .kept_captures import KeptCaptures
@@ -68,6 +69,7 @@ class Run:
         baseline: the baseline; None for no baseline.
         notes: notes about its tests, in addition to their results.
         n_workers: how many other processes run its tests.
+        find_sources: returns where its tests are written, for the run file; None if unknown.
 
     Example:
         >>> from membudget.runs import Block, Budget, Settings
@@ -95,6 +97,7 @@ class Run:
         self.log: RunLog | None = _log(settings, front_end, worker or Worker())
         self.root: Final = root
         self.n_workers = 0
+        self.find_sources: Callable[[], Sources | None] | None = None
         self._worker = worker
         self._started = Real.time()
         self._attempts: Counter[str] = Counter()
@@ -296,7 +299,8 @@ class Run:
         environment = Environment.here(
             settings, root=self.root, workers=self.n_workers, started=self._started
         )
-        return RunFile(environment, tuple(map(self.notes.completed, self.results)))
+        sources = None if self.find_sources is None else self.find_sources()
+        return RunFile(environment, tuple(map(self.notes.completed, self.results)), sources)
 
     def end(self) -> list[Result]:
         """End the run, and return the results in the order in which they came.

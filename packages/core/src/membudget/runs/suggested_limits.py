@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import replace
 from json import dumps, loads
 from typing import Any, Final
 
-from ..errors import MembudgetError
+from ..errors import MembudgetError, RunFileError
 from ..host.system import Real
+from ..plain_data import coder_of
 from ..report.run_text import Line
 from ..report.suggestions_text import diff_lines, fix_lines, table_lines
-from ..results.suggest import Suggestion, observed_in, suggest
+from ..results.run_file import RunFile
+from ..results.suggest import Observed, Suggestion, observed_in, suggest
 from ..settings import Settings
-from ..source.definitions import Definition, WrittenTest
+from ..source.definitions import WrittenTest
 from ..source.files import fingerprint, is_of_the_project
 from ..source.fix import FixPlan, plan_fixes
+from ..source.sources import ImportedFile, Sources, combined
 from ..source.writing import Written, write_fixes
 from ..verdict import Result
 
-_FORMAT: Final = 1
-_CHANGED: Final = "changed"  # no fingerprint is that
+_FORMAT: Final = 2
+_SOURCES: Final = coder_of(Sources)
 
 
 class SuggestedLimits:
@@ -48,10 +51,12 @@ class SuggestedLimits:
         self._environment = environment
         self._tests: dict[str, WrittenTest] = {}
         self._fingerprints: dict[str, str] = {}
-        self._incomplete: dict[str, str] = {}
+        self._ended: dict[str, str] = {}
         self._left_out: dict[str, str] = {}
-        self._reasons: list[str] = []
         self._all_files_ran = True
+        self._ended_early = False
+        self._of_workers: list[Sources] = []
+        self._reasons: list[str] = []
         self._suggestions: list[Suggestion] | None = None
         self._plan: FixPlan | None = None
         self._written = Written((), ())
@@ -83,6 +88,10 @@ class SuggestedLimits:
         """Store that there may be tests in files that were not collected."""
         self._all_files_ran = False
 
+    def ends_early(self) -> None:
+        """Store that the run ends before its last test; then nothing is written."""
+        self._ended_early = True
+
     def ended(self, name: str, *, incomplete: str = "") -> None:
         """Store how a test ended; if it runs again, the last run counts.
 
@@ -91,40 +100,32 @@ class SuggestedLimits:
             incomplete: why it may need more than it used; empty if its figures are complete.
         """
         self._left_out.pop(name, None)
-        self._incomplete[name] = incomplete
+        self._ended[name] = incomplete
 
     def leave_out(self, name: str, reason: str) -> None:
         """Suggest nothing for a measured test, for a reason such as ``"skipped"``."""
         self._left_out[name] = reason
 
-    def to_json(self) -> str:
-        """Return the data about the tests as JSON, for another process; see :meth:`add_json`."""
-        numbers: dict[Definition, int] = {}
-
-        def number(one: Definition) -> int:
-            return numbers.setdefault(one, len(numbers))
-
-        tests = [
-            [
-                name,
-                number(test.function),
-                None if test.implementation is None else number(test.implementation),
-                [number(cls) for cls in test.classes],
-                test.module,
-                test.framework,
-                test.waived,
-            ]
-            for name, test in self._tests.items()
-        ]
-        return dumps(
-            {
-                "format": _FORMAT,
-                "tests": tests,
-                "definitions": [astuple(one) for one in numbers],
-                "files": self._fingerprints,
-                "all_files_ran": self._all_files_ran,
-            }
+    @property
+    def sources(self) -> Sources:
+        """What is known so far, for a run file."""
+        here = Sources(
+            tuple(self._tests.items()),
+            tuple(ImportedFile(*each) for each in self._fingerprints.items()),
+            self._all_files_ran,
+            tuple(self._ended.items()),
+            tuple(self._left_out.items()),
+            self._ended_early,
         )
+        return combined([here, *self._of_workers])
+
+    def to_json(self) -> str:
+        """Return the data about the tests as JSON, for another process; see :meth:`add_json`.
+
+        How they ended is not in it: the other process gets their reports.
+        """
+        sources = replace(self.sources, ended=(), left_out=(), ended_early=False)
+        return dumps({"format": _FORMAT, "sources": _SOURCES.to_data(sources)})
 
     def add_json(self, text: str) -> None:
         """Add the data of another process.
@@ -138,57 +139,71 @@ class SuggestedLimits:
                 "a worker process has another version of membudget: use the same version in all "
                 "processes"
             )
-        definitions = [Definition(*one) for one in data["definitions"]]
-        for name, function, implementation, classes, module, framework, waived in data["tests"]:
-            self._tests[name] = WrittenTest(
-                definitions[function],
-                None if implementation is None else definitions[implementation],
-                tuple(definitions[cls] for cls in classes),
-                module,
-                framework,
-                waived,
-            )
-        for path, found in data["files"].items():
-            # If processes imported different versions of a file, it must not be written.
-            same = self._fingerprints.setdefault(path, found) == found
-            self._fingerprints[path] = found if same else _CHANGED
-        self._all_files_ran &= data["all_files_ran"]
+        self._of_workers.append(_SOURCES.from_data(data["sources"], "sources"))
 
-    def finish(self, results: Iterable[Result], *, refusal: str = "") -> None:
+    def finish(self, results: Iterable[Result]) -> None:
         """Compute the suggestions, and write them if the settings ask for it.
 
         Args:
             results: those of all measured tests.
-            refusal: why nothing may be written; empty to write.
         """
-        whole: list[Result] = []
+        sources = self.sources
+        self._finish(sources, self._observed(results, sources))
+
+    def finish_runs(self, runs: Iterable[RunFile], *, writes: bool) -> None:
+        """Like :meth:`finish`, for run files.
+
+        Args:
+            runs: the runs, oldest first.
+            writes: whether to write; otherwise the changes are only shown.
+
+        Raises:
+            RunFileError: a run file does not say where its tests are written.
+        """
+        sources: list[Sources] = []
+        observed: list[Observed] = []
+        for run in runs:
+            if run.sources is None:
+                raise RunFileError(
+                    "a run does not say where its tests are written: it is of an earlier version "
+                    "of membudget, or its tests ran in processes of unittest. Measure again"
+                )
+            sources.append(run.sources)
+            observed += self._observed(run.results, run.sources)
+        self._finish(combined(sources), observed, writes=writes)
+
+    def _observed(self, results: Iterable[Result], sources: Sources) -> list[Observed]:
+        left_out, ended = dict(sources.left_out), dict(sources.ended)
+        observed: list[Observed] = []
         for result in results:
-            if result.name in self._left_out:
-                self._reasons.append(self._left_out[result.name])
+            if result.name in left_out:
+                self._reasons.append(left_out[result.name])
             else:
-                whole.append(result)
-        self._suggestions = suggest(
-            observed_in(one, self._incomplete.get(one.name, "")) for one in whole
-        )
+                observed.append(observed_in(result, ended.get(result.name, "")))
+        return observed
+
+    def _finish(self, sources: Sources, observed: list[Observed], *, writes: bool = True) -> None:
+        self._suggestions = suggest(observed)
         mode = self._settings.memray_fix
         if mode is None:
             return
-        measured = {one.name for one in whole}
+        measured = {one.test for one in observed}
         self._plan = plan_fixes(
             self._suggestions,
-            self._tests,
+            dict(sources.tests),
             mode=mode,
             root=self._root,
-            fingerprints=self._fingerprints,
+            fingerprints={one.file: one.fingerprint for one in sources.files},
             unmeasured=[
-                test
-                for name, test in self._tests.items()
-                if name not in measured and not test.waived
+                test for name, test in sources.tests if name not in measured and not test.waived
             ],
-            all_files_ran=self._all_files_ran,
+            all_files_ran=sources.all_files_ran,
         )
-        self._refusal = refusal
-        if not refusal:
+        if sources.ended_early:
+            self._refusal = "the run ended early"
+        elif not writes:
+            self._refusal = "this only shows the changes (--dry-run)"
+        else:
             self._written = write_fixes(
                 self._plan,
                 even_in_ci=self._settings.memray_fix_in_ci,

@@ -89,7 +89,7 @@ def write_fixes(
     if is_in_ci(environment) and not even_in_ci:
         reason = (
             "source files are not changed in CI (the environment variable CI is set). To change "
-            "them anyway, add --memray-fix-in-ci"
+            "them anyway, add --memray-fix-in-ci (for membudget fix: --in-ci)"
         )
         return Written((), tuple(NotWritten(file, reason) for file in plan.files))
     written: list[ChangedFile] = []
