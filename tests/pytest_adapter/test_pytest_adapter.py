@@ -638,7 +638,7 @@ def test_captures_that_cannot_be_kept_are_a_usage_error(
 
 
 def test_verbosity(runner: Pytest) -> None:
-    """As with pytest-memray: -q for the summary, the largest ten by default, -vv for all."""
+    """As with pytest-memray: the largest ten by default, -vv for all; two with -q."""
     runner.write(
         test_it="""
 import pytest
@@ -656,7 +656,7 @@ def test_many():
         assert any(line.startswith("Exactly ") for line in lines)
         return sum(line.startswith("\t- test_many") for line in lines)
 
-    assert [listed(), listed("-v"), listed("-vv"), listed("-q")] == [10, 10, 12, 0]
+    assert [listed(), listed("-v"), listed("-vv"), listed("-q")] == [10, 10, 12, 2]
     (runner.directory / "pytest.ini").write_text("[pytest]\nverbosity_memray = 2\n")
     assert listed("-q") == 12
     (runner.directory / "pytest.ini").write_text("[pytest]\nverbosity_memray = much\n")

@@ -154,7 +154,11 @@ class MemoryRun:
         if result is None:
             return None
         message = exceeded_message(
-            "Test", result.measurement, result.verdict, n_frames=self.settings.stacks
+            "Test",
+            result.measurement,
+            result.verdict,
+            n_frames=self.settings.stacks,
+            capture=self._run.path_of(result.name),
         )
         return MemoryLimitExceeded(message, result.measurement, result.verdict)
 
