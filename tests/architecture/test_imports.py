@@ -46,14 +46,15 @@ results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source
 results.sites results.git_files results.environment results.run_file results.json_data
-results.comparable results.merging results.comparing results.baseline results
+results.capture_names results.comparable results.merging results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
 report.comparison_text report.explanation_text
 results.run_log report.left_behind_text
 report.overview report.table_of_tests report.text_page report.markdown_page
 report.github_annotations report.junit_properties report.junit_xml report.openmetrics_text
-report.bencher_json report.benchmark_action_json report.formats report
+report.bencher_json report.benchmark_action_json report.stack_tree report.first_to_do
+report.page_data report.html_page report.formats report
 
 unseen unused_limits block decorating budget_arguments limits
 

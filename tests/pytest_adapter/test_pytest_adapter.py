@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import run_python_in
 from membudget.recording.readers.scanner import scanner_problem
+from membudget.results import read_run
+from membudget.results.capture_names import capture_of
 from membudget.settings import OPTIONS
 from running import WORKLOADS, Pytest
 
@@ -612,8 +614,10 @@ def test_nested():
     after = {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
     assert set(after) == set(before)
     assert {name for name in after if after[name] == before[name]} == {other.name}
-    runner.run("--memray", "--memray-bin-path=some/kept")
+    runner.run("--memray", "--memray-bin-path=some/kept", "--memray-json=run.json")
     assert len(list(kept.iterdir())) == 9
+    run = read_run(str(runner.directory / "run.json"))
+    assert all(Path(capture_of(one, run.environment)).exists() for one in run.results)
     runner.run("--memray-bin-path=elsewhere")
     assert not (runner.directory / "elsewhere").exists()
 

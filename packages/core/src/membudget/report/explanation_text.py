@@ -34,7 +34,7 @@ def explanation_lines(result: Result) -> Iterator[str]:
     yield printable(f"{result.name}{place}{f': {result.outcome}' if result.outcome else ''}")
     yield from aligned([_HEADINGS, *_rows(result)])
     yield from _other_limits(result)
-    yield from _conditions(result)
+    yield from conditions(result)
     measurement, verdict = result.measurement, result.verdict
     if measurement.unseen:
         yield f"Not counted: {unseen_words(measurement)}"
@@ -83,7 +83,7 @@ def _other_limits(result: Result) -> Iterator[str]:
     yield from (f"It was {line}" for line in leaks_of(result.verdict))
 
 
-def _conditions(result: Result) -> Iterator[str]:
+def conditions(result: Result) -> Iterator[str]:
     """Yield lines about the conditions of the measurement."""
     scope = result.verdict.budget.scope
     words = [

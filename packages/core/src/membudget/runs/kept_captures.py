@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import tempfile
 import uuid
 from pathlib import Path
@@ -12,10 +10,7 @@ from typing import Final
 
 from ..errors import InvalidOptionError
 from ..recording.readers.scanner import scanner_problem
-
-_LONGEST_NAME: Final = 255
-"""How many bytes a file name may have, with Linux's and macOS's file systems."""
-_N_DIGITS: Final = 12
+from ..results.capture_names import capture_name
 
 
 class KeptCaptures:
@@ -69,10 +64,4 @@ class KeptCaptures:
         Args:
             name: the name under which a report shows the test.
         """
-        # The digest distinguishes names that are the same as file names, or differ only in case.
-        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_N_DIGITS]
-        end = f"-{digest}.bin"
-        readable = re.sub(r"[^\w.-]+", "-", name).encode(errors="replace")
-        room = _LONGEST_NAME - len(os.fsencode(f"{self.prefix}-{end}"))
-        shown = readable[:room].decode(errors="ignore")
-        return str(Path(self.directory, f"{self.prefix}-{shown}{end}"))
+        return str(Path(self.directory, capture_name(self.prefix, name)))

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -284,8 +285,16 @@ class Run:
 
     def file(self) -> RunFile:
         """Return the results and the environment of the run so far."""
+        settings = self.settings
+        if self.captures is not None:
+            # The prefix is random by default: with the one in use, the file names its captures.
+            settings = replace(
+                settings,
+                memray_bin_path=Path(self.captures.directory),
+                memray_bin_prefix=self.captures.prefix,
+            )
         environment = Environment.here(
-            self.settings, root=self.root, workers=self.n_workers, started=self._started
+            settings, root=self.root, workers=self.n_workers, started=self._started
         )
         return RunFile(environment, tuple(map(self.notes.completed, self.results)))
 
