@@ -692,6 +692,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_require_baseline": "true",
         "fail_on_increase": "false",  # has a baseline of its own
         "memray_json": "memory.json",
+        "memray_html": "memory.html",
         "memray_markdown": "memory.md",
         "memray_github": "off",
         "memray_log": "log.jsonl",
@@ -720,6 +721,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     assert sum("called by" in line for line in ran.lines) >= 2
     assert "Margins, tightest first:" in ran.lines
     assert "test_it.py::test_large  OVER" in ran.stdout
+    assert "test_large" in (runner.directory / "memory.html").read_text()
     assert (runner.directory / "memory.md").read_text().startswith("## Memory: ")
     assert "over its limit; used + 10% + 4 KB" in ran.stdout
     assert "Wrote 1 limit into 1 file" in ran.lines

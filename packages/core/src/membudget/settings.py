@@ -239,6 +239,13 @@ class Settings:
         metavar="PATH",
         needs=_MEASURING,
     )
+    memray_html: Path | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Write a report of all tests to this file, as a page for a browser",
+        option_values.file_to_write,
+        metavar="PATH",
+        needs=_MEASURING,
+    )
     memray_markdown: Path | None = _option(  # noqa: RUF009 - a field
         None,
         "Write a report of all tests to this file, as Markdown for a pull request",
