@@ -212,6 +212,7 @@ typedef struct {
     bool has_end;
     bool collects_before;
     bool collects_after;
+    bool settles;
     bool was_at_work; /* it was entered inside a stretch of work of this thread: */
     const ThreadWork *thread;
     Lengths start;
@@ -219,9 +220,10 @@ typedef struct {
 } MarkedBlock;
 
 PyDoc_STRVAR(set_marks_doc,
-             "_set_marks(start, end, collects_before=False, collects_after=False)\n--\n\n"
+             "_set_marks(start, end, collects_before=False, collects_after=False, settles=False)\n--\n\n"
              "Set the marks to make, once, when the `with` statement is entered and left.\n\n"
-             "Collect garbage before the START mark, or before the END mark, if those flags are set.");
+             "Collect garbage before the START mark, or before the END mark, and call self._settle()\n"
+             "before the END mark, if those flags are set.");
 
 /* Like gc.collect(): works even if the program has turned off automatic collection. */
 static void
@@ -242,7 +244,8 @@ set_marks(PyObject *self, PyObject *args)
     PyObject *end;
     int collects_before = 0;
     int collects_after = 0;
-    if (!PyArg_ParseTuple(args, "OO|pp", &start, &end, &collects_before, &collects_after)
+    int settles = 0;
+    if (!PyArg_ParseTuple(args, "OO|ppp", &start, &end, &collects_before, &collects_after, &settles)
         || read_lengths(start, &block->start) < 0 || read_lengths(end, &block->end) < 0)
     {
         return NULL;
@@ -250,6 +253,7 @@ set_marks(PyObject *self, PyObject *args)
     block->has_start = block->has_end = true;
     block->collects_before = collects_before;
     block->collects_after = collects_after;
+    block->settles = settles;
     return Py_NewRef(Py_None);
 }
 
@@ -396,6 +400,17 @@ typedef struct {
     PyObject *block; /* NULL: not bound */
 } BlockExit;
 
+/* Call self._settle() before the END mark. False for an exception, such as an interruption. */
+static bool
+settle(PyObject *block)
+{
+    bool was_at_work = begin_work();
+    PyObject *result = PyObject_CallMethod(block, "_settle", NULL);
+    end_work(was_at_work);
+    Py_XDECREF(result);
+    return result;
+}
+
 static PyObject *
 leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
 {
@@ -418,10 +433,14 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
     }
     MarkedBlock *block = (MarkedBlock *)object;
     bool was_at_work;
+    bool settled = true;
     if (block->has_end) {
         block->has_end = false;
         if (block->collects_after) {
             collect_garbage();
+        }
+        if (block->settles) {
+            settled = settle(object);
         }
         was_at_work = here.at_work || (block->was_at_work && block->thread == &here);
         if (here.at_work) {
@@ -433,7 +452,10 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
     } else {
         was_at_work = begin_work();
     }
-    PyObject *left = PyObject_CallMethod(object, "_leave", "OOO", args[0], args[1], args[2]);
+    PyObject *left = NULL;
+    if (settled) {
+        left = PyObject_CallMethod(object, "_leave", "OOO", args[0], args[1], args[2]);
+    }
     if (!left) {
         clean_up(object, "_leave_failed");
     }

@@ -574,6 +574,8 @@ begin_mark(Scanner *scanner, Mark mark)
         }
     } else if (mark.kind == SUSPEND && is_open && !suspend(scanner, block)) {
         return out_of_memory(scanner);
+    } else if (mark.kind == LOOK && is_open) {
+        block->n_looks++;
     }
     thread->was_at_work = thread->at_work;
     thread->at_work = true;
@@ -591,8 +593,8 @@ end_mark(Scanner *scanner, Thread *thread)
         return false;
     }
     thread->in_mark = false;
-    thread->at_work = kind == END || kind == PAUSE
-                      || ((kind == SUSPEND || kind == CONTINUE) && thread->was_at_work);
+    bool turns = kind == START || kind == END || kind == PAUSE || kind == RESUME;
+    thread->at_work = turns ? kind == END || kind == PAUSE : thread->was_at_work;
     Block *block = kind == START || kind == CONTINUE ? scanner_block(scanner, thread->mark.serial) : NULL;
     if (!block) {
         return true;
@@ -726,8 +728,22 @@ scanner_counted(const Scanner *scanner, const Block *block, const Record *record
            && !scanner->threads[scanner->current].at_work && block_counts(block, &origin);
 }
 
-Scanned
-scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
+typedef bool (*IsReached)(const Block *);
+
+static bool
+is_closed(const Block *block)
+{
+    return block->state == CLOSED;
+}
+
+static bool
+is_at_a_look(const Block *block)
+{
+    return block->n_looks > block->n_seen;
+}
+
+static Scanned
+scan_until(Scanner *scanner, IsReached is_reached, uint64_t serial, const Block **block)
 {
     decoder_resume(&scanner->decoder);
     Record record;
@@ -736,7 +752,7 @@ scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
         if (!*block) {
             return INCOMPLETE;
         }
-        if ((*block)->state == CLOSED) {
+        if (is_reached(*block)) {
             return SCANNED;
         }
         Scanned step = scanner_step(scanner, &record);
@@ -746,6 +762,22 @@ scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
         scanner->broken = step == BROKEN;
     }
     return BROKEN;
+}
+
+Scanned
+scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
+{
+    return scan_until(scanner, is_closed, serial, block);
+}
+
+Scanned
+scanner_look(Scanner *scanner, uint64_t serial, const Block **block)
+{
+    Scanned found = scan_until(scanner, is_at_a_look, serial, block);
+    if (found == SCANNED) {
+        scanner_block(scanner, serial)->n_seen++;
+    }
+    return found;
 }
 
 bool

@@ -30,7 +30,7 @@ typedef struct {
     uint64_t most_overhead;
 } Spelling;
 
-typedef enum { START, END, PAUSE, RESUME, SUSPEND, CONTINUE, N_KINDS } MarkKind;
+typedef enum { START, END, PAUSE, RESUME, SUSPEND, CONTINUE, LOOK, N_KINDS } MarkKind;
 
 typedef struct {
     MarkKind kind;
@@ -79,6 +79,8 @@ typedef struct {
     uint64_t n_allocations;
     uint64_t histogram[HISTOGRAM_LENGTH]; /* by bit length of the size */
     uint64_t peak_index; /* the record that reached the peak; none if n_allocations is 0 */
+    uint64_t n_looks; /* how many of its LOOK marks were scanned */
+    uint64_t n_seen; /* for how many of them scanner_look() has returned */
     uint32_t n_suspended; /* how many suspensions overlap now */
     Suspension *suspensions; /* in order, without overlaps */
     size_t n_suspensions;
@@ -160,6 +162,10 @@ void scanner_forget(Scanner *, uint64_t serial);
 /* Scan up to the END mark of a block; `block` is valid until the next call. After ASKS, call it
  * again. */
 Scanned scanner_close_block(Scanner *, uint64_t serial, const Block **block);
+
+/* Scan up to the next LOOK mark of an open block, if it was not scanned yet. Otherwise like
+ * scanner_close_block(). */
+Scanned scanner_look(Scanner *, uint64_t serial, const Block **block);
 
 /* Answer `question` of a scanner that asks. */
 void scanner_answer(Scanner *, bool counts);

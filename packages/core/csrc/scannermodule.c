@@ -210,6 +210,33 @@ close_block(PyObject *self, PyObject *args)
                          PyBool_FromLong(read.interrupted));
 }
 
+PyDoc_STRVAR(retained_so_far_doc,
+             "retained_so_far(serial, counts)\n--\n\n"
+             "Scan up to the next LOOK mark of an open block; for `counts`, see close_block().\n\n"
+             "Returns the bytes that the block has allocated and that are alive, or None if the mark\n"
+             "is missing. Raises ValueError for a damaged capture.");
+
+static PyObject *
+retained_so_far(PyObject *self, PyObject *args)
+{
+    unsigned long long serial;
+    PyObject *counts;
+    if (!PyArg_ParseTuple(args, "KO", &serial, &counts)) {
+        return NULL;
+    }
+    const Block *block;
+    Scanned scanned;
+    while ((scanned = scanner_look(scanner_of(self), serial, &block)) == ASKS) {
+        if (ask(scanner_of(self), counts) < 0) {
+            return NULL;
+        }
+    }
+    if (scanned != SCANNED) {
+        return scanned == BROKEN ? broken() : Py_NewRef(Py_None);
+    }
+    return PyLong_FromUnsignedLongLong(block->alive);
+}
+
 /* The block with a serial; NULL for an exception. */
 static const Block *
 known_block(PyObject *self, PyObject *serial)
@@ -438,6 +465,7 @@ static PyMethodDef methods[] = {
         {"expect", expect, METH_VARARGS, expect_doc},
         {"forget", forget, METH_O, forget_doc},
         {"close_block", close_block, METH_VARARGS, close_block_doc},
+        {"retained_so_far", retained_so_far, METH_VARARGS, retained_so_far_doc},
         {"stacks_at_peak", stacks_at_peak, METH_O, stacks_at_peak_doc},
         {"stacks_at_end", stacks_at_end, METH_O, stacks_at_end_doc},
         {"begin_of", begin_of, METH_O, begin_of_doc},
@@ -493,6 +521,7 @@ add_constants(PyObject *module)
             {"RESUME", RESUME},
             {"SUSPEND", SUSPEND},
             {"CONTINUE", CONTINUE},
+            {"LOOK", LOOK},
             {"N_KINDS", N_KINDS},
             {"FIGURES_ONLY", FIGURES_ONLY},
             {"KEEPS_STACKS", KEEPS_STACKS},

@@ -271,6 +271,23 @@ def test_the_report_says_what_the_default_figure_counts() -> None:
     assert not list(what_figures_mean([stable], counts_objects=False))
 
 
+def test_the_report_says_which_figures_are_of_a_second_run() -> None:
+    budget = Budget((), Scope(stable=True))
+    once = replace(make_result("once", make_measurement(1)), verdict=Verdict(budget), is_warm=False)
+    twice = replace(once, name="twice", is_warm=True)
+
+    def said(*results: Result) -> list[str]:
+        return [line.text for line in what_figures_mean(results, counts_objects=True)]
+
+    assert said(once) == []
+    assert said(once, twice) == [
+        "Measured in a second run, since the first was over a limit: twice"
+    ]
+    assert said(twice) == [
+        "Stable figures are of a second run of each test, when caches were filled"
+    ]
+
+
 def test_arenas_in_a_failure_and_in_margins() -> None:
     """They say that the blamed line may have needed room for only one more small object."""
     frames = (Frame("load", "app.py", 7),)

@@ -29,7 +29,7 @@ from .measurement import Measurement
 from .noted_verdicts import add_note, let_win
 from .plugins import filter_allocations, keeps_allocation
 from .recording import get_recorder
-from .recording.garbage import SettledGarbage
+from .recording.garbage import SettledGarbage, collect_new_garbage
 from .recording.marks import MarkedBlock
 from .recording.request import LateStacks, TraceSettings
 from .report.failure_text import exceeded_message, limits_of
@@ -82,6 +82,8 @@ class Block(MarkedBlock):
             match nothing, and refuses a budget that includes phases of a test.
         place: the file and the line where its limit is written, to warn about a limit that is never
             checked; None for no warning.
+        is_provisional: whether the code can run again, warm, to be judged by that run: then an
+            exceeded budget neither raises nor calls ``on_measured``, and :attr:`is_over` is true.
         message: makes the message of an exceeded budget; by default
             :func:`membudget.runs.exceeded_message`.
         on_measured: called with the measurement and the verdict of each block, before an exceeded
@@ -108,6 +110,7 @@ class Block(MarkedBlock):
         around_call: bool = False,
         for_user: bool = False,
         place: Place | None = None,
+        is_provisional: bool = False,
         message: MakesMessage = exceeded_message,
         on_measured: OnMeasured | None = None,
     ) -> None:
@@ -119,6 +122,7 @@ class Block(MarkedBlock):
         self._outer_files = outer_files
         self._around_call = around_call
         self._for_user = for_user
+        self._is_provisional = is_provisional
         self._message = message
         self._on_measured = on_measured
         self._open: OpenBlock | None = None
@@ -130,6 +134,8 @@ class Block(MarkedBlock):
         self._n_outer = 0
         self._stack_filter: StackFilter | None = None
         self._measurement: Measurement | None = None
+        self.is_over = False
+        """Whether it was over its budget and did not raise, because it is provisional."""
         self.place: Final = place
         self._watched: Watched | None = None  # until the limit has been checked once
 
@@ -197,6 +203,7 @@ class Block(MarkedBlock):
         if self._for_user:
             refuse_phases(self.budget)
         self._measurement = None
+        self.is_over = False
         self._n_paused = 0
         scope = self.budget.scope
         self._stack_filter = _stack_filter(scope)
@@ -218,7 +225,8 @@ class Block(MarkedBlock):
             block.start_mark,
             block.end_mark,
             bool(scope.stable),
-            bool(scope.stable or self.budget.leaks or self.budget.objects),
+            bool(scope.stable),
+            self.budget.limits_what_stays,
         )
         if self.place is not None:
             self._watched = self._watched or watch(self, self.place)
@@ -272,6 +280,36 @@ class Block(MarkedBlock):
             frame = frame.f_back
         return n_frames if self._around_call else n_frames - 1
 
+    def _settle(self) -> None:
+        """Before the block ends, free what only garbage keeps alive, if the verdict depends on it.
+
+        Collecting all garbage takes long, so this first looks whether there is a need.
+        """
+        block = self._open
+        if block is None or block.is_parents or is_finalizing():
+            return
+        try:
+            for collect in (collect_new_garbage, self._garbage.collect_all):
+                if self._retains_little(block):
+                    return
+                collect()
+        except BaseException as error:
+            _add_interruption(error)
+            raise
+
+    def _retains_little(self, block: OpenBlock) -> bool:
+        """Whether no limit on what stays alive can be exceeded, as far as is known."""
+        most = self.budget.most_retained_bytes
+        if most is None or self.budget.objects is not None:
+            return False
+        try:
+            retained = block.retained_so_far()
+        except MembudgetError as error:
+            if not raised_by_us(error):
+                raise
+            return False  # raised again when the block is read
+        return retained is not None and retained <= most
+
     def _leave(
         self,
         exc_type: type[BaseException] | None,
@@ -294,11 +332,7 @@ class Block(MarkedBlock):
         except (MembudgetError, Warning):
             raise
         except BaseException as error:
-            add_note(
-                error,
-                "membudget: this exception interrupted the end of a block, so its limits were not "
-                "enforced",
-            )
+            _add_interruption(error)
             raise
         self._left()
 
@@ -335,6 +369,9 @@ class Block(MarkedBlock):
             return
         self._measurement = measurement = self._unseen.added_to(measurement)
         verdict = judge(measurement, self.budget)
+        if self._is_provisional and raised is None and not verdict.within:
+            self.is_over = True
+            return
         if self._on_measured is not None:
             self._on_measured(measurement, verdict, late)
         if verdict.within:
@@ -486,7 +523,7 @@ class _Paused(contextlib.AbstractContextManager[None]):
 
 
 def warm_up_block(trace: TraceSettings | None = None) -> Block:
-    """Return a block for the warm-up call before a stable block, so that caches do not count.
+    """Return a block for a warm-up call, after which a stable block does not count caches.
 
     It is recorded like the stable block, because that makes CPython 3.11 keep line tables of
     functions.
@@ -496,6 +533,13 @@ def warm_up_block(trace: TraceSettings | None = None) -> Block:
     """
     trace = replace(trace or TraceSettings(), trace_python_allocators=True)
     return Block(Budget(), trace=trace, around_call=True)
+
+
+def _add_interruption(error: BaseException) -> None:
+    add_note(
+        error,
+        "membudget: this exception interrupted the end of a block, so its limits were not enforced",
+    )
 
 
 def refuse_phases(budget: Budget) -> None:

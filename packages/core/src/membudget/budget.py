@@ -187,6 +187,21 @@ class Budget:
         """Whether it has limits for which its scope matters."""
         return bool(self.limits) or self.leaks is not None
 
+    @property
+    def limits_what_stays(self) -> bool:
+        """Whether it limits what a block leaves behind."""
+        return self.objects is not None or self.most_retained_bytes is not None
+
+    @property
+    def most_retained_bytes(self) -> int | None:
+        """How many bytes a block may leave behind without exceeding a limit on any of them.
+
+        None if no limit is in bytes.
+        """
+        retained = self.limit_of("retained_bytes")
+        limits = [one.maximum for one in (retained, self.leaks) if one is not None]
+        return min(limits, default=None)
+
     def limit_of(self, figure: Figure) -> Limit | None:
         """Return the limit on ``figure``, or None."""
         return next((limit for limit in self.limits if limit.figure == figure), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from types import CoroutineType, MethodType
@@ -16,6 +16,7 @@ from .budget import Budget
 from .errors import MisuseError
 from .lazy_work import does_work_later, is_finished_future, later_work_of
 from .plugins import plugin_manager
+from .recording.garbage import collect_garbage
 from .verdict import MemoryLimitExceeded
 
 BUDGET_ATTRIBUTE: Final = "__membudget_budget__"
@@ -134,19 +135,34 @@ class Decorator:
             setattr(wrapper, BUDGET_ATTRIBUTE, Decoration(self.budget, wrapper, taken_off))
         return cast(F, wrapper)
 
-    def _blocks_of_a_call(self, name: str) -> tuple[Block, ...] | None:
+    def _blocks_of_a_call(self, name: str) -> Iterable[Block] | None:
         """Return the blocks of a call, which runs once in each; None if measuring is off."""
         if not measuring_is_on():
             return None
         refuse_phases(self.budget)
-        block = Block(
+        if not self.budget.scope.stable:
+            return (self._block(name),)
+        if self.budget.limits_anything:
+            return self._cold_and_warm(name)
+        return (warm_up_block(), self._block(name))
+
+    def _cold_and_warm(self, name: str) -> Iterator[Block]:
+        """Yield a block; and if that is over the budget, another one for a second call."""
+        cold = self._block(name, is_provisional=True)
+        yield cold
+        if cold.is_over:
+            collect_garbage()
+            yield self._block(name)
+
+    def _block(self, name: str, *, is_provisional: bool = False) -> Block:
+        return Block(
             self.budget,
             subject=f"{name}()",
             around_call=True,
             for_user=True,
             place=self.place,
+            is_provisional=is_provisional,
         )
-        return (warm_up_block(), block) if self.budget.scope.stable else (block,)
 
 
 def in_block(block: Block, test: Callable[..., Any]) -> Callable[..., Any]:

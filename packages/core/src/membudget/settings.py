@@ -120,6 +120,18 @@ class Origin(NamedTuple):
 _MEASURING: Final = ("memray", "memray_enforce_markers")
 
 
+# Options that keep figures of a run, or compare them with those of another one.
+_KEEPING: Final = (
+    "memray_suggest",
+    "memray_fix",
+    "memray_baseline",
+    "fail_on_increase",
+    "memray_json",
+    "memray_log",
+    "memray_bin_path",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The value of every option. Each field but ``origins`` is an option.
@@ -314,6 +326,21 @@ class Settings:
     def suggests_limits(self) -> bool:
         """Whether the run suggests limits, to show or write them."""
         return self.memray_suggest or self.memray_fix is not None
+
+    @property
+    def keeps_figures(self) -> bool:
+        """Whether figures of the run are kept, or compared with those of another run."""
+        return any(getattr(self, name) != _BY_NAME[name].default for name in _KEEPING)
+
+    def warms_up_before(self, budget: Budget) -> bool:
+        """Whether a test with a budget runs once before it is measured.
+
+        A stable test for which this is false is measured in its first run. If that is over a limit,
+        the test runs again, and the second run decides. That would be too late for limits on more
+        phases than the call, which end with the test; and figures that are kept must all be warm.
+        """
+        is_phased = budget.limits_anything and budget.scope.phases != ("call",)
+        return bool(budget.scope.stable) and (is_phased or self.keeps_figures)
 
     @property
     def scope(self) -> Scope:

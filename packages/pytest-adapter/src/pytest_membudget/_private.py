@@ -28,6 +28,7 @@ __all__ = [
     "Node",
     "get_unpacked_marks",
     "pytest_itself",
+    "run_again",
     "run_unreported",
 ]
 
@@ -40,6 +41,24 @@ def run_unreported(item: pytest.Item) -> None:
         runtestprotocol(item, log=False, nextitem=item.parent)  # type: ignore[arg-type]
     item.user_properties[:] = properties
     item._report_sections.clear()
+
+
+def run_again(item: pytest.Item, properties: list[tuple[str, object]]) -> None:
+    """During the call of a test: tear it down, set it up, and call it again.
+
+    Later reports of pytest have the output and the properties of this run only.
+
+    Args:
+        item: the test.
+        properties: its properties before it was set up.
+    """
+    # As above.
+    item.ihook.pytest_runtest_teardown(item=item, nextitem=item.parent)
+    item._report_sections.clear()
+    item.user_properties[:] = properties
+    item._initrequest()  # type: ignore[attr-defined]
+    item.ihook.pytest_runtest_setup(item=item)
+    item.ihook.pytest_runtest_call(item=item)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ from .reports import (
     refuse_unmeasured,
     set_properties,
 )
-from .warm_up import silence, warm_up
+from .warm_up import run_warm, silence, warm_up
 
 _RESULT_KEY = pytest.StashKey[Result]()
 _PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -104,7 +104,10 @@ class MeasuringPlugin:
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         self._hooks: list[ModuleType] = []
         self._warming_up = False
-        self._is_warm = False  # the current test has warmed up
+        self._is_warm = False  # the current test has run before
+        self._runs_again = False  # because it was over a limit in its first run
+        self._provisional: list[Block] = []  # of the first run
+        self._properties: list[tuple[str, object]] = []  # of the current test, before its setup
         self._in_call = False
         self._never_ran = False  # the work that the test function returned, see OpenCall
         self._has_failed = False  # the current test, in a phase that is already reported
@@ -143,6 +146,7 @@ class MeasuringPlugin:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         self._failed_setup = None
+        self._properties = list(item.user_properties)
         self._run.starts(item.nodeid)
         try:
             self._is_warm = self._is_to_warm_up(item)
@@ -158,15 +162,18 @@ class MeasuringPlugin:
             self._run.ended(item.nodeid)
 
     def _is_to_warm_up(self, item: pytest.Item) -> bool:
-        # Items of other kinds may not be able to run twice: a doctest is not. And --pdb would open
-        # the debugger twice.
-        if not isinstance(item, pytest.Function) or item.config.getoption("usepdb"):
+        """Whether a test runs before it is measured; see :meth:`_can_run_warm` for other tests."""
+        if not _can_run_twice(item):
             return False
         try:
             plan = self._plan(item)
         except BadMarkerError:  # added after the collection: the test's setup reports it
             return False
-        return plan.measures and bool(plan.budget.scope.stable)
+        return plan.measures and self._settings.warms_up_before(plan.budget)
+
+    def _can_run_warm(self, item: pytest.Item, plan: _Plan) -> bool:
+        """Whether a test runs again if it is over a limit: caches of its first run do not count."""
+        return bool(plan.budget.scope.stable) and not self._is_warm and _can_run_twice(item)
 
     def _abandon_phases(self) -> None:
         if self._phased is not None:
@@ -239,14 +246,27 @@ class MeasuringPlugin:
                 "been measured (include): put the marker on the test itself"
             )
         self._in_call, self._never_ran = True, False
+        self._provisional.clear()
         try:
             with self._measured(item, plan):
                 outcome = yield
         finally:
             self._in_call = False
+        if any(block.is_over for block in self._provisional):
+            self._run_warm(item)
+            return outcome
         if not self._warming_up:
             self._check_enforced(item, plan)
         return outcome
+
+    def _run_warm(self, item: pytest.Item) -> None:
+        __tracebackhide__ = True
+        self._provisional.clear()
+        self._is_warm = self._runs_again = True
+        try:
+            run_warm(item, self._properties)
+        finally:
+            self._runs_again = False
 
     @contextlib.contextmanager
     def _measured(self, item: pytest.Item, plan: _Plan) -> Iterator[None]:
@@ -258,7 +278,7 @@ class MeasuringPlugin:
             with self._block(item, plan) if phased is None else phased.phase("call"):
                 yield
             return
-        if _limits_what_stays(plan.budget):
+        if plan.budget.limits_what_stays:
             function = moved_out(function, self._run.left_out)
         # Around the function and nothing else: fixtures and plugins stay outside.
         with contextlib.ExitStack() as around:
@@ -323,7 +343,8 @@ class MeasuringPlugin:
             if self._writes_junit:
                 set_properties(item, measurement, verdict)
 
-        return Block(
+        is_provisional = self._can_run_warm(item, plan)
+        block = Block(
             plan.budget,
             subject="Test",
             trace=self._settings.trace,
@@ -331,8 +352,12 @@ class MeasuringPlugin:
             keep_capture=self._run.path_of(item.nodeid),
             outer_files=_OUTER_FILES,
             around_call=around_call,
+            is_provisional=is_provisional,
             on_measured=keep,
         )
+        if is_provisional:
+            self._provisional.append(block)
+        return block
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -395,8 +420,8 @@ class MeasuringPlugin:
         self, report: pytest.TestReport
     ) -> Generator[None, object, object]:
         with self._run.left_out():
-            if self._warming_up:
-                silence(report)
+            if self._warming_up or (self._runs_again and report.passed):
+                silence(report)  # of a subtest, which is reported at once
             else:
                 self._ensure_verdict(report)
             return (yield)
@@ -437,13 +462,14 @@ class MeasuringPlugin:
             )
 
 
+def _can_run_twice(item: pytest.Item) -> bool:
+    # Items of other kinds may not be able to: a doctest is not. And --pdb would open the debugger
+    # twice.
+    return isinstance(item, pytest.Function) and not item.config.getoption("usepdb")
+
+
 def _is_test_case(item: pytest.Item) -> bool:
     return isinstance(getattr(item, "instance", None), unittest.TestCase)
-
-
-def _limits_what_stays(budget: Budget) -> bool:
-    retained = budget.limit_of("retained_bytes")
-    return not (retained is None and budget.leaks is None and budget.objects is None)
 
 
 def _is_async(function: Callable[..., object]) -> bool:

@@ -1,12 +1,13 @@
-"""Runs a test once before it is measured, for stable figures."""
+"""Runs a test twice, for stable figures: before it is measured, or if it is over a limit."""
 
 from __future__ import annotations
 
 import warnings
 
 import pytest
+from membudget.runs import collect_garbage, new_garbage_collected
 
-from ._private import run_unreported
+from ._private import run_again, run_unreported
 from .reports import add_data, data_of
 
 
@@ -16,8 +17,21 @@ def warm_up(item: pytest.Item) -> None:
     This run is not reported: the run that follows shows whether the test passes.
     pytest-rerunfailures runs tests in the same way.
     """
-    with warnings.catch_warnings(record=True):
+    with new_garbage_collected(), warnings.catch_warnings(record=True):
         run_unreported(item)
+
+
+def run_warm(item: pytest.Item, properties: list[tuple[str, object]]) -> None:
+    """During the call of a test that was over a limit in its first run: run it again.
+
+    That run decides. The call of the test takes as long as both.
+
+    Args:
+        item: the test.
+        properties: its properties before it was set up.
+    """
+    collect_garbage()
+    run_again(item, properties)
 
 
 def silence(report: pytest.TestReport) -> None:

@@ -36,6 +36,7 @@ from membudget.runs import (
     Worker,
     another_process_reports,
     budget_of,
+    collect_garbage,
     delivering_verdicts,
     directories_of,
     exceeded_message,
@@ -48,7 +49,14 @@ from membudget.runs import (
     phases_of_test_case,
 )
 
-from ._private import CALL, OF_DECORATORS, SET_UP, method_name
+from ._private import (
+    CALL,
+    OF_DECORATORS,
+    SET_UP,
+    can_be_set_up_again,
+    method_name,
+    set_up_again,
+)
 from ._private import set_up as set_up_as_unittest
 from .rules import CLASS_BUDGET, MEASURING, RUNS_MEASURED, rules_of
 from .warm_up import warm_up
@@ -61,7 +69,7 @@ _OUTER_FILES: Final = directories_of(unittest.__file__, asyncio.__file__, __file
 _DEFAULTS: Final = Settings()
 
 Listener: TypeAlias = Callable[
-    [Measurement, Verdict, LateStacks | None, Mapping[Phase, Measurement]], None
+    [Measurement, Verdict, LateStacks | None, Mapping[Phase, Measurement], bool], None
 ]
 
 
@@ -70,7 +78,7 @@ class Request:
     """A request to measure a test: by the runner, or by the class of the test itself.
 
     Attributes:
-        listener: called with the measurement.
+        listener: called with the measurement, and whether the test had run before.
         settings: what to trace, the default limit, and how much a failure shows.
         keep_capture: where to keep the capture of the block; empty for nowhere.
         baseline: the limit from the baseline, an earlier run; None if there is none.
@@ -95,6 +103,10 @@ class _Measuring:
         self._measured: list[tuple[Measurement, Verdict, LateStacks | None]] = []
         self._over: tuple[Measurement, Verdict] | None = None
         self._phased: PhasedBlock | None = None
+        self._is_warm = False
+        self._cold: Block | None = None  # of the first run, if another one can follow
+        self._set_up: Callable[[], object] | None = None
+        self._before: dict[str, object] = {}  # the attributes of the test before its setup
         self.around = contextlib.ExitStack()
 
     def add(self, request: Request | None) -> None:
@@ -120,7 +132,12 @@ class _Measuring:
         """Set up a test, in place of unittest, before anything of it is measured."""
         scope = self._budget.scope
         if scope.stable and measuring_is_on():
-            warm_up(self._test, self._trace)
+            warms_up = self._settings.warms_up_before(self._budget)
+            if warms_up or not can_be_set_up_again(self._test):
+                warm_up(self._test, self._trace)
+                self._is_warm = True
+            else:
+                self._set_up, self._before = set_up, dict(vars(self._test))
         if scope.phases == ("call",):
             set_up()
             return
@@ -129,6 +146,20 @@ class _Measuring:
         self.around.enter_context(phases_of_test_case(self._phased, self._test, set_up))
         set_up_as_unittest(self._test)
 
+    def run_warm(self, call: Callable[[], object]) -> None:
+        """Run the test again if it was over a limit in its first run: the second one decides.
+
+        Args:
+            call: calls its method.
+        """
+        cold, self._cold = self._cold, None
+        if cold is None or not cold.is_over or self._set_up is None:
+            return
+        collect_garbage()
+        set_up_again(self._test, self._set_up, self._before)
+        self._is_warm = True
+        call()
+
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a test method that runs in a block; call :meth:`report` afterwards."""
         for request in self._requests:
@@ -136,7 +167,11 @@ class _Measuring:
                 request.begins()
         if self._phased is not None:
             return self._phased.around(function)
-        block = self._block(around_call=True)
+        # Known only once it was set up: another block can follow this one.
+        is_provisional = self._set_up is not None and not self._is_warm
+        block = self._block(around_call=True, is_provisional=is_provisional)
+        if is_provisional:
+            self._cold = block
         if not self._requests and not block.budget.limits_anything:
             return function  # its class has no limit, it only uses the assertion
         if block.budget.scope.phases != ("call",):
@@ -161,7 +196,7 @@ class _Measuring:
             measured = self._measured.pop()
             if not inspect.isawaitable(result):
                 for request in self._requests:
-                    request.listener(*measured, phases)
+                    request.listener(*measured, phases, self._is_warm)
 
     def raise_if_over(self) -> None:
         """Raise the error of the test's block once more, because something has caught it.
@@ -191,7 +226,7 @@ class _Measuring:
         if not verdict.within:
             self._over = (measurement, verdict)
 
-    def _block(self, *, around_call: bool = False) -> Block:
+    def _block(self, *, around_call: bool = False, is_provisional: bool = False) -> Block:
         return Block(
             self._budget,
             subject="Test",
@@ -200,6 +235,7 @@ class _Measuring:
             keep_capture=self._keep_capture,
             outer_files=_OUTER_FILES,
             around_call=around_call,
+            is_provisional=is_provisional,
             message=self._message,
             on_measured=self._note,
         )
@@ -268,6 +304,7 @@ def _calling(
 
     def call_test_method(_: object) -> None:
         call(run)
+        measuring.run_warm(functools.partial(call, run))
         measuring.raise_if_over()  # the class of the test may have caught what the block raised
 
     return call_test_method
@@ -370,8 +407,9 @@ def request_of_the_class(test: unittest.TestCase) -> Request | None:
         verdict: Verdict,
         late: LateStacks | None,
         phases: Mapping[Phase, Measurement],
+        is_warm: bool,
     ) -> None:
-        leave([Result(name, measurement, verdict, tuple(phases.items()))])
+        leave([Result(name, measurement, verdict, tuple(phases.items()), is_warm=is_warm)])
         run.ended(name, measurement)
 
     def begins() -> None:

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 import unittest
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from membudget import (
@@ -23,8 +23,10 @@ from membudget.runs import (
     SUGGESTIONS_TITLE,
     TITLE,
     Collection,
+    LateStacks,
     Notes,
     Outcome,
+    Phase,
     Run,
     Settings,
     TestNames,
@@ -125,9 +127,14 @@ class MemoryRun:
         if place is not None:
             self._notes.places[name] = place
 
-        def keep(measurement: Measurement, verdict: Verdict, *others: Any) -> None:
-            is_warm = bool(verdict.budget.scope.stable)
-            result = self._run.add(name, measurement, verdict, *others, is_warm=is_warm)
+        def keep(
+            measurement: Measurement,
+            verdict: Verdict,
+            late: LateStacks | None,
+            phases: Mapping[Phase, Measurement],
+            is_warm: bool,
+        ) -> None:
+            result = self._run.add(name, measurement, verdict, late, phases, is_warm=is_warm)
             if not result.verdict.within:
                 self._to_report[name] = result
             if another_process_reports():

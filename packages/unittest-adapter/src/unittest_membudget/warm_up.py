@@ -5,7 +5,13 @@ from __future__ import annotations
 import unittest
 
 from membudget import MisuseError
-from membudget.runs import TraceSettings, budget_of, in_block, warm_up_block
+from membudget.runs import (
+    TraceSettings,
+    budget_of,
+    in_block,
+    new_garbage_collected,
+    warm_up_block,
+)
 
 from ._private import method_name
 from .rules import MEASURING
@@ -40,4 +46,5 @@ def warm_up(test: unittest.TestCase, trace: TraceSettings | None) -> None:
     vars(twin).pop(name, None)
     _, bare = budget_of(getattr(twin, name))
     vars(twin).update({MEASURING: _AlreadyMeasured(), name: in_block(warm_up_block(trace), bare)})
-    twin(unittest.TestResult())
+    with new_garbage_collected():
+        twin(unittest.TestResult())

@@ -20,7 +20,7 @@ Marks have two meanings. ``START`` and ``END`` are the borders of a block. Betwe
 and ``START`` also resumes it. Entering a block is ``PAUSE``, work, ``START``, and leaving it is
 ``END``, work, ``RESUME``. The second mark is made however the work ends, and whether or not another
 block is open. Between ``SUSPEND`` and ``CONTINUE`` one block counts nothing, in any thread; such
-stretches can overlap.
+stretches can overlap. ``LOOK`` changes nothing: it is a place up to which an open block is read.
 
 Work inside other work of the same thread makes no marks (:class:`AtWork`). So in a correct stream,
 a thread that is at work never pauses. If it does, something interrupted it.
@@ -81,6 +81,7 @@ class Kind(enum.IntEnum):
     RESUME = 3
     SUSPEND = 4
     CONTINUE = 5
+    LOOK = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
         _marks: tuple[Lengths, Lengths] | None = None
 
         _collects: tuple[bool, bool] = (False, False)
+        _settles = False
         _has_start = False
         _was_at_work = False
         _thread = 0
@@ -220,12 +222,15 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             end: Lengths,
             collects_before: bool = False,
             collects_after: bool = False,
+            settles: bool = False,
             /,
         ) -> None:
             """Set the marks to make, once, when the ``with`` statement is entered and left.
 
-            Collect garbage before the start mark, or before the end mark, if those flags are set.
+            Collect garbage before the start mark, or before the end mark, and call ``_settle``
+            before the end mark, if those flags are set.
             """
+            self._settles = settles
             self._marks = (start, end)
             self._has_start = True
             self._collects = (collects_before, collects_after)
@@ -268,9 +273,18 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             /,
         ) -> None:
             __tracebackhide__ = True
+            failed: BaseException | None = None
             if self._marks is not None:
                 if self._collects[1]:
                     collect()
+                if self._settles:
+                    was_at_work = _here.begin()
+                    try:
+                        self._settle()
+                    except BaseException as error:
+                        failed = error
+                    finally:
+                        _here.end(was_at_work)
                 was_at_work = _here.at_work
                 if was_at_work and _here.marks is not None:
                     make_mark(_here.marks[1])  # otherwise END would look like an interruption
@@ -283,6 +297,8 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
                 was_at_work = _here.begin()
             try:
                 try:
+                    if failed is not None:
+                        raise failed
                     self._leave(exc_type, raised, traceback)
                 except BaseException:
                     self._leave_failed()
@@ -304,6 +320,10 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             traceback: TracebackType | None,
         ) -> None:
             """Leave the block: called by the ``with`` statement."""
+            raise NotImplementedError
+
+        def _settle(self) -> None:
+            """Prepare for the end mark: called before it, if the marks were set so."""
             raise NotImplementedError
 
         def _enter_failed(self) -> None:

@@ -62,6 +62,7 @@ class OpenBlock:
         "_continue_mark",
         "_garbage",
         "_greenlets",
+        "_look_mark",
         "_recorder",
         "_request",
         "_suspend_mark",
@@ -77,6 +78,7 @@ class OpenBlock:
         self.end_mark: Final[Lengths] = alphabet.spell(Kind.END, request.serial)
         self._suspend_mark: Final[Lengths] = alphabet.spell(Kind.SUSPEND, request.serial)
         self._continue_mark: Final[Lengths] = alphabet.spell(Kind.CONTINUE, request.serial)
+        self._look_mark: Final[Lengths] = alphabet.spell(Kind.LOOK, request.serial)
         self._garbage = CollectorPause()
         self.is_parents = False
         self._greenlets = GreenletWatch() if request.thread_only else None
@@ -101,6 +103,18 @@ class OpenBlock:
     def go_on(self) -> None:
         """End :meth:`suspend`."""
         make_mark(self._continue_mark)
+
+    def retained_so_far(self) -> int | None:
+        """Return the bytes that the open block has allocated and that are alive.
+
+        None if they can be read only when the block has ended.
+
+        Raises:
+            CaptureError: the capture was lost.
+            MisuseError: see :meth:`read`.
+        """
+        make_mark(self._look_mark)
+        return self._recorder.retained_so_far(self._request, self._garbage)
 
     def read(self, ask: Callable[[Reading], T]) -> T:
         """Read the block, and close it.
@@ -253,6 +267,17 @@ class Recorder:
                     return ask(reading)
             finally:
                 self._close(request.serial)
+                garbage.end()
+                self._at_work_for = None
+
+    def retained_so_far(self, request: BlockRequest, garbage: CollectorPause) -> int | None:
+        """Read what an open block retains; see ``OpenBlock.retained_so_far``."""
+        with self._lock:
+            self._begin_work(request.serial)
+            try:
+                garbage.begin()
+                return None if self._segment is None else self._segment.retained_so_far(request)
+            finally:
                 garbage.end()
                 self._at_work_for = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from os import getpid
-from typing import Final
+from typing import Final, TypeVar
 
 from ..errors import CaptureError
 from ..host.raised import raised_by_us
@@ -19,6 +19,8 @@ from .readers.process import ReaderProcess, RemoteReader
 from .readers.scanner import ScannedStacks, Scanner, keep_block, scanner_problem
 from .readers.whole_captures import BlockReader
 from .request import BlockRequest, LateStacks, TraceSettings
+
+T = TypeVar("T")
 
 
 class Segment:
@@ -64,11 +66,19 @@ class Segment:
 
     def scan(self, request: BlockRequest) -> Account | None:
         """Read the figures of a block while the tracker runs; None if that is not possible."""
+        return self._scanned(lambda scanner: scanner.close_block(request.serial))
+
+    def retained_so_far(self, request: BlockRequest) -> int | None:
+        """Read what an open block retains at its look mark; None if that is not possible."""
+        return self._scanned(lambda scanner: scanner.retained_so_far(request.serial))
+
+    def _scanned(self, read: Callable[[Scanner], T]) -> T | None:
+        """Return what ``read`` returns; None if the scanner cannot read this capture."""
         if self._scanner is None:
             return None
         try:
             self._capture.check()
-            return self._scanner.close_block(request.serial)
+            return read(self._scanner)
         except CaptureError:
             self._scanner = None
             raise

@@ -31,23 +31,26 @@ _NO_UNNAMED: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 class FileIdentity:
-    """The identity of the file that has a number, because another file can get the same number."""
+    """The identity of the file that has a number, because another file can get the same number.
 
-    __slots__ = ("_device_and_inode",)
+    A file system can give the inode of a closed file to the next file. But a file of the program
+    has a name, and a temporary file of membudget has none.
+    """
+
+    __slots__ = ("_device", "_has_no_name", "_inode")
 
     def __init__(self, fd: int) -> None:
-        self._device_and_inode = _device_and_inode(fd)
+        status = Real.fstat(fd)
+        self._device, self._inode = status.st_dev, status.st_ino
+        self._has_no_name = not status.st_nlink
 
     def is_at(self, fd: int) -> bool:
         """Whether a number belongs to this file."""
         with suppressed(OSError):
-            return _device_and_inode(fd) == self._device_and_inode
+            status = Real.fstat(fd)
+            is_same = (status.st_dev, status.st_ino) == (self._device, self._inode)
+            return is_same and not (self._has_no_name and status.st_nlink)
         return False
-
-
-def _device_and_inode(fd: int) -> tuple[int, int]:
-    status = Real.fstat(fd)
-    return status.st_dev, status.st_ino
 
 
 class OwnFile(FileIO):

@@ -33,8 +33,8 @@ N_FUNCTIONS: Final = 5
 """How many of the biggest allocating functions a report shows for each test."""
 N_NAMES: Final = 3
 """How many tests a line below the results names."""
-_N_BLIND: Final = 5
-"""How many tests with blind limits are named."""
+_N_NAMES: Final = 5
+"""How many tests one line names."""
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*%#"
@@ -283,9 +283,16 @@ def what_figures_mean(results: Iterable[Result], *, counts_objects: bool) -> Ite
         if one.verdict.within and is_blind(one.measurement, one.verdict.budget)
     ]
     if blind:
-        names = ", ".join(blind[:_N_BLIND]) + (", ..." if len(blind) > _N_BLIND else "")
         limits = "Limits of 1 test" if len(blind) == 1 else f"Limits of {len(blind)} tests"
-        yield Line(f"{limits} could not be checked in full, see 'Not counted': {names}", "near")
+        yield Line(
+            f"{limits} could not be checked in full, see 'Not counted': {_names(blind)}", "near"
+        )
+    stable = [one for one in results if one.verdict.budget.scope.stable]
+    warm = [one.name for one in stable if one.is_warm]
+    if warm and len(warm) == len(stable):
+        yield Line("Stable figures are of a second run of each test, when caches were filled")
+    elif warm:
+        yield Line(f"Measured in a second run, since the first was over a limit: {_names(warm)}")
     if counts_objects:
         return
     if any(one.verdict.budget.limits and not one.verdict.budget.scope.stable for one in results):
@@ -294,6 +301,11 @@ def what_figures_mean(results: Iterable[Result], *, counts_objects: bool) -> Ite
             "that fit into arenas of earlier tests count as 0 bytes. Set memray_stable = true to "
             "count every object"
         )
+
+
+def _names(tests: list[str]) -> str:
+    shown = ", ".join(map(printable, tests[:_N_NAMES]))
+    return f"{shown}, ..." if len(tests) > _N_NAMES else shown
 
 
 def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:

@@ -22,6 +22,7 @@ from ..host import system as system
 from ..host.origins import directories_of, origin_of, shown_path
 from ..noted_verdicts import delivering_verdicts
 from ..plugins import rules_of
+from ..recording.garbage import collect_garbage, new_garbage_collected
 from ..recording.request import LateStacks, TraceSettings
 from ..report.failure_text import N_ALLOCATIONS, exceeded_line, exceeded_message, exceeded_section
 from ..report.junit_properties import junit_properties
@@ -77,6 +78,7 @@ __all__ = [
     "add_options",
     "another_process_reports",
     "budget_of",
+    "collect_garbage",
     "delivering_verdicts",
     "directories_of",
     "exceeded_line",
@@ -93,6 +95,7 @@ __all__ = [
     "measures",
     "measuring_is_on",
     "memory_budget",
+    "new_garbage_collected",
     "not_measured_text",
     "object_budget",
     "options_of",

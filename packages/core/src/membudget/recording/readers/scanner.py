@@ -142,6 +142,18 @@ class Scanner:
         *sums, peak_index, start_index, end_index, interrupted = figures
         return Account(Measurement(*sums), peak_index, start_index, end_index, interrupted)
 
+    def retained_so_far(self, serial: int) -> int | None:
+        """Scan up to the next look mark of an open block; return what it retains there, in bytes.
+
+        Filters are called as in :meth:`close_block`. None if the mark is missing.
+
+        Raises:
+            ValueError: the capture is damaged.
+        """
+        with real_functions() if self._filters else contextlib.nullcontext():
+            n_bytes: int | None = self._scanner.retained_so_far(serial, self._counts)
+        return n_bytes
+
     def _counts(self, serial: int, node: int) -> bool:
         """Return whether a block counts a stack that is new to it."""
         block = self._filters[serial]
