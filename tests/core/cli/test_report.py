@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import RunPython
 from membudget.__main__ import main
 from membudget.report.formats import FORMATS
 from membudget.results import Environment, RunFile, write_run
 from membudget.testing import make_measurement, make_result
 
 
-def written(path: Path, environment: Environment | None = None, **peaks: int) -> str:
+def written(path: Path, environment: Environment | None = None, /, **peaks: int) -> str:
     results = (make_result(name, make_measurement(size), 5) for name, size in peaks.items())
     return write_run(str(path), RunFile(environment or Environment(), tuple(results)))
 
@@ -90,3 +91,13 @@ def test_files_that_cannot_be_read_or_written(
     with pytest.raises(SystemExit) as ended:
         main(["report", run, "--format=pdf"])
     assert ended.value.code == 2
+
+
+def test_names_that_standard_output_cannot_show_are_escaped(
+    tmp_path: Path, run_python: RunPython
+) -> None:
+    path = written(tmp_path / "run.json", **{"test_\U0001f600": 9})
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = run_python("-m", "membudget", "report", path, environment=ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "test_\\U0001f600  OVER" in done.stdout

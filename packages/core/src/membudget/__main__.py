@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None, *, name: str = "membudget") -> int:
     except (MembudgetError, OSError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names can have any character
     print(*lines, sep="\n")  # noqa: T201 - this is what the command is for
     return status
 

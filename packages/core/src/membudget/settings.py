@@ -127,6 +127,8 @@ _KEEPING: Final = (
     "memray_baseline",
     "fail_on_increase",
     "memray_json",
+    "memray_html",
+    "memray_markdown",
     "memray_log",
     "memray_bin_path",
 )
