@@ -36,6 +36,7 @@ from membudget.runs import (
     exceeded_message,
     files_to_write,
     github_lines,
+    junit_properties,
     leave,
     own_allocators_seen,
     report_lines,
@@ -101,6 +102,11 @@ class MemoryRun:
     def results(self) -> list[Result]:
         """The results, in the order in which the tests ended."""
         return self._run.results
+
+    def junit_properties_of(self, name: str) -> dict[str, int | str]:
+        """Return the figures of a test as JUnit properties; empty if it was not measured."""
+        result = self._run.result_of(name)
+        return {} if result is None else junit_properties(result.measurement, result.verdict)
 
     def start_test(self, test: unittest.TestCase) -> None:
         """Measure a test from here on."""
