@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,19 @@ def test_names_that_standard_output_cannot_show_are_escaped(
     done = run_python("-m", "membudget", "report", path, environment=ascii_only)
     assert done.returncode == 0, done.stderr
     assert "test_\\U0001f600  OVER" in done.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(run: str) -> None:
+    """As ``membudget report run.json | head``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "membudget", "report", run],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

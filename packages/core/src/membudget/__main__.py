@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -53,7 +54,10 @@ def main(arguments: list[str] | None = None, *, name: str = "membudget") -> int:
         return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names can have any character
-    print(*lines, sep="\n")  # noqa: T201 - this is what the command is for
+    try:
+        print(*lines, sep="\n", flush=True)  # noqa: T201 - this is what the command is for
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
 
