@@ -75,7 +75,7 @@ pytest_membudget
     "unittest_membudget": """
 _private options rules warm_up
 measuring suggesting hooks case
-memory_run runner
+memory_run xml_reports runner
 collect django
 unittest_membudget __main__
 """,

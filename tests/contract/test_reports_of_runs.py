@@ -44,14 +44,15 @@ def annotated(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stdout.splitlines() if line.startswith("::")]
 
 
-def test_a_report_in_markdown(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_reports_in_files(command: tuple[str, ...], tmp_path: Path) -> None:
     """With paths relative to the root."""
-    done = ran(tmp_path, *command, "--memray-markdown=memory.md")
+    done = ran(tmp_path, *command, "--memray-markdown=memory.md", "--memray-html=memory.html")
     page = (tmp_path / "memory.md").read_text()
     assert page.count(HEADLINE) == 1
     assert page.startswith(f"{HEADLINE}\n\nCPython 3.")
     assert "    - test_over:test_it.py:7 -&gt; 195.3KiB" in page.splitlines()
     assert str(tmp_path) not in page
+    assert "1 of 3 tests is over its memory limit" in (tmp_path / "memory.html").read_text()
     assert not annotated(done)
 
 

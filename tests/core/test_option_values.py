@@ -106,6 +106,7 @@ def test_defaults_and_values_can_be_written_as_text(option: Option, tmp_path: Pa
         "memray_tolerance": Tolerance(5, 1024),
         "memray_update_baseline": ("new", "better"),
         "memray_json": tmp_path / "m.json",
+        "memray_html": tmp_path / "m.html",
         "memray_markdown": tmp_path / "m.md",
         "memray_github": "off",
         "memray_log": tmp_path / "log.jsonl",

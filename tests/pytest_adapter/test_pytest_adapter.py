@@ -671,7 +671,7 @@ def test_captures_that_cannot_be_kept_are_a_usage_error(
 
 
 def test_verbosity(runner: Pytest) -> None:
-    """As with pytest-memray: -q for the summary, the largest ten by default, -vv for all."""
+    """As with pytest-memray: the largest ten by default, -vv for all; two with -q."""
     runner.write(
         test_it="""
 import pytest
@@ -689,7 +689,7 @@ def test_many():
         assert any(line.startswith("Exactly ") for line in lines)
         return sum(line.startswith("\t- test_many") for line in lines)
 
-    assert [listed(), listed("-v"), listed("-vv"), listed("-q")] == [10, 10, 12, 0]
+    assert [listed(), listed("-v"), listed("-vv"), listed("-q")] == [10, 10, 12, 2]
     (runner.directory / "pytest.ini").write_text("[pytest]\nverbosity_memray = 2\n")
     assert listed("-q") == 12
     (runner.directory / "pytest.ini").write_text("[pytest]\nverbosity_memray = much\n")
@@ -721,6 +721,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_require_baseline": "true",
         "fail_on_increase": "false",  # has a baseline of its own
         "memray_json": "memory.json",
+        "memray_html": "memory.html",
         "memray_markdown": "memory.md",
         "memray_github": "off",
         "memray_log": "log.jsonl",
@@ -749,6 +750,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     assert sum("called by" in line for line in ran.lines) >= 2
     assert "Margins, tightest first:" in ran.lines
     assert "test_it.py::test_large  OVER" in ran.stdout
+    assert "test_large" in (runner.directory / "memory.html").read_text()
     assert (runner.directory / "memory.md").read_text().startswith("## Memory: ")
     assert "over its limit; used + 10% + 4 KB" in ran.stdout
     assert "Wrote 1 limit into 1 file" in ran.lines

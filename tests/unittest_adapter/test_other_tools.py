@@ -152,10 +152,21 @@ def test_other_runners_and_results(name: str, case: Path) -> None:
                 "message", ""
             )
             assert "Exactly 1,024,000 bytes" in (failure.text or "")
+        cases = [one for text in texts for one in ET.fromstring(text).iter("testcase")]
+        assert {one.get("name"): peak_in(one) for one in cases} == {
+            name.rpartition(".")[2]: str(peak) for name, peak in PEAKS.items()
+        } | {one.get("name"): "" for one in cases if one.find("skipped") is not None}
     if name == "a result of its own":
         assert done.stdout.count("own result saw MemoryLimitExceeded") == 2
     if name == "a subclass of the result":
         assert "measured 5" in done.stdout
+
+
+def peak_in(case: ET.Element) -> str:
+    """The peak of a test in JUnit XML; empty without one."""
+    first = case[0] if len(case) else case
+    values = {one.get("name"): one.get("value", "") for one in first.iter("property")}
+    return values.get("memray_peak_bytes", "")
 
 
 def test_the_settings_of_pyproject(case: Path) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import RunPython
 from membudget.__main__ import main
 from membudget.report.formats import FORMATS
 from membudget.results import Environment, RunFile, write_run
 from membudget.testing import make_measurement, make_result
 
 
-def written(path: Path, environment: Environment | None = None, **peaks: int) -> str:
+def written(path: Path, environment: Environment | None = None, /, **peaks: int) -> str:
     results = (make_result(name, make_measurement(size), 5) for name, size in peaks.items())
     return write_run(str(path), RunFile(environment or Environment(), tuple(results)))
 
@@ -90,3 +94,29 @@ def test_files_that_cannot_be_read_or_written(
     with pytest.raises(SystemExit) as ended:
         main(["report", run, "--format=pdf"])
     assert ended.value.code == 2
+
+
+def test_names_that_standard_output_cannot_show_are_escaped(
+    tmp_path: Path, run_python: RunPython
+) -> None:
+    path = written(tmp_path / "run.json", **{"test_\U0001f600": 9})
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = run_python("-m", "membudget", "report", path, environment=ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "test_\\U0001f600  OVER" in done.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(run: str) -> None:
+    """As ``membudget report run.json | head``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "membudget", "report", run],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

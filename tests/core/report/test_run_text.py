@@ -306,3 +306,91 @@ def test_arenas_in_a_failure_and_in_margins() -> None:
         if "at the peak" in line.text
     ]
     assert margins == [" (2.0MiB of it arenas) OVER", " (arenas may be in it)"]
+
+
+SITE = "/venv/lib/python3.13/site-packages"
+STACK = (
+    Frame("dumps", "/usr/lib/python3.13/json/__init__.py", 9),
+    Frame("send", f"{SITE}/aiohttp/client.py", 8),
+    Frame("run", f"{SITE}/aiohttp/client.py", 7),
+    Frame("post", "app.py", 6),
+    Frame("wrapped", f"{SITE}/decorator.py", 5),
+    Frame("test_post", "test_app.py", 4),
+)
+
+
+def listed(*stacks: tuple[Frame, ...], n_frames: int = 5) -> list[str]:
+    measurement = Measurement(9, 9, 1, 0, (), tuple(Allocation(9, 1, stack) for stack in stacks))
+    verdict = judge(measurement, Budget((Limit("peak_bytes", 1),)))
+    text = exceeded_section("Test", measurement, verdict, n_frames=n_frames)
+    return [line for line in text.splitlines() if line.startswith("\t")]
+
+
+def test_frames_of_libraries_are_folded() -> None:
+    """So that the lines of the user's own code are shown, however deep they are."""
+    assert listed(STACK) == [
+        "\t- dumps:/usr/lib/python3.13/json/__init__.py:9 -> 9.0B",
+        "\t    ... 2 frames in aiohttp",
+        "\t    called by post:app.py:6",
+        f"\t    called by wrapped:{SITE}/decorator.py:5",
+        "\t    called by test_post:test_app.py:4",
+    ]
+    assert listed(STACK, n_frames=2)[1:] == [
+        "\t    ... 2 frames in aiohttp",
+        "\t    called by post:app.py:6",
+    ]
+    assert len(listed(STACK, n_frames=1)) == 1
+
+
+def test_a_fold_names_some_libraries() -> None:
+    many = tuple(Frame("run", f"{SITE}/{name}/run.py", 1) for name in ("x", "a", "b", "c", "d"))
+    assert listed((*many, STACK[-1]))[1] == "\t    ... 4 frames in a, b, c, ..."
+
+
+def test_a_stack_of_libraries_alone_is_shown() -> None:
+    """As that of a test in an installed package."""
+    assert listed(STACK[:3])[1:] == [
+        f"\t    called by send:{SITE}/aiohttp/client.py:8",
+        f"\t    called by run:{SITE}/aiohttp/client.py:7",
+    ]
+
+
+def test_the_biggest_functions_are_the_users() -> None:
+    """All that a line of the user's code needs in libraries counts for that line."""
+    allocations = (
+        Allocation(50, 1, STACK),
+        Allocation(40, 1, STACK[1:]),
+        Allocation(9, 1, STACK[:3]),
+        Allocation(1, 1, ()),
+    )
+    result = make_result("test", replace(make_measurement(100), allocations=allocations))
+    assert [line for line in texts([result], most_allocations=1) if "\t\t- " in line] == [
+        "\t\t- post:app.py:6 -> 90.0B",
+        "\t\t- dumps:/usr/lib/python3.13/json/__init__.py:9 -> 9.0B",
+        "\t\t- <outside of Python code> -> 1.0B",
+    ]
+
+
+def test_memory_from_imports() -> None:
+    """Only the first test that imports a module pays for it."""
+    imported = Frame("_find_and_load", "<frozen importlib._bootstrap>", 1)
+    allocations = (Allocation(3 * MIB, 1, (imported, STACK[-1])), Allocation(MIB, 1, STACK[-1:]))
+    measurement = replace(make_measurement(4 * MIB), allocations=allocations)
+    verdict = judge(measurement, Budget((Limit("peak_bytes", MIB),)))
+    sentence = "3.0MiB of it comes from imports, which run only once in a process"
+    assert sentence in exceeded_message("Test", measurement, verdict)
+    few = replace(allocations[0], size_bytes=100)
+    measurement = replace(measurement, allocations=(allocations[1], few))
+    assert "imports" not in exceeded_message("Test", measurement, verdict)
+
+
+def test_a_failure_names_the_capture_to_open() -> None:
+    result = make_result("test", DEMO, 5)
+    arguments = "Test", DEMO, result.verdict
+    line = "Its capture: memray flamegraph 'the captures/p-test.bin'"
+    for text in (
+        exceeded_section(*arguments, capture="the captures/p-test.bin"),
+        exceeded_message(*arguments, capture="the captures/p-test.bin"),
+    ):
+        assert line in text.splitlines()
+    assert "capture" not in exceeded_message(*arguments)

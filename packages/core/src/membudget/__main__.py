@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -52,7 +54,12 @@ def main(arguments: list[str] | None = None, *, name: str = "membudget") -> int:
     except (MembudgetError, OSError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
-    print(*lines, sep="\n")  # noqa: T201 - this is what the command is for
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names can have any character
+    try:
+        print(*lines, sep="\n", flush=True)  # noqa: T201 - this is what the command is for
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
 

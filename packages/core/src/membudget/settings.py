@@ -127,6 +127,7 @@ _KEEPING: Final = (
     "memray_baseline",
     "fail_on_increase",
     "memray_json",
+    "memray_html",
     "memray_markdown",
     "memray_log",
     "memray_bin_path",
@@ -248,6 +249,13 @@ class Settings:
     memray_json: Path | None = _option(  # noqa: RUF009 - a field
         None,
         "Write all measurements and verdicts to this file, as JSON",
+        option_values.file_to_write,
+        metavar="PATH",
+        needs=_MEASURING,
+    )
+    memray_html: Path | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Write a report of all tests to this file, as a page for a browser",
         option_values.file_to_write,
         metavar="PATH",
         needs=_MEASURING,

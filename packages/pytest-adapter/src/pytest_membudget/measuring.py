@@ -100,7 +100,7 @@ class MeasuringPlugin:
     def __init__(self, config: pytest.Config, run: Run) -> None:
         self._settings = run.settings
         self._run = run
-        self._details = Details.of(config, run.settings)
+        self._details = Details.of(config, run)
         self._writes_junit = bool(getattr(config.option, "xmlpath", None))
         self._hooks: list[ModuleType] = []
         self._warming_up = False

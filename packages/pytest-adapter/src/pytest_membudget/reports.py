@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from json import dumps, loads
 from typing import NamedTuple, TypedDict, Unpack
 
@@ -10,7 +11,7 @@ from membudget import Measurement, MembudgetError, MemoryLimitExceeded, Result, 
 from membudget.runs import (
     N_ALLOCATIONS,
     Outcome,
-    Settings,
+    Run,
     TestRules,
     Unmeasured,
     exceeded_line,
@@ -24,6 +25,8 @@ SECTION = "memray-max-memory"
 LEAK_SECTION = "memray-leaked-memory"
 OBJECT_SECTION = "memray-tracked-objects"
 _ATTRIBUTE = "membudget"
+_N_WITH_Q = 2
+"""How many allocations a failure lists with ``-q``."""
 
 
 class ReportData(TypedDict, total=False):
@@ -73,13 +76,16 @@ class Details(NamedTuple):
 
     n_frames: int
     n_allocations: int | None
+    capture_of: Callable[[str], str]
+    """Returns the path of the capture of a test."""
 
     @classmethod
-    def of(cls, config: pytest.Config, settings: Settings) -> Details:
+    def of(cls, config: pytest.Config, run: Run) -> Details:
         """Return the detail that ``--stacks`` and ``-q``, ``-v`` or ``verbosity_memray`` set."""
         verbosity = config.get_verbosity("memray")
-        most = None if verbosity > 1 else 0 if verbosity < 0 else N_ALLOCATIONS
-        return cls(settings.stacks, most)
+        if verbosity < 0:
+            return cls(1, _N_WITH_Q, run.path_of)
+        return cls(run.settings.stacks, None if verbosity > 1 else N_ALLOCATIONS, run.path_of)
 
 
 def add_rules(
@@ -164,6 +170,7 @@ def _show_exceeded(
         verdict,
         n_frames=details.n_frames,
         n_allocations=details.n_allocations,
+        capture=details.capture_of(report.nodeid),
     )
     leaked = LEAK_SECTION if verdict.leaks else OBJECT_SECTION
     report.sections.append((SECTION if verdict.excesses else leaked, section))

@@ -209,7 +209,17 @@ class _Measuring:
             raise MemoryLimitExceeded(self._message("Test", *self._over), measurement, verdict)
 
     def _message(self, subject: str, measurement: Measurement, verdict: Verdict) -> str:
-        return exceeded_message(subject, measurement, verdict, n_frames=self._settings.stacks)
+        return exceeded_message(
+            subject,
+            measurement,
+            verdict,
+            n_frames=self._settings.stacks,
+            capture=self._keep_capture,
+        )
+
+    @property
+    def _keep_capture(self) -> str:
+        return next(filter(None, (one.keep_capture for one in self._requests)), "")
 
     def _note(self, measurement: Measurement, verdict: Verdict, late: LateStacks | None) -> None:
         self._measured.append((measurement, verdict, late))
@@ -222,7 +232,7 @@ class _Measuring:
             subject="Test",
             trace=self._trace,
             always_allocations=bool(self._requests),
-            keep_capture=next(filter(None, (one.keep_capture for one in self._requests)), ""),
+            keep_capture=self._keep_capture,
             outer_files=_OUTER_FILES,
             around_call=around_call,
             is_provisional=is_provisional,

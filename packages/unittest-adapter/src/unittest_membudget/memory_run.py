@@ -36,6 +36,7 @@ from membudget.runs import (
     exceeded_message,
     files_to_write,
     github_lines,
+    junit_properties,
     leave,
     own_allocators_seen,
     report_lines,
@@ -103,6 +104,11 @@ class MemoryRun:
         """The results, in the order in which the tests ended."""
         return self._run.results
 
+    def junit_properties_of(self, name: str) -> dict[str, int | str]:
+        """Return the figures of a test as JUnit properties; empty if it was not measured."""
+        result = self._run.result_of(name)
+        return {} if result is None else junit_properties(result.measurement, result.verdict)
+
     def start_test(self, test: unittest.TestCase) -> None:
         """Measure a test from here on."""
         if not self._measures_here:
@@ -162,7 +168,11 @@ class MemoryRun:
         if result is None:
             return None
         message = exceeded_message(
-            "Test", result.measurement, result.verdict, n_frames=self.settings.stacks
+            "Test",
+            result.measurement,
+            result.verdict,
+            n_frames=self.settings.stacks,
+            capture=self._run.path_of(result.name),
         )
         return MemoryLimitExceeded(message, result.measurement, result.verdict)
 

@@ -16,6 +16,7 @@ from membudget.runs import Settings, find_settings
 
 from ._private import write_status
 from .memory_run import MemoryRun
+from .xml_reports import figures_in_xml
 
 ExceptionInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -214,7 +215,8 @@ class MemoryRunnerMixin:
         memory_run = MemoryRun(self.settings or find_settings("unittest"))
         n_tests = test.countTestCases()
         try:
-            return super().run(_MeasuredTests(test, memory_run))  # type: ignore[misc]
+            with figures_in_xml(memory_run.junit_properties_of):
+                return super().run(_MeasuredTests(test, memory_run))  # type: ignore[misc]
         except BaseException:
             memory_run.ends_early()
             raise

@@ -10,7 +10,7 @@ from ..results.comparing import CHANGES, FigureChange, StackChange
 from ..results.suggest import KIND_NAMES
 from ..sizes import format_size
 from ..tolerance import Tolerance
-from .failure_text import N_FRAMES, amount, counted, place_of
+from .failure_text import N_FRAMES, amount, caller_lines, counted, place_of
 from .printable import printable
 from .run_text import Line
 from .tables import aligned
@@ -86,5 +86,5 @@ def _one_stack(change: StackChange) -> Iterator[Line]:
     if change.old_bytes:
         sizes = f"{format_size(change.old_bytes)} to {sizes}"
     yield Line(f"\t- {'grew' if change.old_bytes else 'new'}: {first} -> {sizes}")
-    for frame in change.stack[1:N_FRAMES]:
-        yield Line(f"\t    called by {place_of(frame)}")
+    for text in caller_lines(change.stack, N_FRAMES):
+        yield Line(text)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from shlex import quote
 from typing import Final, NamedTuple
 
 from ..budget import Budget
 from ..host.origins import shown_path
 from ..measurement import ARENA_BYTES, Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
-from ..results.sites import key_of, sites_of
+from ..results.sites import key_of, library_of, sites_of
 from ..settings import DEFAULTS
 from ..sizes import format_size
 from ..verdict import Excess, Verdict
@@ -20,6 +22,8 @@ N_NEW: Final = 3
 """How many functions that have more memory than in the baseline a failure names."""
 N_FRAMES: Final = DEFAULTS.stacks
 """How many frames of each stack trace it shows."""
+_N_LIBRARIES: Final = 3
+_IMPORT_SYSTEM: Final = "<frozen importlib"
 _NOISE: Final = 1000
 """A failure lists no allocation that is smaller than the peak divided by this."""
 
@@ -112,6 +116,7 @@ def exceeded_section(
     *,
     n_frames: int = N_FRAMES,
     n_allocations: int | None = N_ALLOCATIONS,
+    capture: str = "",
 ) -> str:
     """Return the details below :func:`exceeded_line`: exact bytes and the biggest allocations.
 
@@ -120,10 +125,12 @@ def exceeded_section(
         measurement, verdict: the measurement and the verdict of the block.
         n_frames: how many frames of each stack trace to show, innermost first.
         n_allocations: how many allocations to list; None for all, 0 for no list.
+        capture: the path of the capture of the block; empty if none was kept.
     """
     first = (_using(subject, excess) for excess in verdict.excesses)
     leaked = (f"{printable(subject)} was {line}" for line in leaks_of(verdict))
-    return "\n".join([*first, *leaked, *_details(measurement, verdict, n_frames, n_allocations)])
+    details = _details(measurement, verdict, n_frames, n_allocations, capture)
+    return "\n".join([*first, *leaked, *details])
 
 
 def _using(subject: str, excess: Excess) -> str:
@@ -133,10 +140,15 @@ def _using(subject: str, excess: Excess) -> str:
 
 
 def exceeded_message(
-    subject: str, measurement: Measurement, verdict: Verdict, *, n_frames: int = N_FRAMES
+    subject: str,
+    measurement: Measurement,
+    verdict: Verdict,
+    *,
+    n_frames: int = N_FRAMES,
+    capture: str = "",
 ) -> str:
     """Return the whole message of an exceeded budget, for an exception; see the two above."""
-    details = _details(measurement, verdict, n_frames, N_ALLOCATIONS)
+    details = _details(measurement, verdict, n_frames, N_ALLOCATIONS, capture)
     return "\n".join([exceeded_line(subject, verdict), *details])
 
 
@@ -191,14 +203,21 @@ def counted(n: int, what: str) -> str:
 
 
 def _details(
-    measurement: Measurement, verdict: Verdict, n_frames: int, n_allocations: int | None
+    measurement: Measurement,
+    verdict: Verdict,
+    n_frames: int,
+    n_allocations: int | None,
+    capture: str,
 ) -> Iterator[str]:
     figures = [excess.limit.figure for excess in verdict.excesses]
     for excess in verdict.excesses:
         yield _exactly(excess)
     yield from origin_lines(verdict)
     yield from _new_since_baseline(measurement, verdict)
+    if capture:
+        yield f"Its capture: memray flamegraph {printable(quote(shown_path(capture)))}"
     yield from _others(measurement, verdict)
+    yield from _imports(measurement, verdict)
     listed = measurement.retained if figures == ["retained_bytes"] else measurement.allocations
     arena_bytes = sum(one.arena_bytes for one in listed) if figures else 0
     if arena_bytes:
@@ -284,6 +303,21 @@ def _others(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
         )
 
 
+def _imports(measurement: Measurement, verdict: Verdict) -> Iterator[str]:
+    """Yield how much comes from imports, if that is more than a hundredth."""
+    alive = blamed_allocations(measurement, verdict)
+    imported = sum(
+        one.size_bytes
+        for one in alive
+        if any(frame.filename.startswith(_IMPORT_SYSTEM) for frame in one.stack)
+    )
+    if imported * 100 > sum(one.size_bytes for one in alive):
+        yield (
+            f"{format_size(imported)} of it comes from imports, which run only once in a process: "
+            f"import these modules earlier"
+        )
+
+
 def _exactly(excess: Excess) -> str:
     figure, maximum = excess.limit.figure, excess.limit.maximum
     percent = f" ({100 * excess.over / maximum:.1f}%)" if maximum else ""
@@ -301,7 +335,7 @@ def allocation_lines(
 
     Args:
         allocations: largest first.
-        n_frames: how many frames of each stack to show, the innermost ones.
+        n_frames: how many frames of each stack to show, see :func:`caller_lines`.
         n_allocations: how many allocations to list; None for all.
     """
     shown = allocations[:n_allocations]
@@ -310,12 +344,37 @@ def allocation_lines(
         shown = tuple(one for one in shown if one.size_bytes * _NOISE >= all_bytes)
     for allocation in shown:
         yield f"\t- {site_of(allocation)} -> {format_size(allocation.size_bytes)}"
-        for frame in allocation.stack[1:n_frames]:
-            yield f"\t    called by {place_of(frame)}"
+        yield from caller_lines(allocation.stack, n_frames)
     if len(allocations) > len(shown):
         rest = allocations[len(shown) :]
         n_bytes = sum(allocation.size_bytes for allocation in rest)
         yield f"\t- and {len(rest)} more -> {format_size(n_bytes)}"
+
+
+def caller_lines(stack: tuple[Frame, ...], n_frames: int) -> Iterator[str]:
+    """Yield the callers of the innermost frame; several frames of libraries in a row are one line.
+
+    A stack that is only in libraries is shown as it is.
+
+    Args:
+        stack: innermost frame first.
+        n_frames: how many frames to show, with the innermost one.
+    """
+    folds = not all(map(library_of, stack))
+    left = n_frames - 1
+    for in_library, group in groupby(stack[1:], key=lambda frame: bool(library_of(frame))):
+        frames = list(group)
+        if left <= 0:
+            return
+        if in_library and folds and len(frames) > 1:
+            libraries = list(dict.fromkeys(map(library_of, frames)))
+            names = ", ".join(libraries[:_N_LIBRARIES])
+            more = ", ..." if len(libraries) > _N_LIBRARIES else ""
+            yield f"\t    ... {len(frames)} frames in {printable(names)}{more}"
+            continue
+        for frame in frames[:left]:
+            yield f"\t    called by {place_of(frame)}"
+        left -= len(frames)
 
 
 def object_lines(
@@ -326,8 +385,9 @@ def object_lines(
     for one in shown:
         kind, example = printable(one.type_name), printable(one.example)
         yield f"\t- {one.n_objects:,} {kind}, such as {example}"
-        for number, frame in enumerate(one.stack[:n_frames]):
-            yield f"\t    {'called' if number else 'made'} by {place_of(frame)}"
+        if one.stack:
+            yield f"\t    made by {place_of(one.stack[0])}"
+            yield from caller_lines(one.stack, n_frames)
     if len(objects) > len(shown):
         n_objects = sum(one.n_objects for one in objects[len(shown) :])
         yield f"\t- and {n_objects:,} more"

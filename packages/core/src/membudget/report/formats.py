@@ -14,9 +14,17 @@ from .openmetrics_text import openmetrics_text
 from .overview import Overview
 from .text_page import text_page
 
+
+def _html(overview: Overview) -> str:
+    from .html_page import page_of  # imports jinja2
+
+    return f"{page_of(overview)}\n"
+
+
 FORMATS: Final[Mapping[str, Callable[[Overview], str]]] = {
     "text": text_page,
     "markdown": markdown_page,
+    "html": _html,
     "github": github_annotations,
     "junit": junit_xml,
     "openmetrics": openmetrics_text,

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple, TextIO, TypeAlias
 from ..budget import Limit, Scope
 from ..limit_words import LimitWord, is_near, limit_uses
 from ..measurement import ARENA_BYTES, Allocation, Figure
+from ..results.sites import users_frame
 from ..sizes import format_size
 from ..stack_filter import patterns_of
 from ..verdict import Result, is_blind
@@ -21,6 +22,7 @@ from .failure_text import (
     amount,
     leaks_of,
     no_stacks,
+    place_of,
     site_of,
     unseen_words,
 )
@@ -307,10 +309,11 @@ def _names(tests: list[str]) -> str:
 
 
 def _by_function(allocations: Iterable[Allocation]) -> list[tuple[str, int]]:
-    """Sum allocations that end in the same line of code, largest first."""
+    """Sum allocations by the innermost line of the user's code, largest first."""
     sizes: dict[str, int] = {}
     for allocation in allocations:
-        place = site_of(allocation)
+        frame = users_frame(allocation.stack)
+        place = site_of(allocation) if frame is None else place_of(frame)
         sizes[place] = sizes.get(place, 0) + allocation.size_bytes
     return sorted(sizes.items(), key=lambda item: -item[1])
 

@@ -18,6 +18,8 @@ from ..measurement import Allocation, Frame
 
 _INSTALLED_IN: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3[^/\\]*)[/\\]")
 
+_FROZEN: Final = "<frozen "
+
 
 def key_of(frame: Frame) -> tuple[str, str]:
     """Return the parts of a frame that are the same in every run: its file and its function.
@@ -27,6 +29,27 @@ def key_of(frame: Frame) -> tuple[str, str]:
         ('pandas/io.py', 'read_csv')
     """
     return _INSTALLED_IN.sub("", frame.filename), frame.function
+
+
+def library_of(frame: Frame) -> str:
+    """Return the package of a frame in Python or in an installed package; empty for other code.
+
+    Example:
+        >>> library_of(Frame("read_csv", "/opt/venv/lib/python3.13/site-packages/pandas/io.py", 5))
+        'pandas'
+        >>> library_of(Frame("_find_and_load", "<frozen importlib._bootstrap>", 1360))
+        'importlib'
+        >>> library_of(Frame("load", "/home/me/project/orders.py", 5))
+        ''
+    """
+    path, n_installed = _INSTALLED_IN.subn("", frame.filename.removeprefix(_FROZEN))
+    is_library = n_installed or frame.filename.startswith(_FROZEN)
+    return re.split(r"[/\\.]", path, maxsplit=1)[0] if is_library else ""
+
+
+def users_frame(stack: tuple[Frame, ...]) -> Frame | None:
+    """Return the innermost frame of the user's own code; the innermost of all if there is none."""
+    return next((frame for frame in stack if not library_of(frame)), next(iter(stack), None))
 
 
 def sites_of(allocations: Iterable[Allocation]) -> list[Allocation]:

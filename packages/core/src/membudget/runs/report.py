@@ -31,7 +31,7 @@ from ..settings import Settings, option_named
 from .notes import Unmeasured
 from .run import Run
 
-_REPORTS: Final[Mapping[str, str]] = {"memray_markdown": "markdown"}
+_REPORTS: Final[Mapping[str, str]] = {"memray_html": "html", "memray_markdown": "markdown"}
 """The options that name a file for a report of the run, and the forms of these reports."""
 
 

@@ -281,6 +281,10 @@ class Run:
         """Whether there is a result of that name."""
         return name in self._results
 
+    def result_of(self, name: str) -> Result | None:
+        """Return the result of that name so far; None if there is none."""
+        return self._results.get(name)
+
     @property
     def results(self) -> list[Result]:
         """The results so far, in the order in which they came."""
