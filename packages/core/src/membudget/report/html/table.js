@@ -149,19 +149,25 @@ function close(test) {
   test.button.setAttribute("aria-expanded", "false");
 }
 
+const HEADS = ["Figure", "Used", "Limit", "", "Suggested"];
+
 function detailOf(test) {
   const box = element("div", { class: "box" });
   const rows = element("tbody");
   const limited = Object.fromEntries(test.limits.map((limit) => [limit.kind, limit]));
   const kinds = [...FIGURES, ...Object.keys(limited).filter((kind) => !FIGURES.includes(kind))];
   for (const kind of kinds) rows.append(figureRow(kind, test, limited[kind]));
-  const heads = ["Figure", "Used", "Limit", "", "Suggested", "Written in"];
-  const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)));
-  box.append(element("div", { class: "scroll" }, element("table", { class: "limits" }, element("thead", {}, head), rows)));
+  const head = element("tr", {}, ...HEADS.map((text) => element("th", { scope: "col" }, text)));
+  const table = element("table", { class: "limits" }, element("thead", {}, head), rows);
+  const facts = element("div", { class: "about" }, element("div", { class: "scroll" }, table));
+  box.append(facts);
   const notes = [...test.notes];
+  for (const limit of test.limits) {
+    if (limit.origin) notes.push(`The limit on ${limit.kind} is written in ${limit.origin}`);
+  }
   if (test.place) notes.push(`The test is in ${test.place}`);
   if (test.change && test.was !== null) notes.push(`Its peak was ${size(test.was)} in the baseline`);
-  box.append(element("ul", { class: "notes" }, ...notes.map((note) => element("li", {}, note))));
+  facts.append(element("ul", { class: "notes" }, ...notes.map((note) => element("li", {}, note))));
   if (test.objects.length) {
     box.append(element("h4", {}, "Objects left behind"), element("pre", {}, test.objects.join("\n")));
   }
@@ -181,8 +187,8 @@ function figureRow(kind, test, limit) {
     const words = limit.words.split(" ").filter(Boolean);
     const marks = words.map((word) => element("b", { class: `word ${word.toLowerCase()}` }, word));
     cells.push(element("td", {}, shown(kind, limit.maximum)), element("td", {}, ...marks));
-    cells.push(element("td", {}, limit.suggested), element("td", {}, limit.origin));
-  } else cells.push(...["–", "", "", ""].map((text) => element("td", {}, text)));
+    cells.push(element("td", {}, limit.suggested));
+  } else cells.push(...["–", "", ""].map((text) => element("td", {}, text)));
   return element("tr", {}, ...cells);
 }
 
