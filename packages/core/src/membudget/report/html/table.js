@@ -75,7 +75,7 @@ const COLUMNS = [
   { key: "peak", title: "Peak", cell: (test) => size(test.peak) },
   { key: "share", title: "Limit used", class: "use" },
   ...(isCompared ? [{ key: "grown", title: "Baseline", class: "baseline", cell: changeOf }] : []),
-  { key: "retained", title: "Left behind", class: "wide", cell: (test) => size(test.retained) },
+  { key: "retained", title: "Left behind", class: "middle", cell: (test) => size(test.retained) },
   { key: "allocations", title: "Allocations", class: "wide", cell: (test) => count(test.allocations) },
   { key: "total", title: "Total", class: "wide", cell: (test) => size(test.total) },
 ];
@@ -118,8 +118,14 @@ function makeHead() {
   }
 }
 
+// A long name, which can be broken after each underscore.
+function breakable(name) {
+  if (name.length < 30) return [name];
+  return name.match(/[^_]*_*/g).flatMap((part) => [part, element("wbr")]);
+}
+
 function rowOf(test) {
-  const name = element("bdi", {}, test.name, " ", element("span", { class: "group" }, test.group));
+  const name = element("bdi", {}, ...breakable(test.name), " ", element("span", { class: "group" }, test.group));
   const button = element("button", { type: "button", "aria-expanded": "false" }, name);
   button.addEventListener("click", () => (test.detail ? close(test) : open(test)));
   const head = element("th", { scope: "row", class: "test" }, button);
@@ -163,7 +169,7 @@ function detailOf(test) {
   box.append(facts);
   const notes = [...test.notes];
   for (const limit of test.limits) {
-    if (limit.origin) notes.push(`The limit on ${limit.kind} is written in ${limit.origin}`);
+    if (limit.origin && !limit.words.includes("OVER")) notes.push(`The limit on ${limit.kind} is written in ${limit.origin}`);
   }
   if (test.place) notes.push(`The test is in ${test.place}`);
   if (test.change && test.was !== null) notes.push(`Its peak was ${size(test.was)} in the baseline`);
