@@ -84,6 +84,7 @@ for (const test of tests) test.grown = test.change && test.was !== null ? test.p
 const table = document.getElementById("tests");
 const body = table.tBodies[0];
 const search = document.getElementById("search");
+const clear = document.getElementById("clear");
 const allRows = document.getElementById("all-rows");
 const filters = [...document.querySelectorAll(".filter")];
 const FILTERS = {
@@ -225,12 +226,15 @@ function show() {
   const of = found.length === tests.length ? "" : ` of ${count(tests.length)}`;
   status.textContent = `${count(found.length)}${of} ${tests.length === 1 ? "test" : "tests"}`;
   if (FILTERS[filter]) status.textContent += filter === "grew" ? " that grew" : " that left 1 MiB or more behind";
+  clear.hidden = !filter && !search.value;
   allRows.hidden = found.length <= most;
   allRows.textContent = `Show all ${count(found.length)} tests`;
 }
 
-function choose(state) {
-  filter = filter === state ? "" : state;
+// Shows the tests in a state, or of a work, whose names have the searched parts.
+function choose(state, searched = search.value) {
+  filter = state;
+  search.value = searched;
   show();
 }
 
@@ -239,8 +243,7 @@ function follow() {
   const test = tests[Number((/^#test-(\d+)$/.exec(location.hash) || [])[1])];
   if (!test) return;
   if (!chosen().slice(0, most).includes(test)) {
-    filter = "";
-    search.value = "";
+    choose("", "");
     if (!chosen().slice(0, most).includes(test)) most = tests.length;
     show();
   }
@@ -250,17 +253,22 @@ function follow() {
 }
 
 makeHead();
-for (const button of filters) button.addEventListener("click", () => choose(button.dataset.filter));
+for (const button of filters) {
+  const state = button.dataset.filter;
+  button.addEventListener("click", () => choose(filter === state ? "" : state));
+}
 for (const button of document.querySelectorAll(".work .more")) {
   button.addEventListener("click", () => {
-    filter = button.dataset.filter;
-    search.value = "";
-    show();
+    choose(button.dataset.filter, "");
     document.getElementById("all").scrollIntoView();
     body.querySelector("button").focus({ preventScroll: true });
   });
 }
 search.addEventListener("input", show);
+clear.addEventListener("click", () => {
+  choose("", "");
+  search.focus();
+});
 allRows.addEventListener("click", () => {
   most = tests.length;
   show();
