@@ -126,7 +126,7 @@ function breakable(name) {
 }
 
 function rowOf(test) {
-  const name = element("bdi", {}, ...breakable(test.name), " ", element("span", { class: "group" }, test.group));
+  const name = element("bdi", {}, ...breakable(test.name), " ", element("span", { class: "group" }, test.group.replace(/(::|\.)$/, "")));
   const button = element("button", { type: "button", "aria-expanded": "false" }, name);
   button.addEventListener("click", () => (test.detail ? close(test) : open(test)));
   const head = element("th", { scope: "row", class: "test" }, button);
