@@ -22,6 +22,7 @@ _ARGUMENTS: Final = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
+    "--disable-lcd-text",  # whose colors make pictures large
 )
 
 

@@ -133,11 +133,24 @@ def test_a_button_shows_the_tests_of_one_state(show: Callable[..., Chromium]) ->
 
 def test_all_tests_of_a_work_are_shown(show: Callable[..., Chromium]) -> None:
     browser = show("compared")
+    browser.one("#search").send_keys("nothing")
     browser.one(".work.grew .more").click()
     assert browser.one("#count").text == "30 of 40 tests that grew"
     assert set(browser.texts("#tests .change")) <= {
         f"+{format_size(n * 97_531)}" for n in range(11, 41)
     }
+
+
+def test_all_tests_are_shown_again(show: Callable[..., Chromium]) -> None:
+    browser = show("compared")
+    assert not browser.all("#clear")
+    browser.one(".work.left .more").click()
+    assert browser.one("#count").text == "14 of 40 tests that left 1 MiB or more behind"
+    browser.one("#search").send_keys("export_7.py")
+    browser.one("#clear").click()
+    assert browser.one("#count").text == "40 tests"
+    assert browser.focused("id") == "search"
+    assert not browser.all("#clear")
 
 
 def test_many_tests_are_shown_when_they_are_asked_for(show: Callable[..., Chromium]) -> None:

@@ -101,7 +101,7 @@ def _head_figures(overview: Overview) -> Iterator[tuple[str, str, str]]:
     yield f"{len(overview.over):,}", "over a limit", ""
     for figure, words in (("peak_bytes", "largest peak"), ("retained_bytes", "left behind most")):
         most = max(tests, key=lambda one: _figure(one.measurement, figure), default=None)
-        if most is not None:
+        if most is not None and _figure(most.measurement, figure):
             yield format_size(_figure(most.measurement, figure)), words, most.name
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ..measurement import Allocation, Frame
-from ..results.sites import key_of
+from ..results.sites import key_of, library_of
 from .failure_text import counted
 from .printable import printable
 
@@ -90,7 +90,7 @@ def stack_tree(
     Args:
         title: what the allocations are; the label of the first node.
         allocations: the allocations.
-        root: the directory of the project: the files below it are the user's own.
+        root: the directory of the project; the paths below it are relative to it.
         baseline: the same allocations in an earlier run; None to compare with nothing.
 
     Example:
@@ -149,15 +149,15 @@ def _steps(stack: tuple[Frame, ...], root: str) -> list[Step]:
     if not stack:
         return [Step("outside of Python code", "", False, ("", "<none>"))]
     steps: list[Step] = []
-    calls = itertools.groupby(reversed(stack), key=lambda frame: is_own(frame, root))
-    for own, frames in calls:
+    calls = itertools.groupby(reversed(stack), key=lambda frame: bool(library_of(frame)))
+    for in_library, frames in calls:
         run = list(frames)
-        if own or len(run) < _SHORTEST_FOLDED:
+        if not in_library or len(run) < _SHORTEST_FOLDED:
             steps.extend(_step(frame, root) for frame in run)
         else:
             # The first call is the library's function that was used, the last one allocated.
             first, *middle, last = run
-            steps += [_step(first, root), _folded(map(_package, middle)), _step(last, root)]
+            steps += [_step(first, root), _folded(map(library_of, middle)), _step(last, root)]
     if len(steps) > _DEEPEST:
         end = len(steps) - (_DEEPEST - _OUTERMOST - 1)
         middle_of_all = steps[_OUTERMOST:end]
@@ -165,35 +165,17 @@ def _steps(stack: tuple[Frame, ...], root: str) -> list[Step]:
     return steps
 
 
-def is_own(frame: Frame, root: str) -> bool:
-    """Whether a call is the user's own code: it is in the project, and not in an installed package.
-
-    Example:
-        >>> is_own(Frame("load", "/w/app.py", 1), "/w"), is_own(Frame("load", "/lib/a.py", 1), "/w")
-        (True, False)
-    """
-    path = frame.filename
-    if path != key_of(frame)[0] or not path.endswith(".py"):
-        return False
-    return not os.path.isabs(path) or not root or path.startswith(os.path.join(root, ""))
-
-
 def _step(frame: Frame, root: str) -> Step:
     path, function = key_of(frame)
     path = path.removeprefix(os.path.join(root, "")) if root else path
     place = f"{path.replace(os.sep, '/')}:{frame.lineno}"
-    return Step(printable(function), printable(place), is_own(frame, root), (path, function))
+    return Step(printable(function), printable(place), not library_of(frame), (path, function))
 
 
 def _folded(where: Iterable[str]) -> Step:
     places = list(where)
     names = ", ".join(dict.fromkeys(places))
     return Step(f"{len(places)} calls", printable(names), False, ("<folded>", names))
-
-
-def _package(frame: Frame) -> str:
-    first = key_of(frame)[0].replace(os.sep, "/").strip("/").partition("/")[0]
-    return first.removesuffix(".py")
 
 
 def nodes_of(node: Node) -> Iterator[Node]:

@@ -75,7 +75,7 @@ const COLUMNS = [
   { key: "peak", title: "Peak", cell: (test) => size(test.peak) },
   { key: "share", title: "Limit used", class: "use" },
   ...(isCompared ? [{ key: "grown", title: "Baseline", class: "baseline", cell: changeOf }] : []),
-  { key: "retained", title: "Left behind", class: "wide", cell: (test) => size(test.retained) },
+  { key: "retained", title: "Left behind", class: "middle", cell: (test) => size(test.retained) },
   { key: "allocations", title: "Allocations", class: "wide", cell: (test) => count(test.allocations) },
   { key: "total", title: "Total", class: "wide", cell: (test) => size(test.total) },
 ];
@@ -84,6 +84,7 @@ for (const test of tests) test.grown = test.change && test.was !== null ? test.p
 const table = document.getElementById("tests");
 const body = table.tBodies[0];
 const search = document.getElementById("search");
+const clear = document.getElementById("clear");
 const allRows = document.getElementById("all-rows");
 const filters = [...document.querySelectorAll(".filter")];
 const FILTERS = {
@@ -118,8 +119,14 @@ function makeHead() {
   }
 }
 
+// A long name, which can be broken after each underscore.
+function breakable(name) {
+  if (name.length < 30) return [name];
+  return name.match(/[^_]*_*/g).flatMap((part) => [part, element("wbr")]);
+}
+
 function rowOf(test) {
-  const name = element("bdi", {}, test.name, " ", element("span", { class: "group" }, test.group));
+  const name = element("bdi", {}, ...breakable(test.name), " ", element("span", { class: "group" }, test.group.replace(/(::|\.)$/, "")));
   const button = element("button", { type: "button", "aria-expanded": "false" }, name);
   button.addEventListener("click", () => (test.detail ? close(test) : open(test)));
   const head = element("th", { scope: "row", class: "test" }, button);
@@ -149,19 +156,25 @@ function close(test) {
   test.button.setAttribute("aria-expanded", "false");
 }
 
+const HEADS = ["Figure", "Used", "Limit", "", "Suggested"];
+
 function detailOf(test) {
   const box = element("div", { class: "box" });
   const rows = element("tbody");
   const limited = Object.fromEntries(test.limits.map((limit) => [limit.kind, limit]));
   const kinds = [...FIGURES, ...Object.keys(limited).filter((kind) => !FIGURES.includes(kind))];
   for (const kind of kinds) rows.append(figureRow(kind, test, limited[kind]));
-  const heads = ["Figure", "Used", "Limit", "", "Suggested", "Written in"];
-  const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)));
-  box.append(element("div", { class: "scroll" }, element("table", { class: "limits" }, element("thead", {}, head), rows)));
+  const head = element("tr", {}, ...HEADS.map((text) => element("th", { scope: "col" }, text)));
+  const table = element("table", { class: "limits" }, element("thead", {}, head), rows);
+  const facts = element("div", { class: "about" }, element("div", { class: "scroll" }, table));
+  box.append(facts);
   const notes = [...test.notes];
+  for (const limit of test.limits) {
+    if (limit.origin && !limit.words.includes("OVER")) notes.push(`The limit on ${limit.kind} is written in ${limit.origin}`);
+  }
   if (test.place) notes.push(`The test is in ${test.place}`);
   if (test.change && test.was !== null) notes.push(`Its peak was ${size(test.was)} in the baseline`);
-  box.append(element("ul", { class: "notes" }, ...notes.map((note) => element("li", {}, note))));
+  facts.append(element("ul", { class: "notes" }, ...notes.map((note) => element("li", {}, note))));
   if (test.objects.length) {
     box.append(element("h4", {}, "Objects left behind"), element("pre", {}, test.objects.join("\n")));
   }
@@ -181,8 +194,8 @@ function figureRow(kind, test, limit) {
     const words = limit.words.split(" ").filter(Boolean);
     const marks = words.map((word) => element("b", { class: `word ${word.toLowerCase()}` }, word));
     cells.push(element("td", {}, shown(kind, limit.maximum)), element("td", {}, ...marks));
-    cells.push(element("td", {}, limit.suggested), element("td", {}, limit.origin));
-  } else cells.push(...["–", "", "", ""].map((text) => element("td", {}, text)));
+    cells.push(element("td", {}, limit.suggested));
+  } else cells.push(...["–", "", ""].map((text) => element("td", {}, text)));
   return element("tr", {}, ...cells);
 }
 
@@ -213,12 +226,15 @@ function show() {
   const of = found.length === tests.length ? "" : ` of ${count(tests.length)}`;
   status.textContent = `${count(found.length)}${of} ${tests.length === 1 ? "test" : "tests"}`;
   if (FILTERS[filter]) status.textContent += filter === "grew" ? " that grew" : " that left 1 MiB or more behind";
+  clear.hidden = !filter && !search.value;
   allRows.hidden = found.length <= most;
   allRows.textContent = `Show all ${count(found.length)} tests`;
 }
 
-function choose(state) {
-  filter = filter === state ? "" : state;
+// Shows the tests in a state, or of a work, whose names have the searched parts.
+function choose(state, searched = search.value) {
+  filter = state;
+  search.value = searched;
   show();
 }
 
@@ -227,8 +243,7 @@ function follow() {
   const test = tests[Number((/^#test-(\d+)$/.exec(location.hash) || [])[1])];
   if (!test) return;
   if (!chosen().slice(0, most).includes(test)) {
-    filter = "";
-    search.value = "";
+    choose("", "");
     if (!chosen().slice(0, most).includes(test)) most = tests.length;
     show();
   }
@@ -238,17 +253,22 @@ function follow() {
 }
 
 makeHead();
-for (const button of filters) button.addEventListener("click", () => choose(button.dataset.filter));
+for (const button of filters) {
+  const state = button.dataset.filter;
+  button.addEventListener("click", () => choose(filter === state ? "" : state));
+}
 for (const button of document.querySelectorAll(".work .more")) {
   button.addEventListener("click", () => {
-    filter = button.dataset.filter;
-    search.value = "";
-    show();
+    choose(button.dataset.filter, "");
     document.getElementById("all").scrollIntoView();
     body.querySelector("button").focus({ preventScroll: true });
   });
 }
 search.addEventListener("input", show);
+clear.addEventListener("click", () => {
+  choose("", "");
+  search.focus();
+});
 allRows.addEventListener("click", () => {
   most = tests.length;
   show();

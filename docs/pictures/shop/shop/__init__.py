@@ -1,0 +1,1 @@
+"""A shop, whose tests the pictures in this directory show."""
