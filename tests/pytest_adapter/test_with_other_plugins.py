@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from membudget.recording.readers.scanner import scanner_problem
-from running import Pytest
+from running import WORKLOADS, Pytest
 
 KEEPS = scanner_problem() is None
 
@@ -47,6 +48,39 @@ def measured(runner: Pytest) -> dict[str, int]:
 
 
 JSON = ("--memray-json", "memory.json")
+
+
+WRITTEN_FOR_PYTEST_MEMRAY = """
+import pytest
+pytest.importorskip("pytest_memray")
+from pytest_memray import Stack, StackFrame
+kept = []
+def is_own(stack: Stack) -> bool:
+    frames: tuple[StackFrame, ...] = stack.frames
+    first = frames[0]
+    return first.function == "make_leak" and first.filename == __file__ and first.lineno > 0
+def make_leak(): kept.append(bytearray(100_000))
+@pytest.mark.limit_memory("1 KB")
+def test_over(): kept = bytearray(5000)
+@pytest.mark.limit_leaks("1 KB", filter_fn=is_own)
+def test_leaks(): make_leak()
+@pytest.mark.limit_leaks("1 KB", filter_fn=lambda stack: not is_own(stack))
+def test_leaks_what_it_may(): make_leak()
+"""
+
+
+def test_a_suite_that_still_imports_pytest_memray(runner: Pytest) -> None:
+    """It is installed but kept out: nothing is skipped, and filters typed for its frames decide."""
+    site = runner.directory / "site/pytest_memray"
+    site.mkdir(parents=True)
+    (site / "__init__.py").write_text("class Stack: ...\nclass StackFrame: ...\n")
+    runner.write(test_it=WRITTEN_FOR_PYTEST_MEMRAY)
+    ran = runner.run(
+        "-p", "no:memray", "--memray", PYTHONPATH=os.pathsep.join([str(site.parent), WORKLOADS])
+    )
+    ran.counts(failed=2, passed=1)
+    assert any(line.startswith("MEMORY PROBLEMS test_it.py::test_over") for line in ran.lines)
+    assert any(line.startswith("MEMORY PROBLEMS test_it.py::test_leaks ") for line in ran.lines)
 
 
 def test_rerunfailures_measures_anew(runner: Pytest) -> None:
