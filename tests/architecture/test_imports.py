@@ -52,12 +52,12 @@ report.printable report.failure_text report.run_text report.tables report.sugges
 report.comparison_text report.explanation_text
 results.run_log report.left_behind_text report
 
-unseen unused_limits block decorating budget_arguments limits
+unseen unused_limits block decorating budget_arguments marker_arguments source.checking limits
 
 runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report
 runs.suggested_limits runs.worker_results runs
 
-cli.doctor cli.merge cli.compare cli.suggest cli.explain cli
+cli.doctor cli.merge cli.compare cli.suggest cli.explain cli.check cli
 membudget __main__
 """,
     "pytest_membudget": """

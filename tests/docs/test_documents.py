@@ -13,6 +13,7 @@ import membudget.runs
 import pytest
 import unittest_membudget
 from conftest import REPOSITORY, run_python_in
+from membudget.__main__ import COMMANDS
 from membudget.results import SCHEMA
 from membudget.settings import OPTIONS, Option
 
@@ -101,6 +102,24 @@ def test_every_name_for_adapters_is_described() -> None:
     text = (REPOSITORY / "docs/adapters.md").read_text()
     missing = [name for name in membudget.runs.__all__ if f"`{name}`" not in text]
     assert not missing
+
+
+def test_every_command_is_described() -> None:
+    page = (REPOSITORY / "docs/command-line.md").read_text()
+    rows = re.findall(r"^\| `membudget (\w+)` \| (.*) \|$", page, re.M)
+    assert rows == [(name, command.HELP) for name, command in COMMANDS.items()]
+
+
+def test_the_page_shows_what_check_prints(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/command-line.md").read_text()
+    (tmp_path / "tests").mkdir()
+    limited = "@pytest.mark.limit_memory('4 MX')\ndef test_total(): ...\n"
+    (tmp_path / "tests/test_orders.py").write_text(f"import pytest\n\n\n\n{limited}")
+    done = run_python_in(tmp_path, "-m", "membudget", "check", "tests")
+    assert f"```text\n{done.stdout}```" in page, done.stdout
+    hooks = (REPOSITORY / ".pre-commit-hooks.yaml").read_text()
+    assert re.search(r"```yaml\n.*id: membudget-check\n.*entry: membudget check", page, re.S)
+    assert "id: membudget-check\n" in hooks
 
 
 def test_every_key_of_a_run_file_is_described() -> None:

@@ -11,6 +11,7 @@ import pytest
 from conftest import run_python_in
 from membudget.recording.readers.scanner import scanner_problem
 from membudget.settings import OPTIONS
+from membudget.source.checking import problems_in
 from running import WORKLOADS, Pytest
 
 TESTS = """
@@ -403,6 +404,34 @@ def test_pytest_memray_beside_it_is_a_usage_error_with_the_way_out(
         assert "-p no:memray" in ran.stderr
     assert runner.run("-p", "no:memray", **found).returncode == 0
     assert runner.run("-p", "no:membudget", "-W", "ignore", **found).returncode == 0
+
+
+def test_membudget_check_finds_what_collection_finds(runner: Pytest) -> None:
+    """The same messages, without importing the file."""
+    runner.write(
+        test_it="""
+import pytest
+@pytest.mark.limit_memory("1 MBanana")
+def test_size(): ...
+@pytest.mark.limit_leaks()
+def test_none(): ...
+@pytest.mark.limit_memory(1)
+@pytest.mark.limit_memory(2)
+def test_two(): ...
+@pytest.mark.limit_memory(1, total=9)
+class Test:
+    @pytest.mark.limit_memory(2, only="mypkg")
+    def test_scope(self): ...
+    @pytest.mark.no_memray
+    def test_kept_out(self): ...
+"""
+    )
+    ran = runner.run("--memray")
+    assert ran.returncode == 4, ran.stdout
+    errors = ran.stderr.partition("bad memory limits:\n")[2].strip().splitlines()
+    found, _ = problems_in((runner.directory / "test_it.py").read_bytes())
+    assert [one.message for one in found] == [line.partition(": ")[2] for line in errors]
+    assert len(found) == 5
 
 
 def test_help_and_markers(runner: Pytest) -> None:

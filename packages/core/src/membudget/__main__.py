@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from .cli import compare, doctor, explain, merge, suggest
+from .cli import check, compare, doctor, explain, merge, suggest
 from .errors import MembudgetError
 
 
@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "compare": compare,
     "suggest": suggest,
     "explain": explain,
+    "check": check,
 }
 
 

@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from membudget import InvalidLimitError
 from membudget.runs import (
+    KEEPS_OUT,
+    LIMIT_MARKERS,
+    LIMIT_WITHOUT_MEASURING,
+    MARKERS,
+    WAIVER,
     Budget,
     Run,
     TestRules,
     budget_of,
-    leak_budget,
-    memory_budget,
-    object_budget,
+    check_one_place,
+    marker_rules,
     rules_of,
     shown_path,
+    written_marker,
 )
 
 from ._private import Node, get_unpacked_marks
 
-LIMIT = "limit_memory"
-LEAKS = "limit_leaks"
-OBJECTS = "limit_leaked_objects"
-WAIVER = "no_memory_limit"
-KEEPS_OUT = "no_memray"
-MARKERS = (
-    f"{LIMIT}(limit, *, total, allocations, retained, current_thread_only=False, only, ignore, "
-    f"include, stable): with --memray, fail the test when its peak memory is larger than limit, "
-    f"such as '24 MB'; when it allocates more than total, or more often than allocations; or when "
-    f"more than retained is still alive. only='mypkg.*' and ignore='logging' select whose memory "
-    f"counts, include='setup,call,teardown' selects phases, and stable=True makes figures repeat",
-    f"{LEAKS}(location_limit, *, filter_fn=None, current_thread_only=False): with --memray, fail "
-    f"the test when one call stack leaves more than location_limit, such as '1 KB', behind",
-    f"{OBJECTS}(*, filter_fn=None): with --memray, fail the test when an object that was made in "
-    f"it is still alive after it (CPython 3.13.3 and later)",
+DESCRIPTIONS = (
+    "limit_memory(limit, *, total, allocations, retained, current_thread_only=False, only, ignore, "
+    "include, stable): with --memray, fail the test when its peak memory is larger than limit, "
+    "such as '24 MB'; when it allocates more than total, or more often than allocations; or when "
+    "more than retained is still alive. only='mypkg.*' and ignore='logging' select whose memory "
+    "counts, include='setup,call,teardown' selects phases, and stable=True makes figures repeat",
+    "limit_leaks(location_limit, *, filter_fn=None, current_thread_only=False): with --memray, "
+    "fail the test when one call stack leaves more than location_limit, such as '1 KB', behind",
+    "limit_leaked_objects(*, filter_fn=None): with --memray, fail the test when an object that was "
+    "made in it is still alive after it (CPython 3.13.3 and later)",
     f"{WAIVER}(reason=''): limits of the class, the module or --memray-default-limit do not apply",
     f"{KEEPS_OUT}: do not measure the test, because it uses memray itself",
 )
-T = TypeVar("T")
 _WRITTEN = pytest.StashKey[frozenset[int]]()
 _BY_HOOKS = pytest.StashKey[frozenset[int]]()
 _WORKER_PROBLEM = "membudget_bad_markers"
@@ -131,10 +128,7 @@ def marked(item: pytest.Item) -> TestRules:
             where = _written(declared.mark)
             outer = _rules_in(declared)
             if is_kept_out and outer.budget is not None:
-                raise BadMarkerError(
-                    f"{where}: this limit cannot be enforced, because {KEEPS_OUT} keeps the test "
-                    f"from being measured. Remove one of the two, or also mark the test {WAIVER}"
-                )
+                raise BadMarkerError(f"{where}: {LIMIT_WITHOUT_MEASURING}")
         else:
             where, outer = item.nodeid, declared
         try:
@@ -149,16 +143,12 @@ def marked(item: pytest.Item) -> TestRules:
 def _rules_in(placed: _Placed) -> TestRules:
     """Return the rules that one marker declares; empty rules for a marker not about memory."""
     mark, origin = placed
-    if mark.name in _LIMITS:
-        return TestRules(_parse(mark, _LIMITS[mark.name], origin=origin))
-    if mark.name == WAIVER:
-        return TestRules(waiver=_parse(mark, _no_memory_limit))
-    return TestRules()
+    return _parse(mark, origin) if mark.name in MARKERS else TestRules()
 
 
 def has_limit_marker(item: pytest.Item) -> bool | None:
     """Whether the closest marker of a test is a limit, not a waiver; None if it has neither."""
-    names = (*_LIMITS, WAIVER)
+    names = (*LIMIT_MARKERS, WAIVER)
     if any(mark.name in names for mark in item.iter_markers()):
         for declared in _closest_first(item):
             if isinstance(declared, _Placed) and declared.mark.name in names:
@@ -220,17 +210,10 @@ def _check_ambiguity(item: pytest.Item) -> None:
     for cls in getattr(getattr(item, "cls", None), "__mro__", ()):
         places.append(get_unpacked_marks(cls, consider_mro=False))
     for place in places:
-        kinds = [
-            LIMIT if mark.name == WAIVER else mark.name
-            for mark in place
-            if mark.name in (LIMIT, LEAKS, OBJECTS, WAIVER)
-        ]
-        for kind in set(kinds):
-            if kinds.count(kind) > 1:
-                raise BadMarkerError(
-                    f"two {kind} or {WAIVER} markers in the same place, and neither is closer: "
-                    f"keep one of them, with all limits"
-                )
+        try:
+            check_one_place([mark.name for mark in place if mark.name in MARKERS])
+        except InvalidLimitError as error:
+            raise BadMarkerError(str(error)) from error
 
 
 def _parameter_marks(node: Node) -> list[pytest.Mark]:
@@ -239,51 +222,14 @@ def _parameter_marks(node: Node) -> list[pytest.Mark]:
 
 
 def _written(mark: pytest.Mark) -> str:
-    arguments = [*map(repr, mark.args), *(f"{k}={v!r}" for k, v in mark.kwargs.items())]
-    return f"@pytest.mark.{mark.name}({', '.join(arguments)})"
+    return written_marker(mark.name, mark.args, mark.kwargs)
 
 
-@functools.cache
-def _signature(take: Callable[..., object]) -> inspect.Signature:
-    """Return the arguments that a marker accepts, without the internal where= and origin=."""
-    signature = inspect.signature(take)
-    own = [one for one in signature.parameters.values() if one.name not in ("where", "origin")]
-    return signature.replace(parameters=own)
-
-
-def _parse(mark: pytest.Mark, take: Callable[..., T], **place: str) -> T:
+def _parse(mark: pytest.Mark, origin: str = "") -> TestRules:
     try:
-        _signature(take).bind(*mark.args, **mark.kwargs)
-        return take(*mark.args, **mark.kwargs, where=_written(mark), **place)
-    except TypeError as error:
-        raise BadMarkerError(f"{_written(mark)}: {error}") from error
+        return marker_rules(mark.name, mark.args, mark.kwargs, origin=origin)
     except InvalidLimitError as error:
         raise BadMarkerError(str(error)) from error
-
-
-_LIMITS: dict[str, Callable[..., Budget]] = {
-    LIMIT: memory_budget,
-    LEAKS: leak_budget,
-    OBJECTS: object_budget,
-}
-
-
-def _no_memory_limit(reason: str = "", *, where: str) -> str:
-    """Check the arguments of the marker no_memory_limit, and return the reason."""
-    if not isinstance(reason, str):
-        raise BadMarkerError(f"{where}: reason must be a string, not {reason!r}")
-    return reason
-
-
-def _no_memray(*, where: str) -> None:
-    """Check that the marker no_memray has no arguments."""
-
-
-_MARKERS: dict[str, Callable[..., object]] = {
-    **_LIMITS,
-    WAIVER: _no_memory_limit,
-    KEEPS_OUT: _no_memray,
-}
 
 
 def _check_markers(items: Iterable[pytest.Item], run: Run) -> None:
@@ -296,8 +242,8 @@ def _check_markers(items: Iterable[pytest.Item], run: Run) -> None:
     for item in items:
         try:
             for mark in item.iter_markers():
-                if mark.name in _MARKERS:
-                    _parse(mark, _MARKERS[mark.name])
+                if mark.name in MARKERS:
+                    _parse(mark)
             _check_ambiguity(item)
             rules_of_item(item, run)
         except BadMarkerError as error:

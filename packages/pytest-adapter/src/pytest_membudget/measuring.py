@@ -31,7 +31,7 @@ from membudget.runs import (
 
 from ._private import pytest_itself
 from .kept_by_pytest import moved_out
-from .markers import WAIVER, BadMarkerError, rules_of_item
+from .markers import BadMarkerError, rules_of_item
 from .open_calls import OpenCall
 from .reports import (
     Details,
@@ -492,5 +492,5 @@ def _not_enforced(item: pytest.Item) -> str:
     who = f" Other code that runs tests here: {', '.join(others)}." if others else ""
     return (
         f"this test has a limit but was not measured, because something other than pytest called "
-        f"its function.{who} Use 'with limit_memory(...):' in the test, or mark it {WAIVER}"
+        f"its function.{who} Use 'with limit_memory(...):' in the test, or mark it no_memory_limit"
     )

@@ -20,7 +20,7 @@ from membudget.runs import (
     own_allocators_seen,
 )
 
-from .markers import MARKERS, MarkerCheck
+from .markers import DESCRIPTIONS, MarkerCheck
 from .not_enforced import IdleSettingsPlugin, NotEnforcedPlugin
 from .verdicts import VerdictsPlugin
 
@@ -94,7 +94,7 @@ def _see_own_allocators(config: pytest.Config, settings: Settings) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker in MARKERS:
+    for marker in DESCRIPTIONS:
         config.addinivalue_line("markers", marker)
     try:
         settings = _settings(config, vars(config.option))

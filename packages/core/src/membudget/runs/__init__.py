@@ -20,6 +20,16 @@ from ..budget_arguments import leak_budget, memory_budget, object_budget
 from ..decorating import Decorator, budget_of, in_block, measures
 from ..host import system as system
 from ..host.origins import directories_of, origin_of, shown_path
+from ..marker_arguments import (
+    KEEPS_OUT,
+    LIMIT_MARKERS,
+    LIMIT_WITHOUT_MEASURING,
+    MARKERS,
+    WAIVER,
+    check_one_place,
+    marker_rules,
+    written_marker,
+)
 from ..noted_verdicts import delivering_verdicts
 from ..plugins import rules_of
 from ..recording.garbage import collect_garbage, new_garbage_collected
@@ -44,9 +54,14 @@ from .test_case import phases_of_test_case
 from .worker_results import Collection, TestNames, another_process_reports, leave
 
 __all__ = [
+    "KEEPS_OUT",
+    "LIMIT_MARKERS",
+    "LIMIT_WITHOUT_MEASURING",
+    "MARKERS",
     "N_ALLOCATIONS",
     "SUGGESTIONS_TITLE",
     "TITLE",
+    "WAIVER",
     "Block",
     "Budget",
     "Collection",
@@ -71,6 +86,7 @@ __all__ = [
     "add_options",
     "another_process_reports",
     "budget_of",
+    "check_one_place",
     "collect_garbage",
     "delivering_verdicts",
     "directories_of",
@@ -82,6 +98,7 @@ __all__ = [
     "in_block",
     "leak_budget",
     "leave",
+    "marker_rules",
     "measures",
     "measuring_is_on",
     "memory_budget",
@@ -100,5 +117,6 @@ __all__ = [
     "warm_up_block",
     "why_not_measured",
     "write_files",
+    "written_marker",
     "written_test",
 ]

@@ -165,6 +165,11 @@ class Definitions:
         for name, found in _defined(tree):
             self._found.setdefault(name, []).append(found)
 
+    def all(self) -> list[Found]:
+        """Return all definitions, in the order of the file."""
+        found = (one for several in self._found.values() for one in several)
+        return sorted(found, key=lambda one: one.node.lineno)
+
     def find(self, definition: Definition) -> list[Found]:
         """Return the possible definitions: one, several of the same name, or none."""
         found = self._found.get(definition.name, [])

@@ -13,7 +13,7 @@ from ..host.system import Real
 from .text import UnchangeableError
 
 _READ: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_INSTALLED: Final = {"site-packages", "dist-packages"}
+INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
 def fingerprint(path: str) -> str:
@@ -72,7 +72,7 @@ def is_of_the_project(path: str, root: str) -> bool:
         (True, False)
     """
     inside = root.removesuffix(os.sep) + os.sep
-    return path.startswith(inside) and _INSTALLED.isdisjoint(path.split(os.sep))
+    return path.startswith(inside) and INSTALLED.isdisjoint(path.split(os.sep))
 
 
 class ChangeableFiles:
@@ -105,7 +105,7 @@ class ChangeableFiles:
             raise UnchangeableError(f"{path} is not below {self._root}")
         below = path.removeprefix(inside).split(os.sep)
         shown = "/".join(below)
-        if not _INSTALLED.isdisjoint(below):
+        if not INSTALLED.isdisjoint(below):
             raise UnchangeableError(f"{shown} belongs to an installed package")
         try:
             mode = Real.stat(path).st_mode

@@ -87,15 +87,11 @@ def written_at(holder: Holder, names: Names) -> Written:
 
 def _marks_at(holder: Holder, names: Names) -> Iterator[WrittenLimit | str]:
     """Yield the limits, and the names of marks without a number."""
-    for decorator in getattr(holder, "decorator_list", ()):
-        yield from _in_mark(decorator, names)
-    if isinstance(holder, ast.Module | ast.ClassDef):
-        for statement, targets in _assignments(holder):
-            assert statement.value is not None
-            if _MARKS in targets:
-                yield from _in_mark(statement.value, names)
-            if _ATTRIBUTE in targets and isinstance(holder, ast.ClassDef):
-                yield from _in_attribute(statement.value, targets)
+    for mark in marks_written_at(holder):
+        yield from _in_mark(mark, names)
+    if isinstance(holder, ast.ClassDef):
+        for value, targets in attributes_at(holder):
+            yield from _in_attribute(value, targets)
 
 
 _Assignment: TypeAlias = ast.Assign | ast.AnnAssign | ast.AugAssign
@@ -122,31 +118,57 @@ def _in_attribute(value: ast.expr, targets: list[str]) -> Iterator[WrittenLimit 
     yield limit
 
 
-def _in_mark(mark: ast.expr, names: Names, *, follow: bool = True) -> Iterator[WrittenLimit | str]:
-    """Yield the limits, and the names of marks without a number, in one mark.
+def each_mark(
+    mark: ast.expr, names: Names, *, follow: bool = True
+) -> Iterator[tuple[ast.expr, str]]:
+    """Yield single marks, and the name through which each is written; empty if there is none.
 
     Args:
-        mark: a decorator, or an element of ``pytestmark``.
+        mark: a decorator, the value of ``pytestmark`` or of ``marks=``, or a part of one.
         names: the names in the file.
         follow: whether to replace a name by its value. The value can contain the same name.
     """
     if isinstance(mark, ast.List | ast.Tuple | ast.Set):
         for element in mark.elts:
-            yield from _in_mark(element, names, follow=follow)
+            yield from each_mark(element, names, follow=follow)
     elif isinstance(mark, ast.BinOp):
         for side in (mark.left, mark.right):
-            yield from _in_mark(side, names, follow=follow)
+            yield from each_mark(side, names, follow=follow)
     elif isinstance(mark, ast.Starred):
-        yield from _in_mark(mark.value, names, follow=follow)
-    elif isinstance(mark, ast.Call):
-        yield from _in_call(mark, names, follow=follow)
+        yield from each_mark(mark.value, names, follow=follow)
+    elif isinstance(mark, ast.Name) and follow and names.assigned(mark.id):
+        for value in names.assigned(mark.id):
+            for one, _ in each_mark(value, names, follow=False):
+                yield one, mark.id
     else:
-        name = names.dotted(mark).rpartition(".")[2]
-        if name in _WITHOUT_NUMBER:
-            yield name
-        elif isinstance(mark, ast.Name) and follow:
-            for value in names.assigned(mark.id):
-                yield from _with_name(mark.id, _in_mark(value, names, follow=False))
+        yield mark, ""
+
+
+def marks_written_at(holder: Holder) -> Iterator[ast.expr]:
+    """Yield the decorators of a definition, and the values of ``pytestmark`` in it."""
+    yield from getattr(holder, "decorator_list", ())
+    if isinstance(holder, ast.Module | ast.ClassDef):
+        for statement, targets in _assignments(holder):
+            if _MARKS in targets and statement.value is not None:
+                yield statement.value
+
+
+def attributes_at(cls: ast.ClassDef) -> Iterator[tuple[ast.expr, list[str]]]:
+    """Yield the values of ``memory_limit`` in a class, and all names that get the value."""
+    for statement, targets in _assignments(cls):
+        if _ATTRIBUTE in targets and statement.value is not None:
+            yield statement.value, targets
+
+
+def _in_mark(mark: ast.expr, names: Names, *, follow: bool = True) -> Iterator[WrittenLimit | str]:
+    """Yield the limits, and the names of marks without a number."""
+    for one, alias in each_mark(mark, names, follow=follow):
+        found: Iterable[WrittenLimit | str] = ()
+        if isinstance(one, ast.Call):
+            found = _in_call(one, names, follow=follow and not alias)
+        elif (name := names.dotted(one).rpartition(".")[2]) in _WITHOUT_NUMBER:
+            found = (name,)
+        yield from _with_name(alias, found) if alias else found
 
 
 def _in_call(mark: ast.Call, names: Names, *, follow: bool) -> Iterator[WrittenLimit | str]:
@@ -172,13 +194,17 @@ def _with_name(name: str, marks: Iterable[WrittenLimit | str]) -> Iterator[Writt
 
 def _in_parameters(parametrize: ast.Call, names: Names, *, follow: bool) -> Iterator[WrittenLimit]:
     """Yield the limits of the ``pytest.param(..., marks=...)`` in an expression."""
+    for marks in marks_of_parameters(parametrize, names):
+        for one in _in_mark(marks, names, follow=follow):
+            if isinstance(one, WrittenLimit):
+                yield replace(one, of_parameter=True)
+
+
+def marks_of_parameters(parametrize: ast.AST, names: Names) -> Iterator[ast.expr]:
+    """Yield the ``marks=`` of each ``pytest.param(...)`` below a node."""
     for node in ast.walk(parametrize):
         if isinstance(node, ast.Call) and names.dotted(node.func).rpartition(".")[2] == "param":
-            for keyword in node.keywords:
-                if keyword.arg == "marks":
-                    for one in _in_mark(keyword.value, names, follow=follow):
-                        if isinstance(one, WrittenLimit):
-                            yield replace(one, of_parameter=True)
+            yield from (keyword.value for keyword in node.keywords if keyword.arg == "marks")
 
 
 def _in_arguments(call: ast.Call, kinds: dict[str, LimitKind]) -> Iterator[WrittenLimit]:
