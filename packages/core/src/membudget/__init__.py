@@ -1,5 +1,7 @@
 """Memory budgets for any Python code: measure a block, limit its memory, say what exceeded it.
 
+A block fails when it uses more than its limit::
+
     from membudget import limit_memory
 
     with limit_memory("24 MB") as memory:

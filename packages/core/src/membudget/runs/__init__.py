@@ -2,7 +2,7 @@
 
 People who write budgets need only ``membudget``. An adapter passes the options to its framework's
 parser, finds the rules that are declared for a test, and puts a block around it. The rest of a run
-(results, report, files) is here, once for all frameworks.
+(results, report, files) is here, once for all frameworks::
 
     run = Run(find_settings("unittest"), "unittest")
     run.begin()
