@@ -50,6 +50,18 @@ def test_the_demo_prints_the_usage_text(examples: Path) -> None:
         ), f"missing or out of order: {expected}\n{done.stdout}"
 
 
+def test_the_readme_shows_the_failure_of_the_demo(examples: Path) -> None:
+    """Line by line; the rules are as wide as the terminal, and since 3.12 a name differs."""
+    readme = (REPOSITORY / "README.md").read_text()
+    shown = re.findall(r"^```\n(_.*?)```$", readme, re.DOTALL | re.MULTILINE)
+    done = run_python_in(examples, *PYTEST, "--memray", "--rootdir=.", "demo")
+    printed = done.stdout.replace(str(examples), "/w")
+    if sys.version_info >= (3, 12):
+        shown = [shown[0].replace("<listcomp>", "test_memory_exceed", 1)]
+    (failure,) = [re.sub(r"([_-])\1{5,}", r"\1", one) for one in shown]
+    assert failure in re.sub(r"([_-])\1{5,}", r"\1", printed), done.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
