@@ -17,7 +17,6 @@ copyright = "the membudget maintainers"  # noqa: A001 - Sphinx calls it so
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
 html_theme = "furo"
 html_title = "membudget"
-html_extra_path = ["../packages/core/src/membudget/results/run-2.schema.json"]
 exclude_patterns = ["examples"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

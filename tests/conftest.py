@@ -63,6 +63,7 @@ def run_python_in(
             or name in ("CI", "BUILD_NUMBER")
         )
         or name == "MEMBUDGET_READER"  # CI runs the tests with either reader
+        or name == "COVERAGE_PROCESS_CONFIG"  # "coverage run" counts these processes too
     }
     ours = environment or {}
     environment = {

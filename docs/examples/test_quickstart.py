@@ -1,11 +1,11 @@
-"""Budgets in pytest; they all hold. Run: pytest --memray test_quickstart.py"""
+"""Budgets in pytest: one fails, as expected. Run: pytest --memray test_quickstart.py"""
 
 from __future__ import annotations
 
 import io
 
 import pytest
-from membudget import limit_memory, measure_memory
+from membudget import MemoryLimitExceeded, limit_memory, measure_memory
 from orders import export, total, total_in_memory
 
 
@@ -17,6 +17,12 @@ def orders() -> str:
 @pytest.mark.limit_memory("4 MB")
 def test_total_reads_line_by_line(orders: str) -> None:
     assert total(io.StringIO(orders)) == 9_990_000
+
+
+@pytest.mark.xfail(raises=MemoryLimitExceeded, strict=True, reason="it holds all rows at once")
+@limit_memory("4 MB", stable=True)
+def test_total_holds_all_rows(orders: str) -> None:
+    assert total_in_memory(orders) == 9_990_000
 
 
 def test_streaming_needs_less_memory(orders: str) -> None:

@@ -135,6 +135,25 @@ class TestExpected:
     assert not any(line.startswith("MEMORY PROBLEMS") for line in ran.lines)
 
 
+def test_an_expected_failure_reads_like_a_failure(runner: Pytest) -> None:
+    """With --xfail-tb: the message and the allocations, without a traceback through the plugin."""
+    runner.write(
+        test_it=PRELUDE
+        + """
+@pytest.mark.xfail(strict=True)
+@pytest.mark.limit_memory("500 KB")
+def test_over(): large()
+"""
+    )
+    ran = runner.run("--memray", "--xfail-tb")
+    ran.counts(xfailed=1)
+    start = ran.lines.index("Test was limited to 500.0KiB but allocated 1000.0KiB")
+    assert "XFAILURES" in ran.lines[start - 2]
+    assert "memray-max-memory" in ran.lines[start + 1]
+    assert "MemoryLimitExceeded" not in ran.stdout
+    assert not any(line.startswith("MEMORY PROBLEMS") for line in ran.lines)
+
+
 def test_exit_first_and_last_failed(runner: Pytest) -> None:
     """A test over its limit is a failed one for -x, --maxfail and --lf."""
     runner.write(

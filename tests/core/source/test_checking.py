@@ -107,6 +107,23 @@ def test_two_markers_in_one_place() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["pytestmark", "limit"])
+def test_one_of_several_values(name: str) -> None:
+    """Only one of them counts, so they do not contradict each other; each must be right."""
+    (found,) = problems(
+        f"""\
+        if condition:
+            {name} = pytest.mark.limit_memory('1 MB')
+        else:
+            {name} = pytest.mark.limit_memory('2 MX')
+
+        @{name}
+        def test_it(): ...
+        """
+    )
+    assert found.startswith("4: @pytest.mark.limit_memory('2 MX'): ")
+
+
 def test_limits_that_count_different_memory() -> None:
     """The class's limit on the total would apply to the test as well."""
     (found,) = problems(

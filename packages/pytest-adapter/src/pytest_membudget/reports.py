@@ -118,13 +118,14 @@ def add_result(
         return
     add_data(report, result=dumps(result_to_json(result)))
     add_data(report, is_over=not (result.verdict.within or failed_before))
-    if not (report.failed and isinstance(raised, MemoryLimitExceeded)):
+    is_expected = report.skipped and hasattr(report, "wasxfail")
+    if not ((report.failed or is_expected) and isinstance(raised, MemoryLimitExceeded)):
         return
     if raised.verdict == result.verdict:
         # For the test's own budget, the line and the section are complete without a traceback.
         # A block inside the test keeps its traceback, which shows which block it was.
         _show_exceeded(report, raised.measurement, raised.verdict, details)
-    add_data(report, exceeded=True)
+    add_data(report, exceeded=report.failed)
 
 
 def insist_on_verdict(report: pytest.TestReport, details: Details) -> None:

@@ -132,13 +132,17 @@ class _Check:
                 self._check_levels([own, *around, at_module])
 
     def _at(self, holder: Holder) -> list[_Declared]:
-        return list(self._in_marks(marks_written_at(holder)))
+        marks = list(marks_written_at(holder))
+        if len(marks) - len(getattr(holder, "decorator_list", ())) > 1:
+            return []  # pytestmark has several values, and only one of them counts
+        return list(self._in_marks(marks))
 
     def _in_marks(self, marks: Iterable[ast.expr]) -> Iterator[_Declared]:
         for mark in marks:
-            for one, _ in each_mark(mark, self._names):
+            for one, alias in each_mark(mark, self._names):
                 declared = self._declared(one)
-                if declared is not None:
+                # Of a name with several values, only one counts.
+                if declared is not None and len(self._names.assigned(alias)) < 2:
                     yield declared
 
     def _declared(self, node: ast.expr) -> _Declared | None:
