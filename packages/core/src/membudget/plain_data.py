@@ -152,31 +152,49 @@ def _read_word(words: tuple[str, ...], data: object) -> object:
 
 
 def _optional(coder: Coder[Any]) -> Coder[Any]:
+    write, read = coder.to_data, coder._read
     return Coder(
-        lambda value: None if value is None else coder.to_data(value),
-        lambda data: None if data is None else coder._read(data),
+        lambda value: None if value is None else write(value),
+        lambda data: None if data is None else read(data),
     )
+
+
+# A large run file has millions of values. So data is read without counting where we are, and only
+# wrong data is read again, piece by piece, to say where it is wrong.
 
 
 def _array(coder: Coder[Any] | None) -> Coder[Any]:
     assert coder is not None
+    write_item, read_item = coder.to_data, coder._read
 
     def read(data: object) -> tuple[object, ...]:
-        items = enumerate(_expected(list, data, "an array"))
-        return tuple(_read_inside(coder, one, index) for index, one in items)
+        items = _expected(list, data, "an array")
+        try:
+            return tuple(map(read_item, items))
+        except _WrongError:
+            for index, item in enumerate(items):
+                _read_inside(read_item, item, f"[{index}]")
+            raise
 
-    return Coder(lambda value: [coder.to_data(one) for one in value], read)
+    return Coder(lambda value: [write_item(one) for one in value], read)
 
 
 def _mapping(keys: Coder[Any] | None, values: Coder[Any] | None) -> Coder[Any]:
     assert keys is not None
     assert values is not None
+    read_key, write_value, read_value = keys._read, values.to_data, values._read
 
     def read(data: object) -> tuple[tuple[object, object], ...]:
         items = _expected(dict, data, "an object").items()
-        return tuple((keys._read(key), _read_inside(values, one, key)) for key, one in items)
+        try:
+            return tuple((read_key(key), read_value(one)) for key, one in items)
+        except _WrongError:
+            for key, one in items:
+                read_key(key)
+                _read_inside(read_value, one, f".{key}")
+            raise
 
-    return Coder(lambda value: {key: values.to_data(one) for key, one in value}, read)
+    return Coder(lambda value: {key: write_value(one) for key, one in value}, read)
 
 
 def _of_dataclass(kind: type) -> Coder[Any]:
@@ -191,32 +209,32 @@ def _of_dataclass(kind: type) -> Coder[Any]:
         for one in fields(kind)
         if one.default is MISSING and one.default_factory is MISSING
     }
+    readers = [(name, coder._read) for name, coder in coders.items()]
+    writers = [(name, coder.to_data) for name, coder in coders.items()]
 
     def read(data: object) -> object:
         given = _expected(dict, data, "an object")
-        missing = sorted(required - given.keys())
-        if missing:
-            raise _WrongError(f"there is no {missing[0]!r}")
-        return kind(
-            **{
-                name: _read_inside(coder, given[name], name)
-                for name, coder in coders.items()
-                if name in given
-            }
-        )
+        if not required <= given.keys():
+            raise _WrongError(f"there is no {min(required - given.keys())!r}")
+        try:
+            return kind(**{name: read(given[name]) for name, read in readers if name in given})
+        except _WrongError:
+            for name, read in readers:
+                if name in given:
+                    _read_inside(read, given[name], f".{name}")
+            raise
 
     def write(value: object) -> dict[str, object]:
-        return {name: coder.to_data(getattr(value, name)) for name, coder in coders.items()}
+        return {name: write(getattr(value, name)) for name, write in writers}
 
     return Coder(write, read)
 
 
-def _read_inside(coder: Coder[Any], data: object, key: str | int) -> object:
-    """Read what is at a key or an index; an error says where it is."""
+def _read_inside(read: Callable[[Any], object], data: object, here: str) -> None:
+    """Read what is somewhere inside; an error says where it is."""
     try:
-        return coder._read(data)
+        read(data)
     except _WrongError as wrong:
-        here = f"[{key}]" if isinstance(key, int) else f".{key}"
         raise _WrongError(wrong.problem, here + wrong.where) from None
 
 
