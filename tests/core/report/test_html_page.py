@@ -127,5 +127,5 @@ def test_the_files_of_the_page_are_installed() -> None:
     settings = tomllib.loads((REPOSITORY / "packages/core/pyproject.toml").read_text())
     patterns = settings["tool"]["setuptools"]["package-data"]["membudget"]
     files = [f"report/html/{file.name}" for file in HTML.iterdir()]
-    assert len(files) == 4
+    assert len(files) == 7
     assert all(any(fnmatch.fnmatch(file, pattern) for pattern in patterns) for file in files)

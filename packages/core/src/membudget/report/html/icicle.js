@@ -2,40 +2,6 @@
 
 const ROW = 21;
 const CHARACTER = 6.65; // how wide one is, in the font of the labels
-const UNITS = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-
-// A size as Python's format_size writes it, which rounds half to even.
-function size(bytes) {
-  let value = bytes;
-  let unit = "B";
-  for (const larger of UNITS) {
-    if (Math.abs(value) < 1023.95) break;
-    value /= 1024;
-    unit = larger;
-  }
-  const tenths = Math.abs(value) * 10;
-  let rounded = Math.round(tenths);
-  if (tenths % 1 === 0.5 && rounded % 2) rounded -= 1;
-  return (value < 0 ? "-" : "") + (rounded / 10).toFixed(1) + unit;
-}
-
-function element(name, attributes = {}, ...children) {
-  return filled(document.createElement(name), attributes, children);
-}
-
-function drawn(name, attributes = {}, ...children) {
-  return filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
-}
-
-function filled(made, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
-function placed(file, line) {
-  return line ? `${file}:${line}` : file;
-}
 
 // Turns the data of a tree into a list of nodes, callers first, each with its place from 0 to 1.
 function nodesOf(data, texts, nodes = [], parent = null, start = 0, all = data[4]) {
@@ -62,7 +28,7 @@ function change(node) {
 function words(node, root) {
   const parts = [`${node.label}${node.place ? ` (${node.place})` : ""}: ${size(node.bytes)}`];
   if (node !== root && root.bytes) parts.push(`${((100 * node.bytes) / root.bytes).toFixed(1)}%`);
-  parts.push(`${node.count.toLocaleString("en")} allocation${node.count === 1 ? "" : "s"}`);
+  parts.push(`${count(node.count)} allocation${node.count === 1 ? "" : "s"}`);
   if (node.old === 0) parts.push("new since the baseline");
   else if (change(node)) {
     const grew = change(node) > 0 ? "grew" : "shrank";

@@ -1,35 +1,6 @@
 // The table of tests: sorts it, searches in it, and opens a test to show all that is known of it.
 
 const AT_ONCE = 200; // more rows than one reads; the others are made when they are asked for
-const DATA = JSON.parse(document.getElementById("data").textContent);
-const FIGURES = ["peak", "total", "allocations", "retained"];
-const count = (n) => n.toLocaleString("en");
-const shown = (figure, n) => (figure === "allocations" || figure === "leaked objects" ? count(n) : size(n));
-
-const tests = DATA.tests.map((values, index) => {
-  const test = Object.fromEntries(DATA.columns.map((column, i) => [column, values[i]]));
-  const texts = (numbers) => numbers.map((number) => DATA.texts[number]);
-  test.index = index;
-  test.place = placed(DATA.texts[test.place[0]], test.place[1]);
-  for (const name of ["group", "outcome", "capture"]) test[name] = DATA.texts[test[name]];
-  test.notes = texts(test.notes);
-  test.objects = texts(test.objects);
-  [test.peak, test.total, test.allocations, test.retained] = test.figures;
-  test.limits = test.limits.map(([number, more, maximum, words, suggested, file, line]) => {
-    const kind = DATA.texts[number];
-    const used = FIGURES.includes(kind) ? test[kind] : more;
-    return {
-      kind, used, maximum, share: maximum ? used / maximum : used * 1e9, words: DATA.texts[words],
-      suggested: DATA.texts[suggested], origin: placed(DATA.texts[file], line),
-    };
-  });
-  test.share = test.limits.length ? test.limits[0].share : -1;
-  if (test.change) [test.was, test.changed] = [test.change[0], DATA.texts[test.change[1]]];
-  test.full = test.group + test.name;
-  test.found = test.full.toLowerCase();
-  return test;
-});
-const isCompared = tests.some((test) => test.change);
 
 function percent(limit) {
   if (!limit.maximum) return "";
@@ -79,8 +50,6 @@ const COLUMNS = [
   { key: "allocations", title: "Allocations", class: "wide", cell: (test) => count(test.allocations) },
   { key: "total", title: "Total", class: "wide", cell: (test) => size(test.total) },
 ];
-for (const test of tests) test.grown = test.change && test.was !== null ? test.peak - test.was : -Infinity;
-
 const table = document.getElementById("tests");
 const body = table.tBodies[0];
 const search = document.getElementById("search");
@@ -128,7 +97,7 @@ function breakable(name) {
 function rowOf(test) {
   const name = element("bdi", {}, ...breakable(test.name), " ", element("span", { class: "group" }, test.group.replace(/(::|\.)$/, "")));
   const button = element("button", { type: "button", "aria-expanded": "false" }, name);
-  button.addEventListener("click", () => (test.detail ? close(test) : open(test)));
+  button.addEventListener("click", () => (test.detail ? fold(test) : unfold(test)));
   const head = element("th", { scope: "row", class: "test" }, button);
   if (["failed", "error", "skipped"].includes(test.outcome) && test.state !== "over") {
     head.append(" ", element("b", { class: "word outcome" }, test.outcome));
@@ -143,60 +112,17 @@ function rowOf(test) {
   return row;
 }
 
-function open(test) {
+function unfold(test) {
   test.row ||= rowOf(test);
   test.detail = element("tr", { class: "detail" }, element("td", { colspan: seenColumns() }, detailOf(test)));
   test.row.after(test.detail);
   test.button.setAttribute("aria-expanded", "true");
 }
 
-function close(test) {
+function fold(test) {
   test.detail.remove();
   test.detail = null;
   test.button.setAttribute("aria-expanded", "false");
-}
-
-const HEADS = ["Figure", "Used", "Limit", "", "Suggested"];
-
-function detailOf(test) {
-  const box = element("div", { class: "box" });
-  const rows = element("tbody");
-  const limited = Object.fromEntries(test.limits.map((limit) => [limit.kind, limit]));
-  const kinds = [...FIGURES, ...Object.keys(limited).filter((kind) => !FIGURES.includes(kind))];
-  for (const kind of kinds) rows.append(figureRow(kind, test, limited[kind]));
-  const head = element("tr", {}, ...HEADS.map((text) => element("th", { scope: "col" }, text)));
-  const table = element("table", { class: "limits" }, element("thead", {}, head), rows);
-  const facts = element("div", { class: "about" }, element("div", { class: "scroll" }, table));
-  box.append(facts);
-  const notes = [...test.notes];
-  for (const limit of test.limits) {
-    if (limit.origin && !limit.words.includes("OVER")) notes.push(`The limit on ${limit.kind} is written in ${limit.origin}`);
-  }
-  if (test.place) notes.push(`The test is in ${test.place}`);
-  if (test.change && test.was !== null) notes.push(`Its peak was ${size(test.was)} in the baseline`);
-  facts.append(element("ul", { class: "notes" }, ...notes.map((note) => element("li", {}, note))));
-  if (test.objects.length) {
-    box.append(element("h4", {}, "Objects left behind"), element("pre", {}, test.objects.join("\n")));
-  }
-  for (const tree of test.trees) {
-    box.append(element("h4", {}, DATA.texts[tree[0]]), icicle(tree, DATA.texts));
-  }
-  if (test.capture) {
-    box.append(element("h4", {}, "Its capture"), element("pre", {}, test.capture));
-  }
-  return box;
-}
-
-function figureRow(kind, test, limit) {
-  const used = limit ? limit.used : test[kind];
-  const cells = [element("th", { scope: "row" }, kind), element("td", {}, shown(kind, used))];
-  if (limit) {
-    const words = limit.words.split(" ").filter(Boolean);
-    const marks = words.map((word) => element("b", { class: `word ${word.toLowerCase()}` }, word));
-    cells.push(element("td", {}, shown(kind, limit.maximum)), element("td", {}, ...marks));
-    cells.push(element("td", {}, limit.suggested));
-  } else cells.push(...["–", "", ""].map((text) => element("td", {}, text)));
-  return element("tr", {}, ...cells);
 }
 
 function chosen() {
@@ -247,7 +173,7 @@ function follow() {
     if (!chosen().slice(0, most).includes(test)) most = tests.length;
     show();
   }
-  if (!test.detail) open(test);
+  if (!test.detail) unfold(test);
   test.row.scrollIntoView({ block: "start" });
   test.button.focus({ preventScroll: true });
 }
@@ -282,5 +208,5 @@ document.addEventListener("click", (event) => {
   if (link && link.hash === location.hash) follow(); // no hashchange comes
 });
 show();
-if (tests.length && tests[0].state === "over") open(tests[0]);
+if (tests.length && tests[0].state === "over") unfold(tests[0]);
 follow();
