@@ -26,6 +26,7 @@ from membudget.runs import (
     write_files,
 )
 
+from .other_interpreters import check_version
 from .reports import data_of, outcome_of, why_unmeasured
 from .warm_up import is_silenced
 
@@ -33,6 +34,7 @@ _WORKER_RESULTS = "membudget_results"
 _WORKER_COLLECTED = "membudget_collected"
 _WORKER_PREFIX = "membudget_bin_prefix"
 _WORKER_LOG = "membudget_log"
+_WORKER_CAPTURES = "membudget_captures"
 _ANNOTATING = tuple(
     f"pytest_github_actions_annotate_failures{module}" for module in ("", ".plugin")
 )
@@ -114,6 +116,7 @@ class ReportingPlugin:
         self._run = run
         self._wait_for_pytest_memray: set[str] = set()
         self._log = ""  # of all workers
+        self._captures_of: dict[str, str] = {}  # by worker, if they are not where ours are
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self._note_collected(item.nodeid for item in items)
@@ -136,6 +139,7 @@ class ReportingPlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
+        check_version(node)
         self._run.n_workers += 1
         if self._run.captures is not None:
             node.workerinput[_WORKER_PREFIX] = self._run.captures.prefix
@@ -150,6 +154,8 @@ class ReportingPlugin:
         results = self._run.end()
         problem = None
         if self._workeroutput is not None:
+            if self._run.captures is not None:
+                self._workeroutput[_WORKER_CAPTURES] = self._run.captures.pattern
             if self._run.baseline is not None:
                 self._workeroutput[_WORKER_COLLECTED] = sorted(self._run.baseline.collected)
             # Results read only now are in no report, and are sent to the reporting process here.
@@ -174,8 +180,15 @@ class ReportingPlugin:
     def pytest_testnodedown(self, node: Any) -> None:
         workeroutput = getattr(node, "workeroutput", {})
         self._note_collected(workeroutput.get(_WORKER_COLLECTED, ()))
+        self._note_captures(node.gateway.id, workeroutput.get(_WORKER_CAPTURES))
         for data in workeroutput.get(_WORKER_RESULTS, ()):
             self._run.add_result(result_from_json(loads(data)))
+
+    def _note_captures(self, worker: str, pattern: str | None) -> None:
+        """Remember where a worker on another machine, or in another directory, keeps captures."""
+        captures = self._run.captures
+        if captures is not None and pattern not in (None, captures.pattern):
+            self._captures_of[worker] = str(pattern)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -228,6 +241,8 @@ class ReportingPlugin:
             is_terminal = sys.stdout.isatty()
             lines = report_lines(self._run, sys.stdout, width=width if is_terminal else 0)
             write_lines(terminalreporter, lines)
+            for worker, pattern in sorted(self._captures_of.items()):
+                terminalreporter.write_line(f"Captures of worker {worker}: {pattern}")
         annotated = any(map(terminalreporter.config.pluginmanager.hasplugin, _ANNOTATING))
         write_lines(terminalreporter, map(Line, github_lines(self._run, errors=not annotated)))
 
