@@ -214,6 +214,7 @@ class Block(MarkedBlock):
             outer_files=self._outer_files,
             stack_filter=self._stack_filter,
             wants_stacks=self._always_allocations or self.budget.limits_anything,
+            keeps_capture=bool(self._keep_capture),
         )
         if self._keep_capture:
             self._n_outer = self._count_outer_frames()
