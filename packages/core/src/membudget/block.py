@@ -26,7 +26,7 @@ from .errors import (
 from .host.module_names import NOT_UTF_8
 from .host.origins import levels_to_the_user
 from .host.raised import raised_by_us
-from .measurement import Measurement
+from .measurement import Allocation, Measurement
 from .noted_verdicts import add_note, let_win
 from .plugins import filter_allocations, keeps_allocation
 from .recording import get_recorder
@@ -437,7 +437,7 @@ class Block(MarkedBlock):
             with_stacks = replace(
                 measurement,
                 allocations=reading.at_peak(),
-                retained=reading.at_end() if needs_retained(measurement, self.budget) else (),
+                retained=self._retained(reading, measurement),
                 lost_stacks=reading.lost_stacks,
             )
             check_stacks(with_stacks, self.budget)
@@ -447,6 +447,13 @@ class Block(MarkedBlock):
                 raise
             return replace(measurement, stacks_problem=str(error))
         return with_stacks
+
+    def _retained(self, reading: Reading, measurement: Measurement) -> tuple[Allocation, ...]:
+        """Return what was alive at the end, if the verdict or the text of a failure needs it."""
+        if not needs_retained(measurement, self.budget):
+            return ()
+        leaks = self.budget.leaks
+        return reading.at_end(hybrid=leaks is not None and leaks.filter_fn is not None)
 
     def _filtered(
         self, reading: Reading, measurement: Measurement, stack_filter: StackFilter
