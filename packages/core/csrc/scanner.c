@@ -199,6 +199,9 @@ end_running(Scanner *scanner, uint64_t serial)
                 allocations_clear(&scanner->allocations);
                 allocations_clear(&scanner->owed);
                 mappings_clear(&scanner->mappings);
+                if (!scanner->tracks_objects) {
+                    origins_clear(&scanner->origins);
+                }
             }
             return;
         }
@@ -369,7 +372,8 @@ free_address(Scanner *scanner, uint64_t address)
     if (!allocations_remove(&scanner->allocations, address, &freed)) {
         return false;
     }
-    take_back(scanner, &freed.origin, (StackSums){freed.size, 1, 0}, (StackSums){0, 0, 0});
+    Origin origin = origin_numbered(&scanner->origins, freed.origin);
+    take_back(scanner, &origin, (StackSums){freed.size, 1, 0}, (StackSums){0, 0, 0});
     return true;
 }
 
@@ -379,8 +383,7 @@ owe_a_free(Scanner *scanner, const Record *record)
 {
     Allocation owed = {.address = record->address};
     allocations_remove(&scanner->owed, record->address, &owed);
-    owed.origin.node++;
-    return allocations_add(&scanner->owed, record->address, record->index, &owed.origin);
+    return allocations_add(&scanner->owed, record->address, record->index, owed.origin + 1);
 }
 
 /* Whether a free is owed: it is the first record of its thread since. */
@@ -391,7 +394,7 @@ is_late(Scanner *scanner, const Record *record)
     if (!owed || scanner->threads[scanner->current].behind > owed->size) {
         return false;
     }
-    if (!--owed->origin.node) {
+    if (!--owed->origin) {
         Allocation paid;
         allocations_remove(&scanner->owed, record->address, &paid);
     }
@@ -522,7 +525,7 @@ find_origin(Scanner *scanner, const Record *record, Origin *origin)
 
 /* Count a record. False: no memory. */
 static bool
-account(Scanner *scanner, const Record *record, Origin *origin)
+account(Scanner *scanner, const Record *record, const Origin *origin)
 {
     if (!scanner->n_running) {
         return true;
@@ -565,10 +568,9 @@ account(Scanner *scanner, const Record *record, Origin *origin)
     if (maps) {
         return !counted || mappings_add(&scanner->mappings, record->address, record->size, *origin);
     }
-    if (!counted) {
-        origin->epoch = 0;
-    }
-    return allocations_add(&scanner->allocations, record->address, record->size, origin);
+    uint32_t number = 0;
+    return (!counted || origins_find(&scanner->origins, origin, &number))
+           && allocations_add(&scanner->allocations, record->address, record->size, number);
 }
 
 /* Objects. */
@@ -583,7 +585,9 @@ see_object(Scanner *scanner, const Record *record)
         return true;
     }
     Origin origin = {scanner->epoch, (uint32_t)scanner->current, NO_STACK};
-    return allocations_add(&scanner->objects, record->address, 0, &origin);
+    uint32_t number;
+    return origins_find(&scanner->origins, &origin, &number)
+           && allocations_add(&scanner->objects, record->address, 0, number);
 }
 
 void
@@ -884,6 +888,7 @@ scanner_clear(Scanner *scanner)
     allocations_clear(&scanner->objects);
     allocations_clear(&scanner->owed);
     mappings_clear(&scanner->mappings);
+    origins_clear(&scanner->origins);
     tree_clear(&scanner->tree);
     native_frames_clear(&scanner->native);
     for (size_t i = 0; i < scanner->n_blocks; i++) {

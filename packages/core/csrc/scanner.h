@@ -154,7 +154,8 @@ typedef struct {
     /* What was allocated since a block runs. What no block counts has epoch 0. */
     Allocations allocations;
     Mappings mappings;
-    /* Late frees: `size` is the index of the record that showed the last one, `node` their number. */
+    Origins origins; /* of `allocations` and `objects` */
+    /* Late frees: `size` is the index of the record that showed the last one, `origin` their number. */
     Allocations owed;
     bool tracks_objects;
     Allocations objects; /* of open blocks, if objects are tracked */

@@ -387,6 +387,13 @@ frame(PyObject *self, PyObject *args)
     return found;
 }
 
+static bool
+counts_object(const Scanner *scanner, const Block *block, const Allocation *object)
+{
+    Origin origin = origin_numbered(&scanner->origins, object->origin);
+    return block_counts(block, &origin);
+}
+
 PyDoc_STRVAR(alive_objects_doc,
              "alive_objects(serial)\n--\n\n"
              "Scan up to the END mark of a block; return the objects that it made and that are alive.\n\n"
@@ -415,7 +422,7 @@ alive_objects(PyObject *self, PyObject *arg)
     }
     size_t n = 0;
     for (size_t i = 0; i < objects->n_places; i++) {
-        if (objects->places[i].address && block_counts(block, &objects->places[i].origin)) {
+        if (objects->places[i].address && counts_object(scanner, block, &objects->places[i])) {
             addresses[n++] = objects->places[i].address;
         }
     }
