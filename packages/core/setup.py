@@ -53,6 +53,7 @@ setup(
                 "interned.h",
                 "line_table.h",
                 "live_memory.h",
+                "native_frames.h",
                 "scanner.h",
                 "stack_tree.h",
             ),

@@ -59,7 +59,8 @@ report.page_data report.html_page report.formats report
 
 unseen unused_limits block decorating budget_arguments marker_arguments source.checking limits
 
-runs.kept_captures runs.notes runs.baseline runs.run runs.phases runs.test_case runs.report
+runs.kept_captures runs.evidence runs.notes runs.baseline runs.run runs.phases runs.test_case
+runs.report
 runs.suggested_limits runs.worker_results runs
 
 cli.doctor cli.merge cli.compare cli.suggest cli.fix cli.explain cli.report cli.check cli

@@ -112,6 +112,8 @@ def test_defaults_and_values_can_be_written_as_text(option: Option, tmp_path: Pa
         "memray_log": tmp_path / "log.jsonl",
         "memray_bin_path": tmp_path,
         "memray_bin_prefix": "p",
+        "memray_evidence": tmp_path,
+        "memray_evidence_size": 10_000,
         "memray_own_allocators": "untouched",
         "memray_blind": "error",
     }

@@ -132,7 +132,8 @@ count_objects(const Scanner *scanner, const Block *block)
     uint64_t n = 0;
     for (size_t i = 0; i < scanner->objects.n_places; i++) {
         const Allocation *object = &scanner->objects.places[i];
-        n += object->address && block_counts(block, &object->origin);
+        Origin origin = origin_numbered(&scanner->origins, object->origin);
+        n += object->address && block_counts(block, &origin);
     }
     return n;
 }
@@ -217,7 +218,7 @@ read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, Fo
     bool begun = scanner_begin(&scanner, fd, spelling);
     for (unsigned serial = 0; begun && serial < N_SERIALS; serial++) {
         if (serials >> serial & 1
-            && scanner_expect(&scanner, serial, serial & 1, stack_use_of(serial)))
+            && scanner_expect(&scanner, serial, serial & 1, stack_use_of(serial), serial & 2))
         {
             expected |= 1u << serial;
         }
@@ -270,7 +271,7 @@ feed(int fd, int out, const Spelling *spelling)
     const Block *block;
     if (scanner_begin(&scanner, fd, spelling)) {
         for (uint64_t serial = 0; serial < N_SERIALS; serial++) {
-            scanner_expect(&scanner, serial, serial & 1, stack_use_of((unsigned)serial));
+            scanner_expect(&scanner, serial, serial & 1, stack_use_of((unsigned)serial), draw(2));
         }
         if (draw(2)) {
             scanner_track_objects(&scanner);
@@ -279,6 +280,9 @@ feed(int fd, int out, const Spelling *spelling)
             uint64_t serial = draw(N_SERIALS);
             if (close_block(&scanner, serial, &block) == SCANNED) {
                 n_scanned++;
+                empty(out);
+                int error;
+                n_kept += write_block(&scanner, serial, draw(9), out, &error) == WRITTEN;
             }
             if (!draw(4)) {
                 scanner_forget(&scanner, draw(N_SERIALS));
@@ -286,12 +290,6 @@ feed(int fd, int out, const Spelling *spelling)
         }
     }
     read_frames(&scanner);
-    scanner_clear(&scanner);
-    if (scanner_begin(&scanner, fd, spelling)) {
-        empty(out);
-        int error;
-        n_kept += write_block(&scanner, draw(N_SERIALS), draw(2), draw(9), out, &error) == WRITTEN;
-    }
     scanner_clear(&scanner);
 }
 

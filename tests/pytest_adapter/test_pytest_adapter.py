@@ -727,6 +727,9 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
         "memray_log": "log.jsonl",
         "memray_bin_path": "kept",
         "memray_bin_prefix": "p",
+        "memray_evidence": "evidence",
+        "memray_evidence_count": "1",
+        "memray_evidence_size": "50 MB",
         "memray_own_allocators": "untouched",
         "memray_blind": "error",
         "native": "true",
@@ -734,7 +737,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     }
     assert set(values) == {option.name for option in OPTIONS}
     if scanner_problem() is not None:
-        del values["memray_bin_path"]
+        del values["memray_bin_path"], values["memray_evidence"]
     name = "pytest.ini" if head == "[pytest]" else "pyproject.toml"
     lines = [
         f"{key} = {value if typed or head == '[pytest]' else repr(value)}"
@@ -763,6 +766,7 @@ def test_every_option_works_from_the_configuration_file(runner: Pytest, head: st
     assert (runner.directory / "log.jsonl").read_text().count('"event": "end"') == 4
     if scanner_problem() is None:
         assert len(list((runner.directory / "kept").glob("p-*.bin"))) == 4
+        assert len(list((runner.directory / "evidence").iterdir())) == 1
     assert "MEMRAY" not in runner.run("--hide-memray-summary").stdout
 
 

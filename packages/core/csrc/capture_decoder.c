@@ -134,24 +134,36 @@ unzigzag(uint64_t value)
 
 /* Records. */
 
-static Decoded
-read_native(Decoder *decoder, NativeDelta *native)
+/* Read a number that is written as the difference from the last one of its kind. */
+static inline Decoded
+read_delta(Decoder *decoder, uint64_t *last)
 {
-    native->begin = decoder_offset(decoder);
-    Decoded decoded = read_varint(decoder, &native->delta);
-    native->delta = unzigzag(native->delta);
-    native->end = decoder_offset(decoder);
+    uint64_t delta;
+    Decoded decoded = read_varint(decoder, &delta);
+    if (decoded == DECODED) {
+        *last += unzigzag(delta);
+    }
     return decoded;
 }
 
 static Decoded
-skip_native_trace(Decoder *decoder)
+read_native_frame(Decoder *decoder, Record *record)
 {
-    Decoded decoded = skip_varints(decoder, 1);
-    if (decoded != DECODED || decoder->native_before.begin) {
-        return decoded == DECODED ? skip_varints(decoder, 1) : decoded;
+    Decoded decoded = read_delta(decoder, &decoder->last_instruction);
+    if (decoded == DECODED) {
+        decoded = read_delta(decoder, &decoder->last_native);
     }
-    return read_native(decoder, &decoder->native_before);
+    record->kind = NATIVE_TRACE_INDEX;
+    record->address = decoder->last_instruction;
+    record->native = decoder->last_native;
+    return decoded;
+}
+
+static Decoded
+read_memory_record(Decoder *decoder, Record *record)
+{
+    record->kind = MEMORY_RECORD;
+    return skip_varints(decoder, 2);
 }
 
 static inline Decoded
@@ -163,12 +175,10 @@ read_pointer(Decoder *decoder, unsigned recent, uint64_t *address)
                                      % N_RECENT_POINTERS];
         return DECODED;
     }
-    uint64_t delta;
-    Decoded decoded = read_varint(decoder, &delta);
+    Decoded decoded = read_delta(decoder, &decoder->last_pointer);
     if (decoded != DECODED) {
         return decoded;
     }
-    decoder->last_pointer += unzigzag(delta);
     *address = decoder->last_pointer << POINTER_ALIGNMENT_BITS;
     decoder->pointers[decoder->oldest_pointer] = *address;
     decoder->oldest_pointer = (decoder->oldest_pointer + 1) % N_RECENT_POINTERS;
@@ -192,7 +202,9 @@ read_allocation(Decoder *decoder, unsigned char token, Record *record)
     record->size = 0;
     if (!frees(record->allocator)) {
         if (decoder->native_traces) {
-            decoded = read_native(decoder, &decoder->native);
+            record->native_offset = decoder_offset(decoder);
+            decoded = read_delta(decoder, &decoder->last_native);
+            record->native = decoder->last_native;
         }
         if (decoded == DECODED) {
             decoded = read_varint(decoder, &record->size);
@@ -200,12 +212,11 @@ read_allocation(Decoder *decoder, unsigned char token, Record *record)
     }
     record->kind = ALLOCATION;
     record->index = decoder->next_index++;
-    decoder->between = true;
     return decoded;
 }
 
 static inline Decoded
-read_frame_push(Decoder *decoder, Record *record)
+read_frame_push(Decoder *decoder, unsigned char token, Record *record)
 {
     uint64_t code;
     uint64_t instruction = 0;
@@ -220,6 +231,7 @@ read_frame_push(Decoder *decoder, Record *record)
         return DAMAGED;
     }
     record->kind = FRAME_PUSH;
+    record->is_entry = token & 1;
     record->code = (uint32_t)code;
     record->number = (int32_t)unzigzag(instruction);
     return DECODED;
@@ -232,7 +244,7 @@ read_object(Decoder *decoder, unsigned char token, Record *record)
     record->kind = OBJECT_RECORD;
     record->created = token & 1;
     if (decoded == DECODED && record->created && decoder->native_traces) {
-        decoded = skip_varints(decoder, 1);
+        decoded = read_delta(decoder, &decoder->last_native);
     }
     return decoded;
 }
@@ -297,6 +309,20 @@ skip_segment(Decoder *decoder)
     return skip_bytes(decoder, sizeof(uintptr_t)) ? skip_varints(decoder, 1) : END_OF_DATA;
 }
 
+/* Skip a record of the loaded shared libraries, and remember where it is. */
+static Decoded
+skip_map(Decoder *decoder, unsigned char token)
+{
+    Decoded decoded = DECODED;
+    if (token == MEMORY_MAP_START) {
+        decoder->map_begin = decoder_offset(decoder) - 1;
+    } else {
+        decoded = token == SEGMENT ? skip_segment(decoder) : skip_segment_header(decoder);
+    }
+    decoder->map_end = decoder_offset(decoder);
+    return decoded;
+}
+
 static Decoded
 read_context_switch(Decoder *decoder)
 {
@@ -330,15 +356,13 @@ read_other(Decoder *decoder, unsigned char token, Record *record)
     record->kind = FILLER;
     switch (token) {
         case MEMORY_RECORD:
-            return skip_varints(decoder, 2);
+            return read_memory_record(decoder, record);
         case NATIVE_TRACE_INDEX:
-            return skip_native_trace(decoder);
+            return read_native_frame(decoder, record);
         case MEMORY_MAP_START:
-            return DECODED;
         case SEGMENT_HEADER:
-            return skip_segment_header(decoder);
         case SEGMENT:
-            return skip_segment(decoder);
+            return skip_map(decoder, token);
         case THREAD_RECORD:
             return read_thread_name(decoder, record);
         case CONTEXT_SWITCH:
@@ -353,10 +377,6 @@ read_other(Decoder *decoder, unsigned char token, Record *record)
 Decoded
 decoder_next(Decoder *decoder, Record *record)
 {
-    if (decoder->native_traces && decoder->between) {
-        decoder->native.begin = decoder->native_before.begin = 0;
-        decoder->between = false;
-    }
     for (;;) {
         unsigned char token;
         if (!read_byte(decoder, &token)) {
@@ -368,7 +388,7 @@ decoder_next(Decoder *decoder, Record *record)
             return read_allocation(decoder, token, record);
         }
         if (token >= FRAME_PUSH) {
-            return read_frame_push(decoder, record);
+            return read_frame_push(decoder, token, record);
         }
         if (token == FILLER || token == TRAILER) {
             decoder->position--;
@@ -447,6 +467,7 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
         }
         lists -= empty;
     }
+    decoder->header_end = decoder_offset(decoder);
     return DECODED;
 }
 

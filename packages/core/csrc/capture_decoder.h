@@ -14,26 +14,24 @@
 
 /* A record. Fields that its kind does not have are not changed. */
 typedef struct {
-    Token kind; /* ALLOCATION, OBJECT_RECORD, FRAME_PUSH, FRAME_POP, CODE_OBJECT or THREAD_RECORD */
+    Token kind; /* ALLOCATION, OBJECT_RECORD, FRAME_PUSH, FRAME_POP, CODE_OBJECT, THREAD_RECORD,
+                 * NATIVE_TRACE_INDEX or MEMORY_RECORD */
     unsigned char allocator;
     bool created;    /* of an object; it is destroyed otherwise */
     bool named;      /* of a thread: its name is not empty */
+    bool is_entry;   /* of a frame: C code called it */
     uint32_t code;   /* the number of a code object */
     int32_t number;  /* of a code object: its first line; of a frame: the offset of its instruction */
     uint32_t n_frames; /* how many frames are popped */
-    uint64_t tid;    /* its thread; not set for code objects */
-    uint64_t address; /* of an allocation or an object */
+    uint64_t tid;    /* its thread; not set for code objects and native frames */
+    uint64_t address; /* of an allocation or an object; of a native frame: its instruction */
     uint64_t size;
+    uint64_t native; /* with native traces: the number of an allocation's innermost native frame; the
+                      * number of the caller of a native frame; 0 for none */
+    uint64_t native_offset; /* of an allocation: where that number is in the file */
     uint64_t index; /* counts the allocation records before it, as memray's reader does */
     uint64_t offset; /* where the record begins in the file */
 } Record;
-
-/* The position of the number of a native stack, which is the difference from the last one. */
-typedef struct {
-    uint64_t begin; /* in the file; 0 for none */
-    uint64_t end;
-    uint64_t delta;
-} NativeDelta;
 
 typedef enum {
     DECODED,
@@ -48,6 +46,7 @@ typedef struct {
     bool native_traces;
     bool object_lifetimes;
     uint64_t main_tid_offset; /* of a number in the header */
+    uint64_t header_end;
     /* The state of the encoding, from record to record. */
     uint64_t tid;
     bool has_tid;
@@ -56,11 +55,11 @@ typedef struct {
     uint64_t pointers[N_RECENT_POINTERS];
     unsigned oldest_pointer; /* the pointers are a ring */
     uint64_t next_index;
-    /* With native traces: those of the last allocation record, and of the first other record between
-     * it and the one before. */
-    NativeDelta native;
-    NativeDelta native_before;
-    bool between; /* no record has been read since the last allocation record */
+    uint64_t last_native;
+    uint64_t last_instruction;
+    /* The records of the shared libraries that were loaded last, with native traces. */
+    uint64_t map_begin;
+    uint64_t map_end;
     /* The loaded bytes: file offset of buffer[0], and the part of it that is not yet decoded. */
     uint64_t offset;
     size_t position;

@@ -29,7 +29,8 @@
  *     FILLER                not written yet; memray fills the file with zeros in advance
  *     TRAILER               the end
  *     MEMORY_RECORD         varint rss, varint milliseconds since the beginning
- *     NATIVE_TRACE_INDEX    delta of the address, delta of the number of the native stack
+ *     NATIVE_TRACE_INDEX    the next native frame: delta of its instruction's address, delta of the
+ *                           number of its caller, as one of native stacks; they count from 1
  *     MEMORY_MAP_START      the loaded shared libraries follow:
  *     SEGMENT_HEADER        string filename, varint n_segments, uintptr_t address
  *     SEGMENT               uintptr_t address, varint size
@@ -68,7 +69,7 @@ enum {
  * `main_tid_offset` of the decoder. */
 enum {
     N_ALLOCATIONS_OFFSET = MAGIC_LENGTH + 2 * sizeof(int) + 2,
-    END_TIME_OFFSET = N_ALLOCATIONS_OFFSET + 2 * sizeof(size_t) + sizeof(long long),
+    TIMES_OFFSET = N_ALLOCATIONS_OFFSET + 2 * sizeof(size_t),
 };
 
 /* Tokens; those from FRAME_POP on have numbers in their lower bits. */

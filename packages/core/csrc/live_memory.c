@@ -46,7 +46,7 @@ grow(Allocations *table)
 }
 
 bool
-allocations_add(Allocations *table, uint64_t address, uint64_t size, const Origin *origin)
+allocations_add(Allocations *table, uint64_t address, uint64_t size, uint32_t origin)
 {
     if (!address) {
         return true; /* no memory has this address, except in damaged captures */
@@ -54,7 +54,7 @@ allocations_add(Allocations *table, uint64_t address, uint64_t size, const Origi
     if (2 * (table->n_used + 1) > table->n_places && !grow(table)) {
         return false;
     }
-    table->places[place_of(table, address)] = (Allocation){address, size, *origin};
+    table->places[place_of(table, address)] = (Allocation){address, size, origin};
     table->n_used++;
     return true;
 }
@@ -99,6 +99,38 @@ allocations_clear(Allocations *table)
 {
     free(table->places);
     *table = (Allocations){NULL, 0, 0};
+}
+
+static bool
+is_origin(const Origins *origins, uint32_t number, const Origin *origin)
+{
+    Origin there = origin_numbered(origins, number);
+    return there.epoch == origin->epoch && there.thread == origin->thread && there.node == origin->node;
+}
+
+bool
+origins_find(Origins *origins, const Origin *origin, uint32_t *number)
+{
+    if (!is_origin(origins, origins->last, origin)) {
+        const uint32_t words[] = {origin->epoch, origin->thread, origin->node};
+        uint32_t found = interned_find(&origins->table, ORIGIN, words);
+        if (!found) {
+            found = interned_add(&origins->table, ORIGIN, words);
+        }
+        if (!found) {
+            return false;
+        }
+        origins->last = found;
+    }
+    *number = origins->last;
+    return true;
+}
+
+void
+origins_clear(Origins *origins)
+{
+    interned_clear(&origins->table);
+    origins->last = 0;
 }
 
 /* The first range that ends after `address`. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* How much a Python thread may allocate without a stack; see lost_stacks.py. */
 enum { BORDERS_OF_THREAD = 4096 };
@@ -97,7 +98,7 @@ turn_to_thread(Scanner *scanner, uint64_t tid)
 /* Blocks. */
 
 Block *
-scanner_block(Scanner *scanner, uint64_t serial)
+scanner_block(const Scanner *scanner, uint64_t serial)
 {
     for (size_t i = scanner->n_blocks; i--;) { /* most likely the newest */
         if (scanner->blocks[i].serial == serial) {
@@ -108,8 +109,13 @@ scanner_block(Scanner *scanner, uint64_t serial)
 }
 
 bool
-scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only, StackUse stack_use)
+scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only, StackUse stack_use,
+               bool can_be_written)
 {
+    struct timespec now = {0, 0};
+    if (can_be_written) {
+        clock_gettime(CLOCK_REALTIME, &now);
+    }
     Block *blocks = realloc(scanner->blocks, (scanner->n_blocks + 1) * sizeof(Block));
     if (!blocks) {
         return false;
@@ -120,7 +126,53 @@ scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only, StackUse sta
             .thread_only = thread_only,
             .stack_use = stack_use,
             .state = EXPECTED,
+            .can_be_written = can_be_written,
+            .expected_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
     };
+    return true;
+}
+
+static void
+clear_threads(Thread *threads, size_t n_threads)
+{
+    for (size_t i = 0; i < n_threads; i++) {
+        stack_clear(&threads[i].stack);
+    }
+    free(threads);
+}
+
+/* Return a copy; NULL: no memory. */
+static Thread *
+copy_threads(const Thread *threads, size_t n_threads)
+{
+    Thread *copies = malloc(n_threads * sizeof(Thread));
+    for (size_t i = 0; copies && i < n_threads; i++) {
+        copies[i] = threads[i];
+        if (!stack_copy(&copies[i].stack, &threads[i].stack)) {
+            clear_threads(copies, i);
+            copies = NULL;
+        }
+    }
+    return copies;
+}
+
+/* False: no memory. */
+static bool
+keep_beginning(const Scanner *scanner, Block *block)
+{
+    Beginning *beginning = malloc(sizeof(Beginning));
+    if (!beginning) {
+        return false;
+    }
+    beginning->decoder = scanner->decoder;
+    beginning->threads = copy_threads(scanner->threads, scanner->n_threads);
+    beginning->n_threads = scanner->n_threads;
+    beginning->current = scanner->current;
+    if (!beginning->threads) {
+        free(beginning);
+        return false;
+    }
+    block->beginning = beginning;
     return true;
 }
 
@@ -147,6 +199,9 @@ end_running(Scanner *scanner, uint64_t serial)
                 allocations_clear(&scanner->allocations);
                 allocations_clear(&scanner->owed);
                 mappings_clear(&scanner->mappings);
+                if (!scanner->tracks_objects) {
+                    origins_clear(&scanner->origins);
+                }
             }
             return;
         }
@@ -169,6 +224,10 @@ clear_block(Block *block)
     free(block->suspensions);
     free(block->without_stack);
     block_stacks_clear(&block->stacks);
+    if (block->beginning) {
+        clear_threads(block->beginning->threads, block->beginning->n_threads);
+        free(block->beginning);
+    }
 }
 
 void
@@ -313,7 +372,8 @@ free_address(Scanner *scanner, uint64_t address)
     if (!allocations_remove(&scanner->allocations, address, &freed)) {
         return false;
     }
-    take_back(scanner, &freed.origin, (StackSums){freed.size, 1, 0}, (StackSums){0, 0, 0});
+    Origin origin = origin_numbered(&scanner->origins, freed.origin);
+    take_back(scanner, &origin, (StackSums){freed.size, 1, 0}, (StackSums){0, 0, 0});
     return true;
 }
 
@@ -323,8 +383,7 @@ owe_a_free(Scanner *scanner, const Record *record)
 {
     Allocation owed = {.address = record->address};
     allocations_remove(&scanner->owed, record->address, &owed);
-    owed.origin.node++;
-    return allocations_add(&scanner->owed, record->address, record->index, &owed.origin);
+    return allocations_add(&scanner->owed, record->address, record->index, owed.origin + 1);
 }
 
 /* Whether a free is owed: it is the first record of its thread since. */
@@ -335,7 +394,7 @@ is_late(Scanner *scanner, const Record *record)
     if (!owed || scanner->threads[scanner->current].behind > owed->size) {
         return false;
     }
-    if (!--owed->origin.node) {
+    if (!--owed->origin) {
         Allocation paid;
         allocations_remove(&scanner->owed, record->address, &paid);
     }
@@ -466,7 +525,7 @@ find_origin(Scanner *scanner, const Record *record, Origin *origin)
 
 /* Count a record. False: no memory. */
 static bool
-account(Scanner *scanner, const Record *record, Origin *origin)
+account(Scanner *scanner, const Record *record, const Origin *origin)
 {
     if (!scanner->n_running) {
         return true;
@@ -509,10 +568,9 @@ account(Scanner *scanner, const Record *record, Origin *origin)
     if (maps) {
         return !counted || mappings_add(&scanner->mappings, record->address, record->size, *origin);
     }
-    if (!counted) {
-        origin->epoch = 0;
-    }
-    return allocations_add(&scanner->allocations, record->address, record->size, origin);
+    uint32_t number = 0;
+    return (!counted || origins_find(&scanner->origins, origin, &number))
+           && allocations_add(&scanner->allocations, record->address, record->size, number);
 }
 
 /* Objects. */
@@ -527,7 +585,9 @@ see_object(Scanner *scanner, const Record *record)
         return true;
     }
     Origin origin = {scanner->epoch, (uint32_t)scanner->current, NO_STACK};
-    return allocations_add(&scanner->objects, record->address, 0, &origin);
+    uint32_t number;
+    return origins_find(&scanner->origins, &origin, &number)
+           && allocations_add(&scanner->objects, record->address, 0, number);
 }
 
 void
@@ -603,6 +663,7 @@ end_mark(Scanner *scanner, Thread *thread)
         block->state = OPEN;
         block->epoch = ++scanner->epoch;
         scanner->n_open++;
+        return !block->can_be_written || keep_beginning(scanner, block);
     } else if (kind == CONTINUE && block->state == OPEN) {
         go_on(scanner, block);
     }
@@ -613,9 +674,20 @@ end_mark(Scanner *scanner, Thread *thread)
 static Scanned
 follow(Scanner *scanner, const Record *record)
 {
+    uint64_t end = decoder_offset(&scanner->decoder);
+    bool defines = record->kind == CODE_OBJECT || record->kind == NATIVE_TRACE_INDEX;
+    if (record->kind == MEMORY_RECORD || (defines && scanner->is_again)) {
+        return SCANNED;
+    }
     if (record->kind == CODE_OBJECT) {
-        CodeObject code = {record->offset, decoder_offset(&scanner->decoder), record->code, record->number};
+        CodeObject code = {record->offset, end, record->code, record->number};
         return scanned(scanner, tree_add_code(&scanner->tree, code));
+    }
+    if (record->kind == NATIVE_TRACE_INDEX) {
+        NativeFrame frame = {record->address, (uint32_t)record->native};
+        return scanned(scanner, record->native > scanner->native.n_frames
+                                        ? STACK_DAMAGED
+                                        : native_frames_add(&scanner->native, frame));
     }
     if (!turn_to_thread(scanner, record->tid)) {
         return out_of_memory(scanner);
@@ -623,7 +695,7 @@ follow(Scanner *scanner, const Record *record)
     Thread *thread = &scanner->threads[scanner->current];
     switch (record->kind) {
         case FRAME_PUSH:
-            if (!stack_push(&thread->stack, record->code, record->number)) {
+            if (!stack_push(&thread->stack, record->code, record->number, record->is_entry)) {
                 return out_of_memory(scanner);
             }
             return SCANNED;
@@ -631,6 +703,8 @@ follow(Scanner *scanner, const Record *record)
             return stack_pop(&thread->stack, record->n_frames) ? SCANNED : BROKEN;
         case THREAD_RECORD:
             thread->named = record->named;
+            thread->name_begin = record->offset;
+            thread->name_end = end;
             return SCANNED;
         default: /* an object */
             if (scanner->tracks_objects && !see_object(scanner, record)) {
@@ -640,42 +714,29 @@ follow(Scanner *scanner, const Record *record)
     }
 }
 
-/* Decode up to and including the next allocation record, and make its thread the current one. */
+/* Decode the next record. */
 static Scanned
-next_allocation(Scanner *scanner, Record *record)
+next_record(Scanner *scanner, Record *record)
 {
     uint64_t begin = decoder_offset(&scanner->decoder);
-    for (;;) {
-        switch (decoder_next(&scanner->decoder, record)) {
-            case DECODED:
-                break;
-            case END_OF_DATA:
-                return INCOMPLETE;
-            default:
-                return BROKEN;
-        }
-        if (record->kind == ALLOCATION) {
-            break;
-        }
-        Scanned followed = follow(scanner, record);
-        if (followed != SCANNED) {
-            return followed;
-        }
+    Decoded decoded = decoder_next(&scanner->decoder, record);
+    if (decoded != DECODED) {
+        return decoded == END_OF_DATA ? INCOMPLETE : BROKEN;
     }
     if (!scanner->n_open) {
         scanner->idle_bytes += decoder_offset(&scanner->decoder) - begin;
     }
-    return turn_to_thread(scanner, record->tid) ? SCANNED : out_of_memory(scanner);
+    return SCANNED;
 }
 
-/* Decode the next allocation record, and check whether a mark begins there. */
+/* Check whether a mark begins at an allocation record, whose thread becomes the current one. */
 static Scanned
-begin_step(Scanner *scanner, Record *record)
+begin_allocation(Scanner *scanner, const Record *record)
 {
-    Scanned found = next_allocation(scanner, record);
-    if (found != SCANNED) {
-        return found;
+    if (!turn_to_thread(scanner, record->tid)) {
+        return out_of_memory(scanner);
     }
+    Scanned found = SCANNED;
     Mark mark;
     if (!scanner->threads[scanner->current].in_mark && can_begin_mark(&scanner->spelling, record)
         && begins_mark(scanner, record, &mark))
@@ -695,7 +756,13 @@ scanner_step(Scanner *scanner, Record *record)
         *record = scanner->waiting;
         scanner->is_waiting = false;
     } else {
-        Scanned begun = begin_step(scanner, record);
+        Scanned begun = next_record(scanner, record);
+        if (begun == SCANNED && record->kind != ALLOCATION) {
+            return follow(scanner, record);
+        }
+        if (begun == SCANNED) {
+            begun = begin_allocation(scanner, record);
+        }
         if (begun != SCANNED) {
             return begun;
         }
@@ -721,8 +788,9 @@ scanner_step(Scanner *scanner, Record *record)
 }
 
 bool
-scanner_counted(const Scanner *scanner, const Block *block, const Record *record)
+scanner_counted(const Scanner *scanner, const Record *record)
 {
+    const Block *block = scanner->blocks;
     Origin origin = {scanner->epoch, (uint32_t)scanner->current, NO_STACK};
     return block->state == OPEN && allocates(record->allocator)
            && !scanner->threads[scanner->current].at_work && block_counts(block, &origin);
@@ -789,6 +857,30 @@ scanner_begin(Scanner *scanner, int fd, const Spelling *spelling)
     return !scanner->broken;
 }
 
+bool
+scanner_begin_again(Scanner *scanner, const Spelling *spelling, const Block *block)
+{
+    const Beginning *beginning = block->beginning;
+    memset(scanner, 0, offsetof(Scanner, buffer));
+    scanner->is_again = true;
+    scanner->spelling = *spelling;
+    scanner->decoder = decoder_fork(&beginning->decoder, scanner->buffer);
+    scanner->threads = copy_threads(beginning->threads, beginning->n_threads);
+    scanner->n_threads = scanner->threads ? beginning->n_threads : 0;
+    scanner->current = beginning->current;
+    if (!scanner->threads
+        || !scanner_expect(scanner, block->serial, block->thread_only, FIGURES_ONLY, false))
+    {
+        scanner->broken = scanner->no_memory = true;
+        return false;
+    }
+    scanner->blocks->has_begun = true;
+    scanner->blocks->state = OPEN;
+    scanner->blocks->thread = block->thread;
+    scanner->n_open = 1;
+    return true;
+}
+
 void
 scanner_clear(Scanner *scanner)
 {
@@ -796,14 +888,13 @@ scanner_clear(Scanner *scanner)
     allocations_clear(&scanner->objects);
     allocations_clear(&scanner->owed);
     mappings_clear(&scanner->mappings);
+    origins_clear(&scanner->origins);
     tree_clear(&scanner->tree);
+    native_frames_clear(&scanner->native);
     for (size_t i = 0; i < scanner->n_blocks; i++) {
         clear_block(&scanner->blocks[i]);
     }
-    for (size_t i = 0; i < scanner->n_threads; i++) {
-        stack_clear(&scanner->threads[i].stack);
-    }
-    free(scanner->threads);
+    clear_threads(scanner->threads, scanner->n_threads);
     free(scanner->blocks);
     free(scanner->running);
     scanner->threads = NULL;

@@ -13,6 +13,7 @@
 #include "block_stacks.h"
 #include "capture_decoder.h"
 #include "live_memory.h"
+#include "native_frames.h"
 #include "stack_tree.h"
 
 enum {
@@ -61,10 +62,35 @@ typedef enum {
 } StackUse;
 
 typedef struct {
+    uint64_t tid;
+    uint64_t behind; /* the index after its last record */
+    uint64_t name_begin; /* where the record of its name is; 0 for none */
+    uint64_t name_end;
+    bool at_work; /* it does membudget's work, which no block counts */
+    bool was_at_work; /* the value of at_work before `mark` */
+    bool in_mark; /* the last record was inside `mark` */
+    bool named;
+    bool had_stack; /* an allocation had a stack */
+    CallStack stack;
+    Mark mark;
+} Thread;
+
+/* The state of the scanner after the START mark of a block, from which the block is read again. */
+typedef struct {
+    Decoder decoder; /* without a buffer */
+    Thread *threads;
+    size_t n_threads;
+    size_t current;
+} Beginning;
+
+typedef struct {
     uint64_t serial;
     BlockState state;
     StackUse stack_use;
     bool thread_only;
+    bool can_be_written; /* it keeps its `beginning` */
+    Beginning *beginning; /* NULL before the end of its START mark */
+    int64_t expected_ms; /* the time of scanner_expect(), in milliseconds since 1970 */
     bool has_begun; /* true from the first record of its START mark on; it is open after the last one */
     bool lost_stacks; /* memray has lost some, see lost_stacks.py */
     bool interrupted; /* not everything in it was counted; see locate() in accounting.py */
@@ -89,18 +115,6 @@ typedef struct {
     size_t n_without_stack;
 } Block;
 
-typedef struct {
-    uint64_t tid;
-    uint64_t behind; /* the index after its last record */
-    bool at_work; /* it does membudget's work, which no block counts */
-    bool was_at_work; /* the value of at_work before `mark` */
-    bool in_mark; /* the last record was inside `mark` */
-    bool named;
-    bool had_stack; /* an allocation had a stack */
-    CallStack stack;
-    Mark mark;
-} Thread;
-
 typedef enum {
     SCANNED,
     INCOMPLETE,    /* the mark was not found */
@@ -120,6 +134,7 @@ typedef struct {
     Decoder decoder;
     bool broken;
     bool no_memory; /* why it is broken */
+    bool is_again; /* see scanner_begin_again(): another scanner has the code objects and so on */
     Thread *threads;
     size_t n_threads;
     size_t current; /* the thread of the last record */
@@ -127,6 +142,7 @@ typedef struct {
     Question question;
     Record waiting; /* the record of the question, which is processed next */
     StackTree tree;
+    NativeFrames native;
     size_t n_keeping_stacks; /* how many blocks that keep stacks have begun and not ended */
     Block *blocks;
     size_t n_blocks;
@@ -138,7 +154,8 @@ typedef struct {
     /* What was allocated since a block runs. What no block counts has epoch 0. */
     Allocations allocations;
     Mappings mappings;
-    /* Late frees: `size` is the index of the record that showed the last one, `node` their number. */
+    Origins origins; /* of `allocations` and `objects` */
+    /* Late frees: `size` is the index of the record that showed the last one, `origin` their number. */
     Allocations owed;
     bool tracks_objects;
     Allocations objects; /* of open blocks, if objects are tracked */
@@ -154,8 +171,14 @@ void scanner_clear(Scanner *);
 /* Track objects from here on. For a complete capture. */
 void scanner_track_objects(Scanner *);
 
-/* Count for a block whose START mark is still to come. False: no memory. */
-bool scanner_expect(Scanner *, uint64_t serial, bool thread_only, StackUse);
+/* Begin to scan one block of another scanner again, for its records and not for its figures; the block
+ * has a `beginning`. False: no memory. Call scanner_clear() in any case. */
+bool scanner_begin_again(Scanner *, const Spelling *, const Block *);
+
+/* Count for a block whose START mark is still to come. False: no memory.
+ *
+ * `can_be_written`: block_writer.h can write it after it has ended. */
+bool scanner_expect(Scanner *, uint64_t serial, bool thread_only, StackUse, bool can_be_written);
 
 void scanner_forget(Scanner *, uint64_t serial);
 
@@ -170,15 +193,15 @@ Scanned scanner_look(Scanner *, uint64_t serial, const Block **block);
 /* Answer `question` of a scanner that asks. */
 void scanner_answer(Scanner *, bool counts);
 
-/* Scan up to and with the next allocation record. */
+/* Scan the next record. */
 Scanned scanner_step(Scanner *, Record *);
 
-/* Whether the block counts the record that was scanned last. */
-bool scanner_counted(const Scanner *, const Block *, const Record *);
+/* Whether the one block of a scanner counts the record that was scanned last. */
+bool scanner_counted(const Scanner *, const Record *);
 
 /* Whether the open block counts memory of this origin. */
 bool block_counts(const Block *, const Origin *);
 
-Block *scanner_block(Scanner *, uint64_t serial);
+Block *scanner_block(const Scanner *, uint64_t serial);
 
 #endif

@@ -74,23 +74,25 @@ none_or_no_memory(bool done)
     return Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(expect_doc, "expect(serial, thread_only, stack_use)\n--\n\n"
-                         "Count for a block whose START mark is still to come.\n\n"
-                         "stack_use: FIGURES_ONLY, KEEPS_STACKS, or FILTERS_STACKS.");
+PyDoc_STRVAR(expect_doc,
+             "expect(serial, thread_only, stack_use, can_be_written)\n--\n\n"
+             "Count for a block whose START mark is still to come.\n\n"
+             "stack_use: FIGURES_ONLY, KEEPS_STACKS, or FILTERS_STACKS. can_be_written: for\n"
+             "write_block().");
 
 static PyObject *
 expect(PyObject *self, PyObject *args)
 {
     unsigned long long serial;
-    int thread_only, stack_use;
-    if (!PyArg_ParseTuple(args, "Kpi", &serial, &thread_only, &stack_use)) {
+    int thread_only, stack_use, can_be_written;
+    if (!PyArg_ParseTuple(args, "Kpip", &serial, &thread_only, &stack_use, &can_be_written)) {
         return NULL;
     }
     if (stack_use < FIGURES_ONLY || stack_use > FILTERS_STACKS) {
         return PyErr_Format(PyExc_ValueError, "no use of stacks: %d", stack_use);
     }
-    return none_or_no_memory(
-            scanner_expect(scanner_of(self), serial, thread_only, (StackUse)stack_use));
+    return none_or_no_memory(scanner_expect(scanner_of(self), serial, thread_only,
+                                            (StackUse)stack_use, can_be_written));
 }
 
 PyDoc_STRVAR(forget_doc, "forget(serial)\n--\n\nKeep the books of a block no longer.");
@@ -385,6 +387,13 @@ frame(PyObject *self, PyObject *args)
     return found;
 }
 
+static bool
+counts_object(const Scanner *scanner, const Block *block, const Allocation *object)
+{
+    Origin origin = origin_numbered(&scanner->origins, object->origin);
+    return block_counts(block, &origin);
+}
+
 PyDoc_STRVAR(alive_objects_doc,
              "alive_objects(serial)\n--\n\n"
              "Scan up to the END mark of a block; return the objects that it made and that are alive.\n\n"
@@ -413,7 +422,7 @@ alive_objects(PyObject *self, PyObject *arg)
     }
     size_t n = 0;
     for (size_t i = 0; i < objects->n_places; i++) {
-        if (objects->places[i].address && block_counts(block, &objects->places[i].origin)) {
+        if (objects->places[i].address && counts_object(scanner, block, &objects->places[i])) {
             addresses[n++] = objects->places[i].address;
         }
     }
@@ -424,22 +433,22 @@ alive_objects(PyObject *self, PyObject *arg)
 }
 
 PyDoc_STRVAR(write_block_doc,
-             "write_block(serial, thread_only, n_outer, to)\n--\n\n"
+             "write_block(serial, n_outer, to)\n--\n\n"
              "Write the capture of a block, see csrc/block_writer.h, to the file descriptor `to`.\n\n"
-             "For a scanner that has scanned nothing yet. False if some marks of the block are missing.");
+             "After close_block(), for a block that can be written. False if some marks of the block\n"
+             "are missing.");
 
 static PyObject *
 write_block_of(PyObject *self, PyObject *args)
 {
     unsigned long long serial;
-    int thread_only, to;
+    int to;
     Py_ssize_t n_outer;
-    if (!PyArg_ParseTuple(args, "Kpni", &serial, &thread_only, &n_outer, &to)) {
+    if (!PyArg_ParseTuple(args, "Kni", &serial, &n_outer, &to)) {
         return NULL;
     }
     int error;
-    Written written
-            = write_block(scanner_of(self), serial, thread_only, (size_t)n_outer, to, &error);
+    Written written = write_block(scanner_of(self), serial, (size_t)n_outer, to, &error);
     return whether_written(written, error);
 }
 

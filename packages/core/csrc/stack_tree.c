@@ -93,6 +93,22 @@ stack_grow(CallStack *stack)
     return true;
 }
 
+bool
+stack_copy(CallStack *stack, const CallStack *from)
+{
+    *stack = (CallStack){NULL, from->depth, from->depth, 0};
+    if (!from->depth) {
+        return true;
+    }
+    stack->frames = malloc(from->depth * sizeof(StackFrame));
+    if (!stack->frames) {
+        stack->depth = stack->capacity = 0;
+        return false;
+    }
+    memcpy(stack->frames, from->frames, from->depth * sizeof(StackFrame));
+    return true;
+}
+
 void
 stack_clear(CallStack *stack)
 {

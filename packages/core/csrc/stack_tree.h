@@ -42,6 +42,7 @@ typedef struct {
     uint32_t code;
     int32_t instruction;
     uint32_t node; /* if it is known */
+    bool is_entry; /* C code called it; stacks that differ only in this are the same */
 } StackFrame;
 
 /* The stack of a thread.
@@ -94,16 +95,17 @@ bool stack_grow(CallStack *);
 
 /* False: no memory. */
 static inline bool
-stack_push(CallStack *stack, uint32_t code, int32_t instruction)
+stack_push(CallStack *stack, uint32_t code, int32_t instruction, bool is_entry)
 {
     if (stack->depth == stack->capacity && !stack_grow(stack)) {
         return false;
     }
     StackFrame *frame = &stack->frames[stack->depth];
     if (stack->depth >= stack->n_known || frame->code != code || frame->instruction != instruction) {
-        *frame = (StackFrame){code, instruction, NO_STACK};
+        *frame = (StackFrame){code, instruction, NO_STACK, false};
         stack->n_known = stack->n_known < stack->depth ? stack->n_known : stack->depth;
     }
+    frame->is_entry = is_entry;
     stack->depth++;
     return true;
 }
@@ -116,6 +118,9 @@ stack_pop(CallStack *stack, size_t n_frames)
     stack->depth -= enough ? n_frames : 0;
     return enough;
 }
+
+/* Copy the frames of a stack, without their nodes. False: no memory. */
+bool stack_copy(CallStack *, const CallStack *from);
 
 void stack_clear(CallStack *);
 

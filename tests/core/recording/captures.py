@@ -88,6 +88,7 @@ class CaptureWriter:
         self._tid = 0
         self._pointer = 0
         self._native_id = 0
+        self._n_native = 0
         self._first_line = 0
         self._recent: list[int] = []
         self._depths: dict[int, int] = {}
@@ -128,7 +129,7 @@ class CaptureWriter:
             self._pointer = address >> 3
 
     def _write_native_id(self) -> None:
-        native_id = self._random.randrange(5)
+        native_id = self._random.randint(0, self._n_native)
         self.written += zigzag(native_id - self._native_id)
         self._native_id = native_id
 
@@ -197,9 +198,9 @@ class CaptureWriter:
             self.written += b"\x06\x07/lib/libc.so\0" + varint(2) + struct.pack("@N", 4096)
             self.written += (b"\x08" + struct.pack("@N", 64) + varint(1 << 20)) * 2
         elif kind == "native" and self._native:
-            native_id = self._random.randrange(5)
-            self.written += b"\x05" + zigzag(16) + zigzag(native_id - self._native_id)
-            self._native_id = native_id
+            self.written += b"\x05" + zigzag(16)
+            self._write_native_id()  # of its caller
+            self._n_native += 1
 
 
 def capture_of(

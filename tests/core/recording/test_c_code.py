@@ -100,6 +100,14 @@ def new_scanner(fd: int) -> Any:
     return scanner_type(fd, ALPHABET.signature, SMALLEST, N_DIGITS, overheads)
 
 
+def scanned(fd: int) -> Any:
+    """Return a scanner that has scanned block 0, which can be written."""
+    scanner = new_scanner(fd)
+    scanner.expect(0, False, 0, True)
+    assert scanner.close_block(0, None) is not None
+    return scanner
+
+
 @needs_marks
 @needs_scanner
 def test_c_and_python_have_the_same_constants() -> None:
@@ -132,7 +140,7 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
 
     def read_all() -> None:
         scanner = new_scanner(capture)
-        scanner.expect(0, False, in_scanner.KEEPS_STACKS)
+        scanner.expect(0, False, in_scanner.KEEPS_STACKS, False)
         assert scanner.alive_objects(0) is not None
         assert scanner.close_block(0, None) is not None
         assert scanner.close_block(99, None) is None
@@ -149,20 +157,22 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
     def ask_and_forget() -> None:
         """What is asked may let go of the block, or raise something."""
         scanner = new_scanner(capture)
-        scanner.expect(0, False, in_scanner.FILTERS_STACKS)
+        scanner.expect(0, False, in_scanner.FILTERS_STACKS, False)
         with pytest.raises(ZeroDivisionError):
             scanner.close_block(0, lambda *_: 1 / 0)
         asked = []
         assert scanner.close_block(0, lambda serial, node: asked.append((serial, node)))[2] == 0
         assert len(asked) == len(set(asked)) > 0
         scanner = new_scanner(capture)
-        scanner.expect(0, False, in_scanner.FILTERS_STACKS)
+        scanner.expect(0, False, in_scanner.FILTERS_STACKS, False)
         assert scanner.close_block(0, lambda *_: scanner.forget(0)) is None
 
     def write_all() -> None:
         os.ftruncate(other, 0)
-        assert new_scanner(capture).write_block(0, False, 0, other) is True
-        assert new_scanner(capture).write_block(7, False, 0, other) is False
+        scanner = scanned(capture)
+        assert scanner.write_block(0, 0, other) is True
+        assert scanner.write_block(7, 0, other) is False
+        assert new_scanner(capture).write_block(0, 0, other) is False
 
     def use_block() -> None:
         block._set_marks(lengths, lengths)
@@ -181,9 +191,9 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
     yield ask_and_forget
     yield write_all
     yield refused(new_scanner, -1)
-    yield refused(lambda: new_scanner(capture).write_block(0, False, 0, -1))
-    yield refused(new_scanner(capture).expect, "0", False, 0)
-    yield refused(new_scanner(capture).expect, 0, False, 3)
+    yield refused(lambda: scanned(capture).write_block(0, 0, -1))
+    yield refused(new_scanner(capture).expect, "0", False, 0, False)
+    yield refused(new_scanner(capture).expect, 0, False, 3, False)
     yield refused(new_scanner(capture).close_block, 0)
     for name in ("stacks_at_peak", "stacks_at_end", "begin_of", "lost_stacks", "node"):
         yield refused(getattr(new_scanner(capture), name), 99)
@@ -231,8 +241,8 @@ def test_a_failure_says_what_failed() -> None:
         file.write(capture_of(machine.records))
         file.flush()
         with pytest.raises(OSError, match="Bad file descriptor"):
-            new_scanner(file.fileno()).write_block(0, False, 0, read_only.fileno())
+            scanned(file.fileno()).write_block(0, 0, read_only.fileno())
         if os.path.exists("/dev/full"):
             with open("/dev/full", "wb", buffering=0) as full:
                 with pytest.raises(OSError, match="No space left"):
-                    new_scanner(file.fileno()).write_block(0, False, 0, full.fileno())
+                    scanned(file.fileno()).write_block(0, 0, full.fileno())

@@ -16,6 +16,7 @@ from .availability import measuring_is_on, why_not_measured
 from .budget import Budget, Scope
 from .errors import (
     CaptureError,
+    FilterError,
     MembudgetError,
     MisuseError,
     NotKeptWarning,
@@ -25,14 +26,14 @@ from .errors import (
 from .host.module_names import NOT_UTF_8
 from .host.origins import levels_to_the_user
 from .host.raised import raised_by_us
-from .measurement import Measurement
+from .measurement import Allocation, Measurement
 from .noted_verdicts import add_note, let_win
 from .plugins import filter_allocations, keeps_allocation
 from .recording import get_recorder
 from .recording.garbage import SettledGarbage, collect_new_garbage
 from .recording.marks import MarkedBlock
 from .recording.request import LateStacks, TraceSettings
-from .report.failure_text import exceeded_message, limits_of
+from .report.failure_text import capture_line, exceeded_message, limits_of
 from .sizes import format_size
 from .stack_filter import StackFilter
 from .unseen import UnseenMemory, tell_blindness
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 MakesMessage: TypeAlias = Callable[[str, Measurement, Verdict], str]
 Place: TypeAlias = tuple[str, int]
+KeepsEvidence: TypeAlias = Callable[[Verdict, Callable[[str], bool]], str]
 OnMeasured: TypeAlias = Callable[[Measurement, Verdict, LateStacks | None], object]
 
 # unittest leaves out the frames of modules with this name, as pytest those with __tracebackhide__:
@@ -74,6 +76,9 @@ class Block(MarkedBlock):
         keep_capture: the path at which to keep a capture of the block for memray's own reporters,
             such as ``memray flamegraph``; empty to keep none. If it cannot be written, the block
             emits a :class:`NotKeptWarning`.
+        keep_evidence: called if a limit of the block, or of a block in its body, is exceeded: with
+            the verdict, and with a function that writes the capture to a path and returns whether
+            that worked. Returns the path of the capture; empty if none is kept.
         outer_files: paths of files and directories; their frames are left out at the start of a
             stack trace, because they only lead to the measured code.
         around_call: whether the block is around the call of a function, see
@@ -106,6 +111,7 @@ class Block(MarkedBlock):
         trace: TraceSettings | None = None,
         always_allocations: bool = False,
         keep_capture: str = "",
+        keep_evidence: KeepsEvidence | None = None,
         outer_files: tuple[str, ...] = (),
         around_call: bool = False,
         for_user: bool = False,
@@ -119,6 +125,7 @@ class Block(MarkedBlock):
         self._trace = trace
         self._always_allocations = always_allocations
         self._keep_capture = keep_capture
+        self._keep_evidence = keep_evidence
         self._outer_files = outer_files
         self._around_call = around_call
         self._for_user = for_user
@@ -214,8 +221,9 @@ class Block(MarkedBlock):
             outer_files=self._outer_files,
             stack_filter=self._stack_filter,
             wants_stacks=self._always_allocations or self.budget.limits_anything,
+            keeps_capture=self._may_keep,
         )
-        if self._keep_capture:
+        if self._may_keep:
             self._n_outer = self._count_outer_frames()
         if scope.stable:
             self._garbage.begin()
@@ -270,6 +278,11 @@ class Block(MarkedBlock):
             trace_python_allocators=trace.trace_python_allocators or counts_objects,
             track_objects=tracks_objects,
         )
+
+    @property
+    def _may_keep(self) -> bool:
+        """Whether a capture of this block may be kept."""
+        return bool(self._keep_capture) or self._keep_evidence is not None
 
     def _count_outer_frames(self) -> int:
         """Count the frames around the block, for its capture."""
@@ -360,7 +373,7 @@ class Block(MarkedBlock):
                     "paused() did not end before its block, or was interrupted: end it inside the "
                     "block"
                 )
-            measurement, late = block.read(functools.partial(self._read, raised))
+            measurement, verdict, late = block.read(functools.partial(self._read, raised))
         except MembudgetError as error:
             if raised is None:
                 raise
@@ -368,7 +381,7 @@ class Block(MarkedBlock):
             let_win(raised, error, says_it=self.budget.limits_anything)
             return
         self._measurement = measurement = self._unseen.added_to(measurement)
-        verdict = judge(measurement, self.budget)
+        verdict = verdict or judge(measurement, self.budget)
         if self._is_provisional and raised is None and not verdict.within:
             self.is_over = True
             return
@@ -387,8 +400,11 @@ class Block(MarkedBlock):
 
     def _read(
         self, raised: BaseException | None, reading: Reading
-    ) -> tuple[Measurement, LateStacks | None]:
-        """Read the figures of the block, and the stacks that its verdict or a report needs."""
+    ) -> tuple[Measurement, Verdict | None, LateStacks | None]:
+        """Read the figures of the block, and the stacks that its verdict or a report needs.
+
+        The verdict is None if it is not known yet.
+        """
         try:
             measurement = reading.figures()
             late = None
@@ -410,10 +426,10 @@ class Block(MarkedBlock):
             if limit is not None and raised is None:
                 leaked = reading.leaked_objects(limit.counts)
                 measurement = replace(measurement, leaked_objects=leaked)
-            return measurement, late
+            return measurement, self._with_evidence(reading, measurement, raised), late
         finally:
             if self._keep_capture:
-                self._keep(reading)
+                self._keep(reading, self._keep_capture)
 
     def _with_stacks(self, reading: Reading, measurement: Measurement) -> Measurement:
         """Return a measurement with its stacks; without them if the figures alone decide."""
@@ -421,7 +437,7 @@ class Block(MarkedBlock):
             with_stacks = replace(
                 measurement,
                 allocations=reading.at_peak(),
-                retained=reading.at_end() if needs_retained(measurement, self.budget) else (),
+                retained=self._retained(reading, measurement),
                 lost_stacks=reading.lost_stacks,
             )
             check_stacks(with_stacks, self.budget)
@@ -431,6 +447,13 @@ class Block(MarkedBlock):
                 raise
             return replace(measurement, stacks_problem=str(error))
         return with_stacks
+
+    def _retained(self, reading: Reading, measurement: Measurement) -> tuple[Allocation, ...]:
+        """Return what was alive at the end, if the verdict or the text of a failure needs it."""
+        if not needs_retained(measurement, self.budget):
+            return ()
+        leaks = self.budget.leaks
+        return reading.at_end(hybrid=leaks is not None and leaks.filter_fn is not None)
 
     def _filtered(
         self, reading: Reading, measurement: Measurement, stack_filter: StackFilter
@@ -443,14 +466,46 @@ class Block(MarkedBlock):
             stack_filter.check_whole()
         return measurement
 
-    def _keep(self, reading: Reading) -> None:
+    def _with_evidence(
+        self, reading: Reading, measurement: Measurement, raised: BaseException | None
+    ) -> Verdict | None:
+        """Keep a capture if a limit is exceeded; return the verdict if it is known by now."""
+        from_body = raised.verdict if isinstance(raised, MemoryLimitExceeded) else None
+        may_be_over = needs_stacks(measurement, self.budget) or measurement.leaked_objects
+        if self._keep_evidence is None or not (may_be_over or from_body):
+            return None
+        if self._is_provisional and raised is None:
+            return None  # it runs again
         try:
-            reading.keep_capture(self._keep_capture, self._n_outer)
+            verdict = judge(measurement, self.budget)
+        except FilterError:
+            return None  # raised again when it is judged without evidence
+        exceeded = from_body if verdict.within else verdict
+        if exceeded is None:
+            return verdict
+        try:
+            path = self._keep_evidence(exceeded, functools.partial(self._keep, reading))
+        except OSError as error:
+            if not raised_by_us(error):
+                raise
+            _warn_not_kept("the capture of a test over its limit", error)
+            return verdict
+        if path and raised is not None and exceeded is from_body:
+            add_note(raised, capture_line(path))
+        elif path:
+            verdict = replace(verdict, capture=path)
+        return verdict
+
+    def _keep(self, reading: Reading, path: str) -> bool:
+        """Keep the capture of the block; return whether that worked."""
+        try:
+            reading.keep_capture(path, self._n_outer)
         except (CaptureError, OSError) as error:
             if not raised_by_us(error):
                 raise
-            message = f"{self._keep_capture} was not kept: {error}"
-            warn(message, NotKeptWarning, stacklevel=levels_to_the_user())
+            _warn_not_kept(path, error)
+            return False
+        return True
 
     def _warn_of_patterns(self) -> None:
         """Warn about patterns that match nothing; for tests, the report has a line."""
@@ -554,6 +609,10 @@ def refuse_phases(budget: Budget) -> None:
             f"runs this block. With pytest: use --memray and the marker limit_memory. With "
             f"unittest: decorate the class"
         )
+
+
+def _warn_not_kept(what: str, error: Exception) -> None:
+    warn(f"{what} was not kept: {error}", NotKeptWarning, stacklevel=levels_to_the_user())
 
 
 def _stack_filter(scope: Scope) -> StackFilter | None:

@@ -295,6 +295,28 @@ class Settings:
         metavar="PREFIX",
         needs=("memray_bin_path",),
     )
+    memray_evidence: Path | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Keep a capture of each test over a limit in this directory, those furthest over it first, "
+        "for 'memray flamegraph' and similar tools",
+        option_values.directory,
+        metavar="DIR",
+        needs=_MEASURING,
+    )
+    memray_evidence_count: int = _option(
+        20,
+        "Keep at most N captures as evidence",
+        option_values.whole_number(least=1),
+        metavar="N",
+        needs=("memray_evidence",),
+    )
+    memray_evidence_size: int = _option(
+        200 * 1024**2,
+        "Keep at most this much evidence, such as '50 MB'; the default is 200 MB",
+        option_values.size,
+        metavar="SIZE",
+        needs=("memray_evidence",),
+    )
     memray_own_allocators: str = _option(
         "visible",
         "Make libraries with an allocator of their own 'visible' to memray, or leave them "

@@ -170,12 +170,14 @@ class Verdict:
         excesses: the limits that were exceeded.
         leaks: the stacks that retained more than their limit, with the memory alive at the end.
         leaked_objects: the leaked objects, if the budget limits them.
+        capture: the path of a capture that was kept because a limit was exceeded; empty for none.
     """
 
     budget: Budget
     excesses: tuple[Excess, ...] = ()
     leaks: tuple[Allocation, ...] = ()
     leaked_objects: tuple[LeakedObjects, ...] = ()
+    capture: str = ""
 
     @property
     def within(self) -> bool:

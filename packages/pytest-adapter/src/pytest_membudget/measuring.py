@@ -350,6 +350,7 @@ class MeasuringPlugin:
             trace=self._settings.trace,
             always_allocations=self._settings.memray,
             keep_capture=self._run.path_of(item.nodeid),
+            keep_evidence=self._run.evidence_of(item.nodeid),
             outer_files=_OUTER_FILES,
             around_call=around_call,
             is_provisional=is_provisional,

@@ -51,7 +51,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 def _ini_type(option: Option) -> Literal["bool", "int", "string"]:
     if isinstance(option.default, bool):
         return "bool"
-    return "int" if isinstance(option.default, int) else "string"
+    # A size is an int as well, but can be written with a unit.
+    is_number = isinstance(option.default, int) and option.metavar != "SIZE"
+    return "int" if is_number else "string"
 
 
 def _pytest_memray_loads(pluginmanager: pytest.PytestPluginManager) -> bool:

@@ -23,6 +23,7 @@ from membudget import (
 from membudget.runs import (
     Block,
     Budget,
+    KeepsEvidence,
     LateStacks,
     Notes,
     Phase,
@@ -81,6 +82,7 @@ class Request:
         listener: called with the measurement, and whether the test had run before.
         settings: what to trace, the default limit, and how much a failure shows.
         keep_capture: where to keep the capture of the block; empty for nowhere.
+        keep_evidence: keeps a capture of a test over its limit; may be None.
         baseline: the limit from the baseline, an earlier run; None if there is none.
         begins: called before the block; may be None.
     """
@@ -90,6 +92,7 @@ class Request:
     keep_capture: str = ""
     baseline: Limit | None = None
     begins: Callable[[], None] | None = None
+    keep_evidence: KeepsEvidence | None = None
 
 
 class _Measuring:
@@ -233,6 +236,7 @@ class _Measuring:
             trace=self._trace,
             always_allocations=bool(self._requests),
             keep_capture=self._keep_capture,
+            keep_evidence=next(filter(None, (one.keep_evidence for one in self._requests)), None),
             outer_files=_OUTER_FILES,
             around_call=around_call,
             is_provisional=is_provisional,
@@ -416,7 +420,14 @@ def request_of_the_class(test: unittest.TestCase) -> Request | None:
         leave(notes=Notes(unmeasured={name: Unmeasured.UNKNOWN}))
         run.starts(name)
 
-    return Request(listener, run.settings, run.path_of(name), run.baseline_limit(name), begins)
+    return Request(
+        listener,
+        run.settings,
+        run.path_of(name),
+        run.baseline_limit(name),
+        begins,
+        run.evidence_of(name),
+    )
 
 
 @functools.cache

@@ -148,7 +148,13 @@ class MemoryRun:
                 leave([result])
 
         baseline = self._run.baseline_limit(name)
-        request = Request(keep, self.settings, self._run.path_of(name), baseline)
+        request = Request(
+            keep,
+            self.settings,
+            self._run.path_of(name),
+            baseline,
+            keep_evidence=self._run.evidence_of(name),
+        )
         if not self._measuring.enter_context(measured(test, request)):
             nothing = Unmeasured.NOTHING_TO_MEASURE
             self._note(name, nothing if rules.measured else Unmeasured.KEPT_OUT)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import memray
 import pytest
@@ -21,6 +26,7 @@ from programs import ALPHABET, Machine, Operation, operations
 
 needs_scanner = pytest.mark.skipif(scanner_problem() is not None, reason="there is no scanner")
 FREE = 5
+MUNMAP = 15
 DEEP = 1000
 
 
@@ -44,13 +50,17 @@ def test_memray_reads_what_the_block_counts(
         for serial, block in enumerate(machine.blocks):
             cut.truncate(0)
             cut.seek(0)
-            request = BlockRequest(serial, block.thread_only)
-            Scanner(whole.fileno(), ALPHABET).write_block(request, 0, cut.fileno())
+            request = BlockRequest(serial, block.thread_only, keeps_capture=True)
+            scanner = Scanner(whole.fileno(), ALPHABET)
+            scanner.expect(request)
+            scanner.close_block(serial)
+            scanner.write_block(request, 0, cut.fileno())
             kept = list(memray.FileReader(cut.name).get_allocation_records())[15:]
             first, last = borders[Kind.START, serial][1] + 1, borders[Kind.END, serial][0]
             inside = originals[first:last]
             assert [one.address for one in kept] == [one.address for one in inside]
             counted = []
+            native_stacks: dict[int, int] = {}  # their numbers in the one and the other capture
             for one, original in zip(kept, inside, strict=True):
                 assert one.tid == original.tid
                 if one.allocator == FREE != original.allocator:
@@ -59,8 +69,11 @@ def test_memray_reads_what_the_block_counts(
                 if one.allocator not in (1, FREE, 15):
                     counted.append(one.size)
                     assert one.stack_trace(DEEP) == original.stack_trace(DEEP)
-                    assert one.native_stack_id == original.native_stack_id
+                    same = native_stacks.setdefault(original.native_stack_id, one.native_stack_id)
+                    assert one.native_stack_id == same
             assert counted == block.sizes
+            assert native_stacks.get(0, 0) == 0
+            assert len(set(native_stacks.values())) == len(native_stacks)
 
 
 @needs_scanner
@@ -100,6 +113,147 @@ def test_the_figures_of_a_kept_capture_are_those_of_its_block() -> None:
         assert {one.stack_trace()[-1][0] for one in peak} == {"work"}, peak
         assert reader.metadata.end_time >= reader.metadata.start_time
         assert len(records) < reader.metadata.total_allocations < 2 * len(records) + 100
+
+
+def check_one_recording(*, native: bool) -> None:
+    """Keep captures of nested blocks with threads, and compare them with the whole recording."""
+    import threading
+
+    import memray
+    from membudget import Measurement
+    from membudget.recording import get_recorder
+    from membudget.recording.segment import Segment
+    from membudget.runs import Block, TraceSettings
+
+    measured: dict[str, Measurement] = {}
+    serials: dict[str, int] = {}
+    starts = []
+    start = Segment.start
+
+    def noted_start(segment: Segment) -> None:
+        starts.append(segment)
+        start(segment)
+
+    def kept(name: str) -> Block:
+        return Block(
+            Budget(),
+            trace=TraceSettings(native_traces=native),
+            keep_capture=f"{name}.bin",
+            on_measured=lambda measurement, *_: measured.update({name: measurement}),
+        )
+
+    def note_serial(name: str, block: Block) -> None:
+        assert block._open is not None
+        serials[name] = block._open._request.serial
+
+    def function_of(number: int) -> Callable[[], object]:
+        scope: dict[str, Callable[[], object]] = {}
+        code = f"def function_{number}():\n    return bytearray({1000 * number + 9000})"
+        exec(compile(code, "functions.py", "exec"), scope)
+        return scope[f"function_{number}"]
+
+    functions = [function_of(number) for number in range(20)]
+    recorder = get_recorder()
+    with mock.patch.object(Segment, "start", noted_start):
+        recorder.begin_run()
+        for number, function in enumerate(functions):
+            with kept(f"outer-{number}") as outer:
+                note_serial(f"outer-{number}", outer)
+                first = function()
+                thread = threading.Thread(target=function, name=f"thread {number}")
+                thread.start()
+                thread.join()
+                with kept(f"inner-{number}") as inner:
+                    note_serial(f"inner-{number}", inner)
+                    second = function()
+                del first, second
+    assert len(starts) == 1
+
+    whole = starts[0]._capture
+    whole.stop()  # memray's reader must not run before that
+    records = list(memray.FileReader(whole.path()).get_allocation_records())
+    borders = {(mark.kind, mark.serial): mark for mark in find_marks(records, recorder._alphabet)}
+    for name, serial in serials.items():
+        begin, end = borders[Kind.START, serial].last + 1, borders[Kind.END, serial].first
+        with memray.FileReader(f"{name}.bin") as reader:
+            kept_records = list(reader.get_allocation_records())[15:]
+            counted = []
+            for one, original in zip(kept_records, records[begin:end], strict=True):
+                assert (one.address, one.tid) == (original.address, original.tid)
+                if one.allocator == FREE:
+                    continue
+                assert (one.allocator, one.size) == (original.allocator, original.size)
+                assert one.thread_name == original.thread_name
+                if one.allocator != MUNMAP:
+                    counted.append(one.size)
+                    assert one.stack_trace(DEEP) == original.stack_trace(DEEP)
+                    if native:
+                        assert one.native_stack_trace(DEEP) == original.native_stack_trace(DEEP)
+                        # A kept capture is without the frames around its block.
+                        hybrid = one.hybrid_stack_trace(DEEP)
+                        assert hybrid == original.hybrid_stack_trace(DEEP)[: len(hybrid)]
+            peak = sum(one.size for one in reader.get_high_watermark_allocation_records())
+            assert reader.metadata.start_time <= reader.metadata.end_time
+        figures = measured[name]
+        assert peak == figures.peak_bytes
+        assert sum(counted) == figures.total_bytes
+        assert len(counted) == figures.n_allocations
+        content = Path(f"{name}.bin").read_bytes()
+        named = {int(number) for number in re.findall(rb"function_(\d+)\0", content)}
+        number = int(name.partition("-")[2])
+        # A thread can have the number of one that has ended, and then begins with its last frames.
+        assert {number} <= named <= {number - 1, number}
+    recorder.end_run()
+
+
+@needs_scanner
+@in_subprocess
+def test_captures_of_one_recording_hold_what_memray_reads_in_the_whole() -> None:
+    """For many nested blocks with threads; the tracker does not restart for them."""
+    check_one_recording(native=False)
+
+
+@needs_scanner
+@in_subprocess
+def test_native_captures_of_one_recording_do_as_well() -> None:
+    check_one_recording(native=True)
+
+
+@needs_scanner
+@in_subprocess
+def test_every_reporter_of_memray_reads_a_kept_capture() -> None:
+    """Each finds the function that allocated most."""
+    import memray
+    from membudget.recording import get_recorder
+    from membudget.runs import Block, in_block
+    from memray.commands import main
+    from memray.reporters.tree import TreeReporter
+    from workloads import allocate
+
+    get_recorder().begin_run()
+    for number in range(3):
+        block = Block(Budget(), keep_capture=f"{number}.bin", around_call=True)
+        in_block(block, allocate)(1_234_567)
+    get_recorder().end_run()
+    for arguments in (
+        ("flamegraph", "-o", "out"),
+        ("flamegraph", "--temporal", "-o", "out"),
+        ("flamegraph", "--leaks", "-o", "out"),
+        ("table", "-o", "out"),
+        ("transform", "gprof2dot", "-o", "out"),
+        ("stats",),
+        ("summary",),
+    ):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert main([*arguments, "2.bin", *(["-f"] if "-o" in arguments else [])]) == 0
+        text = printed.getvalue() + (Path("out").read_text() if "-o" in arguments else "")
+        assert "allocate" in text or "--leaks" in arguments, arguments
+    # The command is an application for the terminal.
+    with memray.FileReader("2.bin") as reader:
+        peak = list(reader.get_high_watermark_allocation_records())
+    assert "allocate" in str(TreeReporter.from_snapshot(iter(peak), native_traces=False).data)
+    assert sum(one.size for one in peak) == block.peak_bytes
 
 
 @needs_scanner

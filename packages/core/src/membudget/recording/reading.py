@@ -66,8 +66,18 @@ class Reading:
         """
         return self._scanned(at_peak=True) if self._is_scanned else self._replaying().at_peak()
 
-    def at_end(self) -> tuple[Allocation, ...]:
-        """Return, after :meth:`figures`, the stacks of what was alive at the end."""
+    def at_end(self, *, hybrid: bool = False) -> tuple[Allocation, ...]:
+        """Return, after :meth:`figures`, the stacks of what was alive at the end.
+
+        Args:
+            hybrid: with native frames, if they were recorded. Only memray's reader knows these, so
+                the replay reads them.
+        """
+        if hybrid and self._segment.trace.native_traces:
+            reader = self._replaying()
+            if self._is_scanned:
+                reader.figures()
+            return reader.hybrid_at_end()
         return self._scanned(at_peak=False) if self._is_scanned else self._replaying().at_end()
 
     def _scanned(self, *, at_peak: bool) -> tuple[Allocation, ...]:

@@ -170,12 +170,13 @@ class Recorder:
         outer_files: tuple[str, ...] = (),
         stack_filter: CountsStacks | None = None,
         wants_stacks: bool = True,
+        keeps_capture: bool = False,
     ) -> OpenBlock:
         """Return a new block that is not open yet.
 
         Args:
-            thread_only, stacks_begin_inside, outer_files, stack_filter, wants_stacks: see
-                :class:`BlockRequest`.
+            thread_only, stacks_begin_inside, outer_files, stack_filter, wants_stacks,
+                keeps_capture: see :class:`BlockRequest`.
         """
         request = BlockRequest(
             next(self._serials) % SERIALS,
@@ -184,6 +185,7 @@ class Recorder:
             outer_files,
             stack_filter,
             wants_stacks,
+            keeps_capture,
         )
         return OpenBlock(self, request, self._alphabet)
 

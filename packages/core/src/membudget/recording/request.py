@@ -28,6 +28,7 @@ class BlockRequest:
             stack trace, because they only lead to the measured code.
         stack_filter: decides which stacks count; None if all of them do.
         wants_stacks: whether its stacks may be needed, and not only its figures.
+        keeps_capture: whether a capture of it may be kept.
     """
 
     serial: int
@@ -36,6 +37,7 @@ class BlockRequest:
     outer_files: tuple[str, ...] = ()
     stack_filter: CountsStacks | None = None
     wants_stacks: bool = True
+    keeps_capture: bool = False
 
 
 @dataclass(eq=False, slots=True)

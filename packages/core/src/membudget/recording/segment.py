@@ -10,13 +10,14 @@ from typing import Final, TypeVar
 from ..errors import CaptureError
 from ..host.raised import raised_by_us
 from ..host.system import Real
+from ..host.whole_files import whole_file
 from ..measurement import Allocation, LeakedObjects
 from .capture import Capture
 from .marks import Alphabet
 from .readers.accounting import Account
 from .readers.leaked_objects import summarized
 from .readers.process import ReaderProcess, RemoteReader
-from .readers.scanner import ScannedStacks, Scanner, keep_block, scanner_problem
+from .readers.scanner import ScannedStacks, Scanner, scanner_problem
 from .readers.whole_captures import BlockReader
 from .request import BlockRequest, LateStacks, TraceSettings
 
@@ -37,7 +38,6 @@ class Segment:
         self._scanner: Scanner | None = None
         self._late: dict[LateStacks, ScannedStacks] = {}
         self._idle_at_rest: int | None = None
-        self._kept = False
         self.start_seconds = 0.0
         self.trace: Final = trace
 
@@ -121,8 +121,7 @@ class Segment:
     @property
     def can_rest(self) -> bool:
         """Whether the next block can be recorded, and then read, in this segment."""
-        # A kept capture has the names of all functions so far, and should have few.
-        return self._scanner is not None and self._capture.recording and not self._kept
+        return self._scanner is not None and self._capture.recording
 
     @property
     def scanned_bytes(self) -> int:
@@ -211,11 +210,26 @@ class Segment:
         return summarized(self._capture.path(), objects, counts, account.start_index, request)
 
     def keep_block(self, request: BlockRequest, path: str, n_outer: int) -> None:
-        """Keep a capture of a block that has ended; see :func:`scanner.keep_block`."""
+        """Keep a capture of a block that has been scanned; see :meth:`Scanner.write_block`.
+
+        Args:
+            request: the block.
+            path: where to write it.
+            n_outer: how many frames around the block to leave out of its stacks.
+
+        Raises:
+            CaptureError: it cannot be cut out of the recording.
+            OSError: the file cannot be written; the old file is unchanged.
+        """
         if self.trace.track_objects:
             raise CaptureError("the capture of a test with limit_leaked_objects cannot be kept")
-        self._kept = True
-        keep_block(self._capture.fd, self._alphabet, request, path, n_outer)
+        if scanner_problem() is not None:
+            raise CaptureError(f"the reader in C is missing: {scanner_problem()}")
+        if self._scanner is None:
+            raise CaptureError("the reader in C cannot read this recording")
+        self._capture.check()
+        with whole_file(path) as fd:
+            self._scanner.write_block(request, n_outer, fd)
 
     def finish(self) -> float:
         """Stop the tracker, read the stacks that are wanted, and close the file.

@@ -214,8 +214,8 @@ def _details(
         yield _exactly(excess)
     yield from origin_lines(verdict)
     yield from _new_since_baseline(measurement, verdict)
-    if capture:
-        yield f"Its capture: memray flamegraph {printable(quote(shown_path(capture)))}"
+    if capture or verdict.capture:
+        yield capture_line(capture or verdict.capture)
     yield from _others(measurement, verdict)
     yield from _imports(measurement, verdict)
     listed = measurement.retained if figures == ["retained_bytes"] else measurement.allocations
@@ -244,6 +244,16 @@ def _details(
         yield from allocation_lines(measurement.retained, n_frames, n_allocations)
     if measurement.lost_stacks:
         yield LOST_STACKS
+
+
+def capture_line(path: str) -> str:
+    """Return a line with a command that shows a capture.
+
+    Example:
+        >>> capture_line("kept/test a.bin")
+        "Its capture: memray flamegraph 'kept/test a.bin'"
+    """
+    return f"Its capture: memray flamegraph {printable(quote(shown_path(path)))}"
 
 
 def origin_lines(verdict: Verdict) -> Iterator[str]:

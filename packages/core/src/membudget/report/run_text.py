@@ -95,6 +95,8 @@ def summary_lines(
     waivers: Mapping[str, str] | None = None,
     unmeasured: Mapping[str, int] | None = None,
     captures: str = "",
+    evidence: str = "",
+    n_evidence: int = 0,
     patterns: Iterable[str] = (),
 ) -> Iterator[str]:
     """Yield the lines below the results: waived limits, how many tests were measured, hints.
@@ -105,6 +107,7 @@ def summary_lines(
         waivers: the tests without a limit because of a waiver, with its reason.
         unmeasured: how many tests have no measurement, by reason.
         captures: where captures were kept, see ``KeptCaptures.pattern``; empty if none were.
+        evidence, n_evidence: where captures of tests over a limit are, and how many.
         patterns: the lines of :func:`pattern_lines`.
     """
     for name, reason in sorted((waivers or {}).items()):
@@ -112,6 +115,9 @@ def summary_lines(
     yield from map(printable, patterns)
     if captures:
         yield f"Captures for memray flamegraph, stats and tree: {printable(captures)}"
+    if n_evidence:
+        kept = "Capture of a test" if n_evidence == 1 else f"{n_evidence} captures of tests"
+        yield f"{kept} over a limit, for memray flamegraph: {printable(evidence)}"
     line = f"Measured {n_measured} {'test' if n_measured == 1 else 'tests'}"
     if 0 < most_allocations < n_measured:
         line += f", shown {most_allocations}: --most-allocations=0 shows all"

@@ -39,7 +39,7 @@ def capture_name(prefix: str, name: str) -> str:
 
 
 def capture_of(result: Result, environment: Environment) -> str:
-    """Return the path of the kept capture of a test; empty if the run has kept none.
+    """Return the path of the capture of a test; empty if the run has kept none.
 
     Example:
         >>> from membudget.testing import make_measurement, make_result
@@ -47,6 +47,9 @@ def capture_of(result: Result, environment: Environment) -> str:
         >>> capture_of(make_result("test_b", make_measurement()), Environment(settings=settings))
         '/captures/run1-test_b-9366ccd9d0c6.bin'
     """
+    if result.verdict.capture:  # in a run file, it is relative to the root
+        kept: str = Real.join(environment.root, result.verdict.capture)
+        return kept
     settings = dict(environment.settings)
     directory, prefix = settings.get("memray_bin_path"), settings.get("memray_bin_prefix")
     if not (directory and prefix):

@@ -32,7 +32,7 @@ SCHEMA: Final = Path(__file__).with_name(f"run-{FORMAT}.schema.json")
 _RESULT: Final = coder_of(Result)
 _ENVIRONMENT: Final = coder_of(Environment)
 _SOURCES: Final = coder_of(Sources)
-_PATHS: Final = ("file", "filename", "module", "origin")
+_PATHS: Final = ("file", "filename", "module", "origin", "capture")
 _PLACE: Final = re.compile(r"(.+)(:\d+)")
 
 

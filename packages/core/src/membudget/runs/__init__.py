@@ -14,7 +14,7 @@ parser, finds the rules that are declared for a test, and puts a block around it
 """
 
 from ..availability import measuring_is_on, why_not_measured
-from ..block import Block, warm_up_block
+from ..block import Block, KeepsEvidence, warm_up_block
 from ..budget import Budget, Phase
 from ..budget_arguments import leak_budget, memory_budget, object_budget
 from ..decorating import Decorator, budget_of, in_block, measures
@@ -74,6 +74,7 @@ __all__ = [
     "Budget",
     "Collection",
     "Decorator",
+    "KeepsEvidence",
     "LateStacks",
     "Line",
     "Notes",

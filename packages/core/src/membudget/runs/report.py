@@ -85,6 +85,8 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
         waivers=notes.waivers,
         unmeasured=unmeasured,
         captures=run.captures.pattern if run.captures is not None else "",
+        evidence="" if run.evidence is None else run.evidence.pattern,
+        n_evidence=0 if run.evidence is None else len(run.evidence.kept()),
         patterns=pattern_lines(results),
     ):
         yield Line(text)

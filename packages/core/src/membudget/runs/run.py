@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
 import os
 import tempfile
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..availability import measuring_is_on, why_not_measured
+from ..block import KeepsEvidence
 from ..budget import Budget, Limit, Phase
 from ..host.system import Real
 from ..measurement import Allocation, Measurement
@@ -28,6 +30,7 @@ from ..settings import FrontEnd, Settings, option_named
 from ..source.sources import Sources
 from ..verdict import Result, Verdict
 from .baseline import RunBaseline
+from .evidence import Evidence
 from .kept_captures import KeptCaptures
 from .notes import Notes
 
@@ -65,6 +68,7 @@ class Run:
     Attributes:
         settings, front_end: as given.
         captures: where the captures of its blocks are kept; None to keep none.
+        evidence: where captures of tests over a limit are kept; None to keep none.
         log: the log of tests that start and end; None for no log.
         baseline: the baseline; None for no baseline.
         notes: notes about its tests, in addition to their results.
@@ -94,6 +98,7 @@ class Run:
         self.settings: Final = settings
         self.front_end: Final = front_end
         self.captures: Final = _captures(settings, front_end, worker or Worker())
+        self.evidence: Final = _evidence(settings, front_end, worker or Worker())
         self.log: RunLog | None = _log(settings, front_end, worker or Worker())
         self.root: Final = root
         self.n_workers = 0
@@ -114,6 +119,8 @@ class Run:
         """Begin the run: from now on, the recording continues between blocks."""
         if self.log is not None and self._worker is None:
             self.log.begin()
+        if self.evidence is not None and self._worker is None:
+            self.evidence.clear()
         if measuring_is_on():
             get_recorder().begin_run()
             self._recording = True
@@ -181,6 +188,10 @@ class Run:
         """Return where to keep the capture of a block of that name; empty to keep none."""
         return "" if self.captures is None else self.captures.path_of(name)
 
+    def evidence_of(self, name: str) -> KeepsEvidence | None:
+        """Return what keeps the evidence of a block of that name; None to keep none."""
+        return None if self.evidence is None else functools.partial(self.evidence.keep, name)
+
     @property
     def is_worker(self) -> bool:
         """Whether another process reports the run."""
@@ -194,6 +205,8 @@ class Run:
             # A test may change the working directory before another one uses the path.
             variables[option_named("memray_bin_path").variable] = self.captures.directory
             variables[option_named("memray_bin_prefix").variable] = self.captures.prefix
+        if self.evidence is not None:
+            variables[option_named("memray_evidence").variable] = self.evidence.directory
         if self.baseline is not None:
             variables[option_named("memray_baseline").variable] = self.baseline.directory
         if self.log is not None:
@@ -303,8 +316,16 @@ class Run:
         environment = Environment.here(
             settings, root=self.root, workers=self.n_workers, started=self._started
         )
+        results = map(self._without_removed_capture, self.results)
         sources = None if self.find_sources is None else self.find_sources()
-        return RunFile(environment, tuple(map(self.notes.completed, self.results)), sources)
+        return RunFile(environment, tuple(map(self.notes.completed, results)), sources)
+
+    def _without_removed_capture(self, result: Result) -> Result:
+        """Return a result without its capture if other tests were further over their limit."""
+        capture = result.verdict.capture
+        if not capture or os.path.exists(capture):
+            return result
+        return replace(result, verdict=replace(result.verdict, capture=""))
 
     def end(self) -> list[Result]:
         """End the run, and return the results in the order in which they came.
@@ -333,6 +354,11 @@ def _captures(settings: Settings, front_end: FrontEnd, worker: Worker) -> KeptCa
     if path is None:
         return None
     return KeptCaptures(path, worker.capture_prefix or settings.memray_bin_prefix)
+
+
+def _evidence(settings: Settings, front_end: FrontEnd, worker: Worker) -> Evidence | None:
+    path = _in_effect(settings, front_end, "memray_evidence")
+    return None if path is None else Evidence(settings, worker.name)
 
 
 def _baseline(settings: Settings, front_end: FrontEnd, root: str) -> RunBaseline | None:

@@ -24,8 +24,17 @@ def frames_of(record: AllocationRecord) -> list[Frame]:
     return [Frame(*frame) for frame in record.stack_trace(_ALL_FRAMES)]
 
 
+def _hybrid_frames_of(record: AllocationRecord) -> list[Frame]:
+    return [Frame(*frame) for frame in record.hybrid_stack_trace(_ALL_FRAMES)]
+
+
 def read_allocations(
-    path: str, request: BlockRequest, start_index: int, alive: Iterable[tuple[int, int]]
+    path: str,
+    request: BlockRequest,
+    start_index: int,
+    alive: Iterable[tuple[int, int]],
+    *,
+    hybrid: bool = False,
 ) -> tuple[Allocation, ...]:
     """Return the memory of a block by stack, from the block inwards, largest first.
 
@@ -34,6 +43,7 @@ def read_allocations(
         request: the block.
         start_index: the index of the first record of its start mark.
         alive: pairs of a record's index and how many of its bytes were alive, in stream order.
+        hybrid: whether to return stacks with their native frames; the capture must have these.
     """
     memray = import_memray()
     with contextlib.closing(memray.FileReader(path)) as reader:
@@ -41,17 +51,26 @@ def read_allocations(
         mark = record = next(islice(records, start_index, None))
         position = start_index + 1
         # For each stack: its bytes, its number of allocations, bytes of arenas, its first record.
-        sums: dict[tuple[int, int], tuple[int, int, int, AllocationRecord]] = {}
+        sums: dict[tuple[int, ...], tuple[int, int, int, AllocationRecord]] = {}
         for index, size in alive:
             if index >= position:
                 record = next(islice(records, index - position, None))
                 position = index + 1
-            key = (record.stack_id, record.tid)
+            key: tuple[int, ...] = (record.stack_id, record.tid)
+            if hybrid:
+                key += (record.native_stack_id, record.native_segment_generation)
             n_bytes, count, arenas, first = sums.get(key, (0, 0, 0, record))
             is_arena = size == ARENA_BYTES and record.allocator == MMAP
             sums[key] = (n_bytes + size, count + 1, arenas + size * is_arena, first)
         found = (
-            FoundStack(frames_of(first), n_bytes, count, first.tid != mark.tid, arenas)
+            FoundStack(
+                frames_of(first),
+                n_bytes,
+                count,
+                first.tid != mark.tid,
+                arenas,
+                _hybrid_frames_of(first) if hybrid else (),
+            )
             for n_bytes, count, arenas, first in sums.values()
         )
         return StackTraces(request, frames_of(mark)).summed(found)

@@ -229,6 +229,10 @@ class RemoteReader:
         """See :class:`BlockReader`."""
         return _ALLOCATIONS.from_data(self._ask("at_end"))
 
+    def hybrid_at_end(self) -> tuple[Allocation, ...]:
+        """See :class:`BlockReader`."""
+        return _ALLOCATIONS.from_data(self._ask("hybrid_at_end"))
+
     @property
     def lost_stacks(self) -> bool:
         """See :class:`BlockReader`."""
@@ -271,6 +275,7 @@ _ANSWERS: Final[dict[str, Callable[[BlockReader], Any]]] = {
     "figures": lambda reader: _MEASUREMENT.to_data(reader.figures()),
     "at_peak": lambda reader: _ALLOCATIONS.to_data(reader.at_peak()),
     "at_end": lambda reader: _ALLOCATIONS.to_data(reader.at_end()),
+    "hybrid_at_end": lambda reader: _ALLOCATIONS.to_data(reader.hybrid_at_end()),
     "lost_stacks": lambda reader: reader.lost_stacks,
 }
 

@@ -18,9 +18,7 @@ from os import environ
 from types import ModuleType
 
 from ...errors import CaptureError, FilterError, InvalidOptionError
-from ...host.raised import raised_by_us
 from ...host.system import real_functions
-from ...host.whole_files import whole_file
 from ...measurement import Allocation, Frame, Measurement
 from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
 from ..request import BlockRequest, CountsStacks
@@ -116,7 +114,7 @@ class Scanner:
         if request.stack_filter is not None:
             stack_use = uses.FILTERS_STACKS
             self._filters[request.serial] = _Filter(request, request.stack_filter)
-        self._scanner.expect(request.serial, request.thread_only, stack_use)
+        self._scanner.expect(request.serial, request.thread_only, stack_use, request.keeps_capture)
 
     def forget(self, serial: int) -> None:
         """Stop counting for a block."""
@@ -215,12 +213,10 @@ class Scanner:
         return None if packed is None else frozenset(memoryview(packed).cast("Q"))
 
     def write_block(self, request: BlockRequest, n_outer: int, to: int) -> None:
-        """Write a capture of a block that has ended, with only what the block counts.
-
-        For a scanner that has scanned nothing yet.
+        """Write a capture of a block, with only what the block counts.
 
         Args:
-            request: the block.
+            request: the block, which has been closed and can be kept.
             n_outer: how many frames around the block to leave out of its stacks.
             to: the file descriptor to write to.
 
@@ -229,7 +225,7 @@ class Scanner:
             CaptureError: some marks of the block are missing, or there is not enough memory.
         """
         try:
-            written = self._scanner.write_block(request.serial, request.thread_only, n_outer, to)
+            written = self._scanner.write_block(request.serial, n_outer, to)
         except MemoryError as error:
             raise CaptureError("there is not enough memory to read the capture") from error
         if not written:
@@ -269,31 +265,3 @@ def scanner_problem() -> str | None:
             f"is a C compiler"
         )
     return None
-
-
-def keep_block(
-    capture: int, alphabet: Alphabet, request: BlockRequest, path: str, n_outer: int
-) -> None:
-    """Write a capture of a block that has ended, with only what the block counts.
-
-    Args:
-        capture: the file descriptor of the capture that has the block; it may still be written.
-        alphabet: encodes marks.
-        request: the block.
-        path: where to write it.
-        n_outer: how many frames around the block to leave out of its stacks.
-
-    Raises:
-        CaptureError: the scanner, which is needed for this, cannot be used.
-        OSError: the file cannot be written; the old file is unchanged.
-    """
-    if scanner_problem() is not None:
-        raise CaptureError(f"the reader in C is missing: {scanner_problem()}")
-    try:
-        scanner = Scanner(capture, alphabet)
-    except ValueError as error:
-        if not raised_by_us(error):
-            raise
-        raise CaptureError(f"the reader does not know captures of this memray: {error}") from error
-    with whole_file(path) as fd:
-        scanner.write_block(request, n_outer, fd)

@@ -23,6 +23,7 @@ class FoundStack:
         size_bytes, n_allocations: how much of it was alive, in how many allocations.
         is_other_thread: whether another thread than that of the block allocated it.
         arena_bytes: how much of it is arenas, see :class:`membudget.Allocation`.
+        hybrid: the same frames and native ones; empty if only Python stacks are needed.
     """
 
     frames: Sequence[Frame]
@@ -30,6 +31,7 @@ class FoundStack:
     n_allocations: int
     is_other_thread: bool
     arena_bytes: int
+    hybrid: Sequence[Frame] = ()
 
 
 class StackTraces:
@@ -63,6 +65,8 @@ class StackTraces:
         for one in found:
             shared = self._n_shared(one.frames)
             stack = self._inside(one.frames, shared)
+            if one.hybrid:
+                stack = _with_native_frames(one.hybrid, stack)
             is_other_task = not one.is_other_thread and self._is_other_task(one.frames, shared)
             before = by_stack.get(stack) or Allocation(0, 0, stack)
             by_stack[stack] = Allocation(
@@ -111,6 +115,19 @@ class StackTraces:
 
 def _is_event_loop(frame: Frame) -> bool:
     return any(part in frame.filename for part in _EVENT_LOOPS)
+
+
+def _with_native_frames(hybrid: Sequence[Frame], inside: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """Return the part of a hybrid stack that ends with the outermost of some Python frames."""
+    found: list[Frame] = []
+    n_python = 0
+    for frame in hybrid:
+        if n_python == len(inside) > 0:
+            break
+        n_python += n_python < len(inside) and frame == inside[n_python]
+        if not is_own(frame):
+            found.append(frame)
+    return tuple(found)
 
 
 def is_own(frame: Frame) -> bool:

@@ -58,6 +58,11 @@ class BlockReader:
         assert self._account is not None
         return self._allocations(self._account, self._account.end_index - 1)
 
+    def hybrid_at_end(self) -> tuple[Allocation, ...]:
+        """Return the same by stacks with native frames, of a capture that has these."""
+        assert self._account is not None
+        return self._allocations(self._account, self._account.end_index - 1, hybrid=True)
+
     @property
     def lost_stacks(self) -> bool:
         """Whether memray has lost stacks. Known only if stacks were read or filtered."""
@@ -68,12 +73,16 @@ class BlockReader:
         with _reading():
             return lost_stacks(self._path, self._request, self._account)
 
-    def _allocations(self, account: Account, index: int) -> tuple[Allocation, ...]:
+    def _allocations(
+        self, account: Account, index: int, *, hybrid: bool = False
+    ) -> tuple[Allocation, ...]:
         if account.peak_index < 0:
             return ()
         with _reading():
             alive = self._replay.alive_at(index)
-            found = read_allocations(self._path, self._request, account.start_index, alive)
+            found = read_allocations(
+                self._path, self._request, account.start_index, alive, hybrid=hybrid
+            )
         self._some_have_no_stack |= not all(one.stack for one in found)
         return found
 
