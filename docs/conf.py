@@ -26,7 +26,8 @@ napoleon_use_ivar = True
 
 
 def _first_paragraph(page: nodes.document) -> str:
-    return next((" ".join(one.astext().split()) for one in page.findall(nodes.paragraph)), "")
+    text = next((one.astext() for one in page.findall(nodes.paragraph)), "")
+    return " ".join(text.split()).removesuffix(":")
 
 
 def _write_llms_txt(app: Sphinx, error: Exception | None) -> None:
