@@ -764,38 +764,76 @@ def test_stable_figures_of_the_same_work() -> None:
 
 
 @in_subprocess
-def test_the_first_call_of_stable_functions() -> None:
-    """Called once before; also async; its exception propagates; with MEMBUDGET=off, called once."""
+def test_calls_of_stable_functions() -> None:
+    """A second call decides, if the first is over its limit; without a limit, there are always two.
+
+    Also async. An exception of the first call propagates; with MEMBUDGET=off, there is one call.
+    """
     import asyncio
     import os
 
-    from membudget import limit_memory, measure_memory
+    from membudget import MemoryLimitExceeded, limit_memory, measure_memory
     from membudget.availability import why_not_measured
 
     calls: list[int] = []
+    cache: list[bytearray] = []
 
     @limit_memory("1 MB", stable=True)
-    async def run(n: int) -> int:
+    async def within(n: int) -> int:
         calls.append(n)
         await asyncio.sleep(0)
         return len(calls)
 
-    assert asyncio.run(run(5)) == 2
-    assert calls == [5, 5]
+    @limit_memory("1 MB", stable=True)
+    async def warms_up(n: int) -> int:
+        if not cache:
+            cache.append(bytearray(2_000_000))
+        return await within(n)
+
+    @limit_memory("1 MB", stable=True)
+    def over() -> bytearray:
+        calls.append(0)
+        return bytearray(2_000_000)
 
     @measure_memory(stable=True)
+    def measured() -> None:
+        calls.append(1)
+
+    @limit_memory("1 MB", stable=True)
     def fails() -> None:
-        calls.append(0)
+        calls.append(2)
         raise LookupError("the caller's")
 
+    def take() -> list[int]:
+        made = calls[:]
+        calls.clear()
+        return made
+
+    assert asyncio.run(within(5)) == 1
+    assert take() == [5]
+    assert asyncio.run(warms_up(6)) == 2
+    assert take() == [6, 6]
+    try:
+        over()
+    except MemoryLimitExceeded as exceeded:
+        assert exceeded.measurement.peak_bytes >= 2_000_000
+    else:
+        raise AssertionError("the limit was not enforced")
+    assert take() == [0, 0]
+    measured()
+    assert take() == [1, 1]
     try:
         fails()
     except LookupError as error:
         assert str(error) == "the caller's"
-    assert calls == [5, 5, 0]
+    else:
+        raise AssertionError("the exception did not propagate")
+    assert take() == [2]
     os.environ["MEMBUDGET"] = "off"
     why_not_measured.cache_clear()
-    assert asyncio.run(run(6)) == 4
+    assert asyncio.run(warms_up(7)) == 1
+    assert len(over()) == 2_000_000
+    assert take() == [7, 0]
     assert limit_memory("1 KB", include="setup")(len)("not a test") == 10
 
 

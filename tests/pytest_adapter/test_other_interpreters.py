@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from membudget.recording.readers.scanner import scanner_problem
 from membudget.results import read_run
 from running import Pytest
 
+PLUGINS = "-p membudget -p xdist"
 KEEPS = scanner_problem() is None  # captures can be kept
 TESTS = """
 import pytest
@@ -33,6 +35,7 @@ def address() -> Iterator[str]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     server = subprocess.Popen(
         [sys.executable, "-u", "-m", "execnet.script.socketserver", address],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": PLUGINS},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
