@@ -67,7 +67,7 @@ cli.doctor cli.merge cli.compare cli.suggest cli.fix cli.explain cli.report cli.
 membudget __main__
 """,
     "pytest_membudget": """
-_private kept_by_pytest open_calls
+_private kept_by_pytest open_calls other_interpreters
 reports warm_up markers not_enforced verdicts
 measuring reporting suggesting
 plugin

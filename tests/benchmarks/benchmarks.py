@@ -183,30 +183,63 @@ class Benchmarks:
         for side in ("without --memray", "MEMBUDGET=off"):
             row(f"{side}: whole time", figures, figures[side] / figures["plain"], None)
 
-    def what_counts(self) -> None:
-        """200 small tests: stable, with a pattern, with a hook; beside pytest-memray."""
-        n_tests = self._n(200)
-        plain = self._suite("plain", suites.SMALL_TESTS.format(n_tests=n_tests))
-        only = self._suite("only", suites.ONLY_TESTS.format(n_tests=n_tests))
-        hook = self._suite("hook", suites.SMALL_TESTS.format(n_tests=n_tests))
-        (hook / "conftest.py").write_text(suites.HOOK)
+    def modes(self) -> None:
+        """300 small tests in every mode, beside the same mode of pytest-memray, or its default."""
+        n_tests = self._n(300)
+        suites_of = {
+            "plain": suites.SMALL_TESTS,
+            "limited": suites.LIMITED_TESTS,
+            "leaks": suites.LEAK_TESTS,
+            "only": suites.ONLY_TESTS,
+            "hook": suites.LIMITED_TESTS,
+        }
+        paths = {}
+        for name, text in suites_of.items():
+            directory = self._suite(name, text.format(n_tests=n_tests))
+            hook = suites.HOOK if name == "hook" else ""
+            (directory / "conftest.py").write_text(suites.LIBRARIES + hook)
+            paths[name] = str(directory)
+        keep = "--memray-bin-path=kept"
+        modes = {
+            "no limit": ("plain", ()),
+            "a limit": ("limited", ()),
+            "objects counted": ("limited", ("--trace-python-allocators",)),
+            "only=": ("only", ()),
+            "a hook": ("hook", ()),
+            "stable": ("limited", ("--memray-stable",)),
+            "limit_leaks": ("leaks", ()),
+            "--native": ("limited", ("--native",)),
+            "kept captures": ("limited", (keep,)),
+        }
+        theirs = {
+            "no limit": ("plain", ()),
+            "a limit": ("limited", ()),
+            "objects counted": ("limited", ("--trace-python-allocators",)),
+            "limit_leaks": ("leaks", ()),
+            "--native": ("limited", ("--native",)),
+            "kept captures": ("limited", (keep,)),
+        }
         figures = interleaved(
             [
-                command("plain", *PLAIN, str(plain)),
-                command("membudget", *OURS, str(plain)),
-                command("stable", *OURS, "--memray-stable", str(plain)),
-                command("only=", *OURS, str(only)),
-                command("hook", *OURS, str(hook)),
-                command("pytest-memray", *THEIRS, str(plain)),
+                command("plain", *PLAIN, paths["plain"]),
+                *(command(mode, *OURS, *how, paths[of]) for mode, (of, how) in modes.items()),
+                *(
+                    command(f"theirs, {mode}", *THEIRS, *how, paths[of])
+                    for mode, (of, how) in theirs.items()
+                ),
             ],
             self._directory,
             self._rounds,
         )
-        theirs = figures["pytest-memray"] - figures["plain"]
-        for side in ("membudget", "stable", "only=", "hook"):
-            added = figures[side] - figures["plain"]
-            name = f"200 small tests, {side}: {added / n_tests * 1e3:.1f} ms added a test"
-            row(name, figures, added / theirs, None)
+        for mode in modes:
+            other = f"theirs, {mode}" if mode in theirs else "theirs, a limit"
+            added, of_theirs = (
+                (figures[side] - figures["plain"]) / n_tests * 1e3 for side in (mode, other)
+            )
+            print(
+                f"| {mode} | {added:.1f} ms | {of_theirs:.1f} ms | {added / of_theirs:.2f} |",
+                flush=True,
+            )
 
     def stable_objects(self) -> None:
         """One test with half a million records of objects that it keeps, stable or not."""

@@ -15,6 +15,13 @@ LIMITED_TESTS = SMALL_TESTS.replace("@pytest", '@pytest.mark.limit_memory("24 MB
 
 ONLY_TESTS = LIMITED_TESTS.replace('"24 MB"', '"24 MB", only="test_it"')
 
+LEAK_TESTS = SMALL_TESTS.replace("@pytest", '@pytest.mark.limit_leaks("24 MB")\n@pytest', 1)
+
+LIBRARIES = """
+import hypothesis, numpy
+"""
+"""A conftest.py that loads as many objects as the tests of many projects have."""
+
 HOOK = """
 from membudget import hookimpl
 
