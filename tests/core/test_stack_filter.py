@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging.handlers
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from membudget import Frame, InvalidLimitError, Scope, Stack
+from membudget import Frame, InvalidLimitError, Scope, Stack, stack_filter
 from membudget.errors import FilterError
 from membudget.stack_filter import StackFilter, check_patterns
 
@@ -195,3 +196,18 @@ def test_plugins_leave_stacks_out() -> None:
     assert StackFilter(Scope(ignore=("json",)), keep).keeps([(JSON,), (HERE,)]) == [False, True]
     with pytest.raises(FilterError, match="membudget_keep_allocation raised IndexError"):
         StackFilter(Scope(), keep).keeps([()])
+
+
+def test_loaded_code_is_searched_once_for_a_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test of a suite has the same pattern, and a process can have thousands of modules."""
+    pattern = "json.decoder"
+    importlib.import_module(pattern)
+    StackFilter(Scope(only=(pattern,))).check_whole()
+
+    def search(*_: object) -> bool:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(stack_filter._Pattern, "matches_one_of", search)
+    again = StackFilter(Scope(only=(pattern,)))
+    again.check_only()
+    assert again.unknown() == []

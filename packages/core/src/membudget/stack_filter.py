@@ -21,7 +21,6 @@ from .errors import CaptureError, InvalidLimitError
 from .host.module_names import (
     NOT_UTF_8,
     absolute,
-    is_utf_8,
     module_names,
     resolved,
     working_directory,
@@ -130,8 +129,7 @@ class StackFilter:
 
     def unknown(self) -> list[str]:
         """Return the patterns that match no stack and no loaded code."""
-        files = module_names.files
-        return [one for one in self.unmatched if not self._patterns[one].matches_one_of(files)]
+        return [one for one in self.unmatched if not self._patterns[one].matches_loaded_code()]
 
     def check_whole(self) -> None:
         """Raise if patterns cannot match, so that the block cannot be judged. For an ended block.
@@ -151,7 +149,7 @@ class StackFilter:
         memray leaves calls of its functions out of the stacks (CPython 3.11), so the pattern would
         match nothing, whatever the module allocated.
         """
-        files = [file for file in module_names.files if not is_utf_8(file)]
+        files = module_names.files_not_utf_8
         return [one for one, pattern in self._patterns.items() if pattern.matches_one_of(files)]
 
     def check_only(self) -> None:
@@ -163,14 +161,17 @@ class StackFilter:
         Raises:
             InvalidLimitError: no pattern of ``only`` matches anything.
         """
-        files = module_names.files
-        if self._only and not any(one.matched or one.matches_one_of(files) for one in self._only):
+        if self._only and not any(one.matched or one.matches_loaded_code() for one in self._only):
             shown = [one for one, pattern in self._patterns.items() if pattern in self._only]
             raise InvalidLimitError(
                 f"{', '.join(shown)} matches nothing: no code of this name is loaded, so nothing "
                 f"counts and the limit could never be exceeded. Check the spelling. Modules in C "
                 f"cannot be matched, because they have no frames"
             )
+
+
+_matching: Final[set[tuple[str, str]]] = set()
+"""Patterns, with their directories, that match code of a loaded module: names are never removed."""
 
 
 class _Pattern:
@@ -185,6 +186,7 @@ class _Pattern:
     """
 
     def __init__(self, text: str, directory: str) -> None:
+        self._key = (text, directory)
         self._directory = directory
         self._is_path = "/" in text or text.endswith(".py")
         if self._is_path:
@@ -210,6 +212,13 @@ class _Pattern:
         matches = self._expression.match
         # Both the path under which it was imported, and the path with symbolic links resolved.
         return matches(path) is not None or matches(resolved(path)) is not None
+
+    def matches_loaded_code(self) -> bool:
+        """Whether it matches the code of any module that has been loaded so far."""
+        # A process can have thousands of modules, and every test asks about the same patterns.
+        if self._key not in _matching and self.matches_one_of(module_names.files):
+            _matching.add(self._key)
+        return self._key in _matching
 
     def matches_one_of(self, files: Iterable[str]) -> bool:
         """Whether it matches the code in any of the files."""

@@ -65,6 +65,7 @@ class ModuleNames:
         # No lock, because it could stay locked in a forked child. Each step is one dict operation.
         self._seen: dict[str, weakref.ref[ModuleType]] = {}
         self._names: dict[str, dict[str, None]] = {}
+        self._not_utf_8: dict[str, None] = {}
         self._loaded: frozenset[str] = frozenset()
 
     def refresh(self) -> None:
@@ -88,6 +89,8 @@ class ModuleNames:
         names = dict.fromkeys((name, getattr(spec, "name", None) or name))
         for file in files:
             self._names.setdefault(file, {}).update(names)
+            if not is_utf_8(file):
+                self._not_utf_8[file] = None
         if not _may_get_functions(namespace, spec):
             self._seen[name] = weakref.ref(module)
 
@@ -95,6 +98,11 @@ class ModuleNames:
     def files(self) -> list[str]:
         """The files of all these modules."""
         return list(self._names)
+
+    @property
+    def files_not_utf_8(self) -> list[str]:
+        """Those of these files whose path is not UTF-8."""
+        return list(self._not_utf_8)
 
     def of(self, file: str, directory: str) -> tuple[str, ...]:
         """Return the names of a file's modules, and the names under which it would be imported.
