@@ -280,12 +280,19 @@ def test_the_report_says_which_figures_are_of_a_second_run() -> None:
         return [line.text for line in what_figures_mean(results, counts_objects=True)]
 
     assert said(once) == []
-    assert said(once, twice) == [
-        "Measured in a second run, since the first was over a limit: twice"
+    assert said(once, twice) == ["Measured in a second run, when caches were filled: twice"]
+    assert said(twice) == said(once, twice)
+    assert said(*[twice] * 6) == [
+        "All stable tests were measured in a second run, when caches were filled"
     ]
-    assert said(twice) == [
-        "Stable figures are of a second run of each test, when caches were filled"
-    ]
+
+
+def test_the_call_of_a_test_is_named_as_such() -> None:
+    """It allocates a little before the first frame of the test begins."""
+    frames = (Frame("call", "/venv/pytest_membudget/open_calls.py", 46),)
+    measurement = replace(make_measurement(216), allocations=(Allocation(216, 3, frames),))
+    lines = report_lines([make_result("a", measurement)], most_allocations=5, symbols=False)
+    assert "\t\t- <the call of the test> -> 216.0B" in [line.text for line in lines]
 
 
 def test_arenas_in_a_failure_and_in_margins() -> None:

@@ -295,10 +295,10 @@ def what_figures_mean(results: Iterable[Result], *, counts_objects: bool) -> Ite
         )
     stable = [one for one in results if one.verdict.budget.scope.stable]
     warm = [one.name for one in stable if one.is_warm]
-    if warm and len(warm) == len(stable):
-        yield Line("Stable figures are of a second run of each test, when caches were filled")
+    if len(warm) == len(stable) > _N_NAMES:
+        yield Line("All stable tests were measured in a second run, when caches were filled")
     elif warm:
-        yield Line(f"Measured in a second run, since the first was over a limit: {_names(warm)}")
+        yield Line(f"Measured in a second run, when caches were filled: {_names(warm)}")
     if counts_objects:
         return
     if any(one.verdict.budget.limits and not one.verdict.budget.scope.stable for one in results):
