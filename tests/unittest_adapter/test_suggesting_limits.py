@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import run_python_in
+from membudget.results import read_run
 
 TESTS = """import unittest
 
@@ -147,3 +148,21 @@ def test_worker_processes(tests: Path) -> None:
     )
     assert "No limits are suggested or written, because the tests ran in other" in ran.stderr
     assert tests.read_text() == TESTS
+
+
+def test_a_run_file_of_tests_without_a_module(tmp_path: Path) -> None:
+    """Their module was never in sys.modules, so it is not known where they are written."""
+    (tmp_path / "case.py").write_text(
+        "import types, unittest\n"
+        "made = types.ModuleType('made')\n"
+        "text = 'class Case(TestCase):\\n    def test_it(self): held = bytearray(100_000)\\n'\n"
+        "vars(made)['TestCase'] = unittest.TestCase\n"
+        "exec(text, vars(made))\n"
+        "def load_tests(*_): return unittest.TestSuite([made.Case('test_it')])\n"
+    )
+    done = run_python_in(tmp_path, "-m", "unittest_membudget", "--memray-json=run.json", "case")
+    assert done.returncode == 0, done.stderr
+    found = read_run(str(tmp_path / "run.json"))
+    assert [result.measurement.peak_bytes for result in found.results] == [100_001]
+    assert found.sources is not None
+    assert found.sources.tests == ()

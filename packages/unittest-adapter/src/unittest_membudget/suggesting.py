@@ -60,7 +60,9 @@ class Suggesting:
         cls, method = type(test), method_name(test)
         if cls.__module__ not in self._modules:
             self._modules.add(cls.__module__)
-            for each in list(vars(sys.modules[cls.__module__]).values()):
+            # A module can be gone from sys.modules, or never have been there.
+            module = sys.modules.get(cls.__module__)
+            for each in list(getattr(module, "__dict__", {}).values()):
                 if inspect.isclass(each) and issubclass(each, unittest.TestCase):
                     # A new loader, because that of the run may leave out tests (-k).
                     for one in unittest.TestLoader().getTestCaseNames(each):
