@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -330,3 +331,19 @@ def test_a_run_of_pytest_says_where_its_results_are(
 def test_devices_are_written_to() -> None:
     """``--memray-json=/dev/stdout`` goes on to whoever reads it."""
     assert write_run_of_now("/dev/null", RunFile(Environment(), ())) == "/dev/null"
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path: Path) -> None:
+    path = write_run(str(tmp_path / "run.json"), RunFile(Environment(), ()))
+    (tmp_path / "bad.json").write_text("{")
+    assert gc.isenabled()
+    read_run(path)
+    with pytest.raises(RunFileError):
+        read_run(str(tmp_path / "bad.json"))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        read_run(path)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from gc import disable, enable, isenabled
 from json import dumps, loads
 from pathlib import Path
 from typing import Any, Final
@@ -224,14 +226,27 @@ def read_run(path: str) -> RunFile:
         RunFileError: it is not a run file, or has a later format. The message names the wrong place
             in the file, and the value there.
     """
+    with _collector_paused():
+        try:
+            data = loads(read_whole(path))
+        except (ValueError, RecursionError) as error:
+            raise RunFileError(f"{path}: this is not JSON: {error}") from error
+        try:
+            return _run_from_data(data)
+        except RunFileError as error:
+            raise RunFileError(f"{path}: {error}") from None
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause the garbage collector: nothing here is garbage, and it would take half of the time."""
+    was_enabled = isenabled()
+    disable()
     try:
-        data = loads(read_whole(path))
-    except (ValueError, RecursionError) as error:
-        raise RunFileError(f"{path}: this is not JSON: {error}") from error
-    try:
-        return _run_from_data(data)
-    except RunFileError as error:
-        raise RunFileError(f"{path}: {error}") from None
+        yield
+    finally:
+        if was_enabled:
+            enable()
 
 
 def _run_from_data(data: object) -> RunFile:
