@@ -142,3 +142,13 @@ def test_a_filter_of_leaks_counts() -> None:
         1, 1, 1, 9000, retained=(Allocation(8000, 1, ()), Allocation(500, 1, ()))
     )
     assert observed_in(result(measured, budget)).used["leaks"] == 500
+
+
+def test_a_test_that_is_skipped_after_it_had_ended_gets_no_suggestion(path: Path) -> None:
+    """For example in its teardown, or when it runs again: the last thing that is known counts."""
+    known = worker(path.parent)
+    known.ended("test_it", incomplete="it failed")
+    known.leave_out("test_it", "skipped")
+    known.finish([OVER])
+    assert path.read_text() == SOURCE
+    assert "No limit is suggested for 1 test: skipped" in [line.text for line in known.lines()]

@@ -104,6 +104,7 @@ class SuggestedLimits:
 
     def leave_out(self, name: str, reason: str) -> None:
         """Suggest nothing for a measured test, for a reason such as ``"skipped"``."""
+        self._ended.pop(name, None)
         self._left_out[name] = reason
 
     @property
