@@ -217,15 +217,15 @@ def _of_dataclass(kind: type) -> Coder[Any]:
         if not required <= given.keys():
             raise _WrongError(f"there is no {min(required - given.keys())!r}")
         try:
-            return kind(**{name: read(given[name]) for name, read in readers if name in given})
+            return kind(**{name: field(given[name]) for name, field in readers if name in given})
         except _WrongError:
-            for name, read in readers:
+            for name, field in readers:
                 if name in given:
-                    _read_inside(read, given[name], f".{name}")
+                    _read_inside(field, given[name], f".{name}")
             raise
 
     def write(value: object) -> dict[str, object]:
-        return {name: write(getattr(value, name)) for name, write in writers}
+        return {name: field(getattr(value, name)) for name, field in writers}
 
     return Coder(write, read)
 
