@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from gc import disable, enable, isenabled
 from json import dumps, loads
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,7 @@ from ..host.origins import full_path
 from ..host.system import Real, real_functions
 from ..host.whole_files import directory_locked, is_a_stream, write_whole
 from ..plain_data import coder_of
+from ..recording.garbage import CollectorPause
 from ..source.files import read_whole
 from ..source.sources import Sources
 from ..verdict import Result
@@ -226,27 +225,23 @@ def read_run(path: str) -> RunFile:
         RunFileError: it is not a run file, or has a later format. The message names the wrong place
             in the file, and the value there.
     """
-    with _collector_paused():
-        try:
-            data = loads(read_whole(path))
-        except (ValueError, RecursionError) as error:
-            raise RunFileError(f"{path}: this is not JSON: {error}") from error
-        try:
-            return _run_from_data(data)
-        except RunFileError as error:
-            raise RunFileError(f"{path}: {error}") from None
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause the garbage collector: nothing here is garbage, and it would take half of the time."""
-    was_enabled = isenabled()
-    disable()
+    # Nothing here is garbage, and looking for some would take half of the time.
+    collector = CollectorPause()
+    collector.begin()
     try:
-        yield
+        return _run_from_data(_loaded(path))
+    except RunFileError as error:
+        raise RunFileError(f"{path}: {error}") from None
     finally:
-        if was_enabled:
-            enable()
+        collector.end()
+
+
+def _loaded(path: str) -> object:
+    try:
+        data: object = loads(read_whole(path))
+    except (ValueError, RecursionError) as error:
+        raise RunFileError(f"this is not JSON: {error}") from error
+    return data
 
 
 def _run_from_data(data: object) -> RunFile:
