@@ -25,7 +25,7 @@ from ..report.run_text import (
 from ..report.run_text import report_lines as result_lines
 from ..report.table_of_tests import table_of_tests
 from ..results.json_data import write_run_of_now
-from ..results.run_file import with_short_paths
+from ..results.run_file import RunFile, with_short_paths
 from ..results.run_log import most_resident_bytes
 from ..settings import Settings, option_named
 from .notes import Unmeasured
@@ -119,18 +119,25 @@ def write_files(run: Run) -> None:
         InvalidOptionError: a file cannot be written, or a test lacks a required baseline.
     """
     settings = run.settings
-    if settings.memray_json is not None:
-        with _writing("memray_json", settings):
-            write_run_of_now(str(settings.memray_json), run.file())
-    for name, form in _REPORTS.items():
-        path = getattr(settings, name)
-        if path is not None:
-            from ..report.formats import FORMATS
-
-            with _writing(name, settings):
-                write_whole(str(path), FORMATS[form](_overview(run)).encode())
+    if files_to_write(settings):
+        _write_results(settings, run.file())
     if run.baseline is not None:
         run.baseline.finish(map(run.notes.completed, run.results), run.notes.failed)
+
+
+def _write_results(settings: Settings, file: RunFile) -> None:
+    if settings.memray_json is not None:
+        with _writing("memray_json", settings):
+            write_run_of_now(str(settings.memray_json), file)
+    reports = {name: form for name, form in _REPORTS.items() if getattr(settings, name) is not None}
+    if not reports:
+        return
+    from ..report.formats import FORMATS
+
+    overview = Overview(with_short_paths(file))
+    for name, form in reports.items():
+        with _writing(name, settings):
+            write_whole(str(getattr(settings, name)), FORMATS[form](overview).encode())
 
 
 @contextlib.contextmanager
@@ -143,10 +150,6 @@ def _writing(name: str, settings: Settings) -> Iterator[None]:
         raise InvalidOptionError(
             f"{option_named(name).flag}: cannot write to {path!r}: {error}"
         ) from error
-
-
-def _overview(run: Run) -> Overview:
-    return Overview(with_short_paths(run.file()))
 
 
 def github_lines(
@@ -168,7 +171,7 @@ def github_lines(
     from ..report.github_annotations import github_annotations, github_warning
     from ..report.markdown_page import markdown_page
 
-    overview = _overview(run)
+    overview = Overview(with_short_paths(run.file()))
     summary = environment.get("GITHUB_STEP_SUMMARY")
     if summary:
         try:
