@@ -41,6 +41,7 @@ class Option:
         only_for: the front end that has the option; None if all have it.
         always_on_in: the front end that behaves as if the option were always set, and accepts the
             flag so that the same command line works everywhere; None if there is none.
+        keeps_figures: whether it keeps figures of a run, or compares them with those of another.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Option:
     needs: tuple[str, ...] = ()
     only_for: FrontEnd | None = None
     always_on_in: FrontEnd | None = None
+    keeps_figures: bool = False
 
     @property
     def flag(self) -> str:
@@ -90,9 +92,12 @@ def _option(
     needs: tuple[str, ...] = (),
     only_for: FrontEnd | None = None,
     always_on_in: FrontEnd | None = None,
+    keeps_figures: bool = False,
 ) -> T:
     """Declare a field of :class:`Settings` as an option; see :class:`Option`."""
-    row = Option("", default, help, parser, metavar, bare, needs, only_for, always_on_in)
+    row = Option(
+        "", default, help, parser, metavar, bare, needs, only_for, always_on_in, keeps_figures
+    )
     return field(default=default, metadata={Option: row})
 
 
@@ -118,20 +123,6 @@ class Origin(NamedTuple):
 
 # For options that need measured tests: all of them, or at least those with a limit.
 _MEASURING: Final = ("memray", "memray_enforce_markers")
-
-
-# Options that keep figures of a run, or compare them with those of another one.
-_KEEPING: Final = (
-    "memray_suggest",
-    "memray_fix",
-    "memray_baseline",
-    "fail_on_increase",
-    "memray_json",
-    "memray_html",
-    "memray_markdown",
-    "memray_log",
-    "memray_bin_path",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +187,7 @@ class Settings:
     memray_suggest: bool = _switch(
         "Suggest a limit for every test, and show what it used and its present limit",
         needs=("memray",),
+        keeps_figures=True,
     )
     memray_fix: option_values.FixMode | None = _option(  # noqa: RUF009 - a field
         None,
@@ -206,6 +198,7 @@ class Settings:
         metavar="MODE",
         bare="all",
         needs=("memray",),
+        keeps_figures=True,
     )
     memray_fix_in_ci: bool = _switch(
         "Let --memray-fix write even if the environment variable CI is set",
@@ -218,6 +211,7 @@ class Settings:
         option_values.directory,
         metavar="DIR",
         needs=_MEASURING,
+        keeps_figures=True,
     )
     memray_tolerance: Tolerance = _option(  # noqa: RUF009 - a field
         DEFAULT_TOLERANCE,
@@ -245,6 +239,7 @@ class Settings:
         "in pytest's cache directory, without tolerance",
         needs=("memray",),
         only_for="pytest",
+        keeps_figures=True,
     )
     memray_json: Path | None = _option(  # noqa: RUF009 - a field
         None,
@@ -252,6 +247,7 @@ class Settings:
         option_values.file_to_write,
         metavar="PATH",
         needs=_MEASURING,
+        keeps_figures=True,
     )
     memray_html: Path | None = _option(  # noqa: RUF009 - a field
         None,
@@ -259,6 +255,7 @@ class Settings:
         option_values.file_to_write,
         metavar="PATH",
         needs=_MEASURING,
+        keeps_figures=True,
     )
     memray_markdown: Path | None = _option(  # noqa: RUF009 - a field
         None,
@@ -266,6 +263,7 @@ class Settings:
         option_values.file_to_write,
         metavar="PATH",
         needs=_MEASURING,
+        keeps_figures=True,
     )
     memray_github: str = _option(
         "auto",
@@ -280,6 +278,7 @@ class Settings:
         option_values.file_to_write,
         metavar="PATH",
         needs=_MEASURING,
+        keeps_figures=True,
     )
     memray_bin_path: Path | None = _option(  # noqa: RUF009 - a field
         None,
@@ -287,6 +286,7 @@ class Settings:
         option_values.directory,
         metavar="DIR",
         needs=("memray",),
+        keeps_figures=True,
     )
     memray_bin_prefix: str = _option(
         "",
@@ -359,7 +359,10 @@ class Settings:
     @property
     def keeps_figures(self) -> bool:
         """Whether figures of the run are kept, or compared with those of another run."""
-        return any(getattr(self, name) != _BY_NAME[name].default for name in _KEEPING)
+        return any(
+            option.keeps_figures and getattr(self, option.name) != option.default
+            for option in OPTIONS
+        )
 
     def warms_up_before(self, budget: Budget) -> bool:
         """Whether a test with a budget runs once before it is measured.
