@@ -211,14 +211,8 @@ class Benchmarks:
             "--native": ("limited", ("--native",)),
             "kept captures": ("limited", (keep,)),
         }
-        theirs = {
-            "no limit": ("plain", ()),
-            "a limit": ("limited", ()),
-            "objects counted": ("limited", ("--trace-python-allocators",)),
-            "limit_leaks": ("leaks", ()),
-            "--native": ("limited", ("--native",)),
-            "kept captures": ("limited", (keep,)),
-        }
+        only_ours = ("only=", "a hook", "stable")
+        theirs = {mode: how for mode, how in modes.items() if mode not in only_ours}
         figures = interleaved(
             [
                 command("plain", *PLAIN, paths["plain"]),
