@@ -15,6 +15,7 @@ import pluggy
 import pytest
 from membudget import Measurement, MisuseError, Result, Verdict, plugin_manager
 from membudget.runs import (
+    WAIVER,
     Block,
     Budget,
     LateStacks,
@@ -493,5 +494,5 @@ def _not_enforced(item: pytest.Item) -> str:
     who = f" Other code that runs tests here: {', '.join(others)}." if others else ""
     return (
         f"this test has a limit but was not measured, because something other than pytest called "
-        f"its function.{who} Use 'with limit_memory(...):' in the test, or mark it no_memory_limit"
+        f"its function.{who} Use 'with limit_memory(...):' in the test, or mark it {WAIVER}"
     )

@@ -8,8 +8,7 @@ from __future__ import annotations
 from json import dumps
 
 from ..results.comparing import compared_figures
-from ..results.suggest import KIND_NAMES
-from .failure_text import amount
+from .failure_text import amount, with_figure
 from .overview import Overview
 from .printable import printable
 
@@ -19,10 +18,9 @@ def benchmark_action_json(overview: Overview) -> str:
     data = []
     for result in overview.run.results:
         for figure in compared_figures(result):
-            kind = "" if figure == "peak_bytes" else f" ({KIND_NAMES[figure]})"
             limit = result.verdict.budget.limit_of(figure)
             entry = {
-                "name": printable(result.name) + kind,
+                "name": printable(with_figure(result.name, figure)),
                 "unit": "allocations" if figure == "n_allocations" else "bytes",
                 "value": getattr(result.measurement, figure),
             }

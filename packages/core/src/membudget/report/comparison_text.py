@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ..results.comparing import CHANGES, FigureChange, StackChange
-from ..results.suggest import KIND_NAMES
 from ..sizes import format_size
 from ..tolerance import Tolerance
-from .failure_text import N_FRAMES, amount, caller_lines, counted, place_of
+from .failure_text import N_FRAMES, amount, caller_lines, counted, place_of, with_figure
 from .printable import printable
 from .run_text import Line
 from .tables import aligned
@@ -54,10 +53,9 @@ def change_counts(changes: Iterable[FigureChange]) -> str:
 
 def change_row(one: FigureChange) -> tuple[str, str, str, str]:
     """Return the cells of a table: the test, the old and the new figure, and the difference."""
-    name = one.test if one.figure == "peak_bytes" else f"{one.test} ({KIND_NAMES[one.figure]})"
     old = "-" if one.old is None else amount(one.figure, one.old)
     new = "-" if one.new is None else amount(one.figure, one.new)
-    return printable(name), old, new, _change_words(one)
+    return printable(with_figure(one.test, one.figure)), old, new, _change_words(one)
 
 
 def _change_words(one: FigureChange) -> str:

@@ -11,6 +11,7 @@ from ..budget import Budget
 from ..host.origins import shown_path
 from ..measurement import ARENA_BYTES, Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
 from ..results.sites import key_of, library_of, sites_of
+from ..results.suggest import KIND_NAMES
 from ..settings import DEFAULTS
 from ..sizes import format_size
 from ..verdict import Excess, Verdict
@@ -247,6 +248,21 @@ def _details(
         yield LOST_STACKS
 
 
+def with_figure(test: str, figure: Figure) -> str:
+    """Return the name of a test, and which figure of it is meant, unless it is the peak.
+
+    Example:
+        >>> with_figure("test_load", "peak_bytes"), with_figure("test_load", "total_bytes")
+        ('test_load', 'test_load (total)')
+    """
+    return test if figure == "peak_bytes" else f"{test} ({KIND_NAMES[figure]})"
+
+
+def capture_command(path: str) -> str:
+    """Return the command that shows a capture."""
+    return f"memray flamegraph {quote(path)}"
+
+
 def capture_line(path: str) -> str:
     """Return a line with a command that shows a capture.
 
@@ -254,7 +270,7 @@ def capture_line(path: str) -> str:
         >>> capture_line("kept/test a.bin")
         "Its capture: memray flamegraph 'kept/test a.bin'"
     """
-    return f"Its capture: memray flamegraph {printable(quote(shown_path(path)))}"
+    return f"Its capture: {printable(capture_command(shown_path(path)))}"
 
 
 def origin_lines(verdict: Verdict) -> Iterator[str]:

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..results.environment import Environment
-from ..results.suggest import KIND_NAMES
 from ..verdict import Excess, Result
 from .comparison_text import change_row
-from .failure_text import amount, counted, exceeded_section, leaks_of
+from .failure_text import amount, counted, exceeded_section, leaks_of, with_figure
 from .overview import Overview, failed_otherwise, words_in_text
 from .printable import printable
 from .table_of_tests import HEADINGS, figure_cells
@@ -114,14 +113,10 @@ def _failed_or_changed(overview: Overview) -> list[str]:
 
 def _rows_over(result: Result) -> Iterator[tuple[str, ...]]:
     for excess in result.verdict.excesses:
-        yield "**OVER**", _with_kind(result, excess), *_excess_cells(excess)
+        name = with_figure(result.name, excess.limit.figure)
+        yield "**OVER**", name, *_excess_cells(excess)
     for leak in leaks_of(result.verdict):
         yield "**OVER**", result.name, "-", "-", leak
-
-
-def _with_kind(result: Result, excess: Excess) -> str:
-    figure = excess.limit.figure
-    return result.name if figure == "peak_bytes" else f"{result.name} ({KIND_NAMES[figure]})"
 
 
 def _excess_cells(excess: Excess) -> tuple[str, str, str]:

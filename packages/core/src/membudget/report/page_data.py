@@ -7,7 +7,6 @@ can be shown as they are: nothing in them moves the cursor, or turns the directi
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from .failure_text import (
     LOST_STACKS,
     N_ALLOCATIONS,
     N_FRAMES,
+    capture_command,
     exceeded_section,
     no_stacks,
     object_lines,
@@ -134,7 +134,7 @@ class PageData:
     def _command(self, result: Result) -> str:
         """Return the command that shows the capture of a test; empty if none was kept."""
         path = capture_of(result, self._overview.run.environment)
-        return f"memray flamegraph {shlex.quote(path)}" if path else ""
+        return capture_command(path) if path else ""
 
     def _limit(
         self, kind: str, used: int, maximum: int, words: str, suggested: str, origin: str
