@@ -9,7 +9,7 @@ import inspect
 import unittest
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from membudget import (
     InvalidLimitError,
@@ -69,9 +69,18 @@ _OUTER_FILES: Final = directories_of(unittest.__file__, asyncio.__file__, __file
 
 _DEFAULTS: Final = Settings()
 
-Listener: TypeAlias = Callable[
-    [Measurement, Verdict, LateStacks | None, Mapping[Phase, Measurement], bool], None
-]
+
+class MeasuredTest(NamedTuple):
+    """What was measured of a test; the arguments of :meth:`Run.add`, but for the name."""
+
+    measurement: Measurement
+    verdict: Verdict
+    late: LateStacks | None
+    phases: Mapping[Phase, Measurement]
+    is_warm: bool
+
+
+Listener: TypeAlias = Callable[[MeasuredTest], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ class Request:
     """A request to measure a test: by the runner, or by the class of the test itself.
 
     Attributes:
-        listener: called with the measurement, and whether the test had run before.
+        listener: called with what was measured.
         settings: what to trace, the default limit, and how much a failure shows.
         keep_capture: where to keep the capture of the block; empty for nowhere.
         keep_evidence: keeps a capture of a test over its limit; may be None.
@@ -93,6 +102,26 @@ class Request:
     baseline: Limit | None = None
     begins: Callable[[], None] | None = None
     keep_evidence: KeepsEvidence | None = None
+
+    @classmethod
+    def in_run(
+        cls, run: Run, name: str, listener: Listener, begins: Callable[[], None] | None = None
+    ) -> Request:
+        """Return the request to measure a test of a run.
+
+        Args:
+            run: the run.
+            name: the name of the test in it.
+            listener, begins: see above.
+        """
+        return cls(
+            listener,
+            run.settings,
+            run.path_of(name),
+            run.baseline_limit(name),
+            begins,
+            run.evidence_of(name),
+        )
 
 
 class _Measuring:
@@ -199,7 +228,7 @@ class _Measuring:
             measured = self._measured.pop()
             if not inspect.isawaitable(result):
                 for request in self._requests:
-                    request.listener(*measured, phases, self._is_warm)
+                    request.listener(MeasuredTest(*measured, phases, self._is_warm))
 
     def raise_if_over(self) -> None:
         """Raise the error of the test's block once more, because something has caught it.
@@ -406,28 +435,16 @@ def request_of_the_class(test: unittest.TestCase) -> Request | None:
     run = _run_of_this_process()
     name = _names.new(test.id())
 
-    def listener(
-        measurement: Measurement,
-        verdict: Verdict,
-        late: LateStacks | None,
-        phases: Mapping[Phase, Measurement],
-        is_warm: bool,
-    ) -> None:
-        leave([Result(name, measurement, verdict, tuple(phases.items()), is_warm=is_warm)])
-        run.ended(name, measurement)
+    def listener(test: MeasuredTest) -> None:
+        phases = tuple(test.phases.items())
+        leave([Result(name, test.measurement, test.verdict, phases, is_warm=test.is_warm)])
+        run.ended(name, test.measurement)
 
     def begins() -> None:
         leave(notes=Notes(unmeasured={name: Unmeasured.UNKNOWN}))
         run.starts(name)
 
-    return Request(
-        listener,
-        run.settings,
-        run.path_of(name),
-        run.baseline_limit(name),
-        begins,
-        run.evidence_of(name),
-    )
+    return Request.in_run(run, name, listener, begins)
 
 
 @functools.cache

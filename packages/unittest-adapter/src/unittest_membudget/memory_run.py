@@ -8,25 +8,21 @@ import multiprocessing
 import os
 import sys
 import unittest
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from membudget import (
     InvalidOptionError,
-    Measurement,
     MembudgetError,
     MemoryLimitExceeded,
     Result,
-    Verdict,
 )
 from membudget.runs import (
     SUGGESTIONS_TITLE,
     TITLE,
     Collection,
-    LateStacks,
     Notes,
     Outcome,
-    Phase,
     Run,
     Settings,
     TestNames,
@@ -45,7 +41,7 @@ from membudget.runs import (
 )
 
 from ._private import method_name
-from .measuring import Request, measured
+from .measuring import MeasuredTest, Request, measured
 from .rules import LIMIT_ATTRIBUTE, has_pytest_markers, ignores_limit, valid_rules_of
 from .suggesting import Suggesting
 
@@ -134,27 +130,16 @@ class MemoryRun:
         if place is not None:
             self._notes.places[name] = place
 
-        def keep(
-            measurement: Measurement,
-            verdict: Verdict,
-            late: LateStacks | None,
-            phases: Mapping[Phase, Measurement],
-            is_warm: bool,
-        ) -> None:
-            result = self._run.add(name, measurement, verdict, late, phases, is_warm=is_warm)
+        def keep(test: MeasuredTest) -> None:
+            result = self._run.add(
+                name, test.measurement, test.verdict, test.late, test.phases, is_warm=test.is_warm
+            )
             if not result.verdict.within:
                 self._to_report[name] = result
             if another_process_reports():
                 leave([result])
 
-        baseline = self._run.baseline_limit(name)
-        request = Request(
-            keep,
-            self.settings,
-            self._run.path_of(name),
-            baseline,
-            keep_evidence=self._run.evidence_of(name),
-        )
+        request = Request.in_run(self._run, name, keep)
         if not self._measuring.enter_context(measured(test, request)):
             nothing = Unmeasured.NOTHING_TO_MEASURE
             self._note(name, nothing if rules.measured else Unmeasured.KEPT_OUT)
