@@ -180,8 +180,13 @@ PyDoc_STRVAR(close_block_doc,
              "peak_index, start_index, end_index, interrupted), or None if some marks are missing.\n"
              "Raises ValueError for a damaged capture.");
 
-static PyObject *
-close_block(PyObject *self, PyObject *args)
+typedef Scanned (*Scan)(Scanner *, uint64_t serial, const Block **);
+
+/* Scan for a block with the arguments (serial, counts), and ask `counts` what the scanner asks.
+ *
+ * NULL if its mark is missing, or for an exception. */
+static const Block *
+scan_and_ask(PyObject *self, PyObject *args, Scan scan)
 {
     unsigned long long serial;
     PyObject *counts;
@@ -192,13 +197,30 @@ close_block(PyObject *self, PyObject *args)
     Scanned scanned;
     /* With the GIL: other threads would only write more to read. The capture is in the page cache, so
      * this does not wait for a disk. */
-    while ((scanned = scanner_close_block(scanner_of(self), serial, &block)) == ASKS) {
+    while ((scanned = scan(scanner_of(self), serial, &block)) == ASKS) {
         if (ask(scanner_of(self), counts) < 0) {
             return NULL;
         }
     }
-    if (scanned != SCANNED) {
-        return scanned == BROKEN ? broken() : Py_NewRef(Py_None);
+    if (scanned == BROKEN) {
+        broken();
+    }
+    return scanned == SCANNED ? block : NULL;
+}
+
+/* What a function returns that has no block: None, if there is no exception. */
+static PyObject *
+no_block(void)
+{
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+close_block(PyObject *self, PyObject *args)
+{
+    const Block *block = scan_and_ask(self, args, scanner_close_block);
+    if (!block) {
+        return no_block();
     }
     const Block read = *block; /* making Python objects can run code that forgets it */
     PyObject *histogram = histogram_of(&read);
@@ -221,20 +243,9 @@ PyDoc_STRVAR(retained_so_far_doc,
 static PyObject *
 retained_so_far(PyObject *self, PyObject *args)
 {
-    unsigned long long serial;
-    PyObject *counts;
-    if (!PyArg_ParseTuple(args, "KO", &serial, &counts)) {
-        return NULL;
-    }
-    const Block *block;
-    Scanned scanned;
-    while ((scanned = scanner_look(scanner_of(self), serial, &block)) == ASKS) {
-        if (ask(scanner_of(self), counts) < 0) {
-            return NULL;
-        }
-    }
-    if (scanned != SCANNED) {
-        return scanned == BROKEN ? broken() : Py_NewRef(Py_None);
+    const Block *block = scan_and_ask(self, args, scanner_look);
+    if (!block) {
+        return no_block();
     }
     return PyLong_FromUnsignedLongLong(block->alive);
 }
