@@ -210,8 +210,7 @@ typedef struct {
     PyObject_HEAD
     bool has_start;
     bool has_end;
-    bool collects_before;
-    bool collects_after;
+    bool collects;
     bool settles;
     bool was_at_work; /* it was entered inside a stretch of work of this thread: */
     const ThreadWork *thread;
@@ -220,10 +219,10 @@ typedef struct {
 } MarkedBlock;
 
 PyDoc_STRVAR(set_marks_doc,
-             "_set_marks(start, end, collects_before=False, collects_after=False, settles=False)\n--\n\n"
+             "_set_marks(start, end, collects=False, settles=False)\n--\n\n"
              "Set the marks to make, once, when the `with` statement is entered and left.\n\n"
-             "Collect garbage before the START mark, or before the END mark, and call self._settle()\n"
-             "before the END mark, if those flags are set.");
+             "Collect garbage before both marks, and call self._settle() before the END mark, if these\n"
+             "flags are set.");
 
 /* Like gc.collect(): works even if the program has turned off automatic collection. */
 static void
@@ -242,17 +241,15 @@ set_marks(PyObject *self, PyObject *args)
     MarkedBlock *block = (MarkedBlock *)self;
     PyObject *start;
     PyObject *end;
-    int collects_before = 0;
-    int collects_after = 0;
+    int collects = 0;
     int settles = 0;
-    if (!PyArg_ParseTuple(args, "OO|ppp", &start, &end, &collects_before, &collects_after, &settles)
+    if (!PyArg_ParseTuple(args, "OO|pp", &start, &end, &collects, &settles)
         || read_lengths(start, &block->start) < 0 || read_lengths(end, &block->end) < 0)
     {
         return NULL;
     }
     block->has_start = block->has_end = true;
-    block->collects_before = collects_before;
-    block->collects_after = collects_after;
+    block->collects = collects;
     block->settles = settles;
     return Py_NewRef(Py_None);
 }
@@ -334,7 +331,7 @@ enter(PyObject *self, PyObject *unused)
     MarkedBlock *block = (MarkedBlock *)self;
     if (block->has_start) {
         block->has_start = false;
-        if (block->collects_before) {
+        if (block->collects) {
             collect_garbage();
         }
         block->was_at_work = was_at_work;
@@ -436,7 +433,7 @@ leave(PyObject *self, PyObject *const *args, size_t n_args, PyObject *names)
     bool settled = true;
     if (block->has_end) {
         block->has_end = false;
-        if (block->collects_after) {
+        if (block->collects) {
             collect_garbage();
         }
         if (block->settles) {

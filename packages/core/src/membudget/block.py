@@ -233,7 +233,6 @@ class Block(MarkedBlock):
             block.start_mark,
             block.end_mark,
             bool(scope.stable),
-            bool(scope.stable),
             self.budget.limits_what_stays,
         )
         if self.place is not None:

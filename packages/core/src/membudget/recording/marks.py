@@ -210,7 +210,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
 
         _marks: tuple[Lengths, Lengths] | None = None
 
-        _collects: tuple[bool, bool] = (False, False)
+        _collects = False
         _settles = False
         _has_start = False
         _was_at_work = False
@@ -220,20 +220,19 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             self,
             start: Lengths,
             end: Lengths,
-            collects_before: bool = False,
-            collects_after: bool = False,
+            collects: bool = False,
             settles: bool = False,
             /,
         ) -> None:
             """Set the marks to make, once, when the ``with`` statement is entered and left.
 
-            Collect garbage before the start mark, or before the end mark, and call ``_settle``
-            before the end mark, if those flags are set.
+            Collect garbage before both marks, and call ``_settle`` before the end mark, if these
+            flags are set.
             """
             self._settles = settles
             self._marks = (start, end)
             self._has_start = True
-            self._collects = (collects_before, collects_after)
+            self._collects = collects
 
         def _clear_marks(self) -> None:
             """Make no marks."""
@@ -246,7 +245,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
                 self._enter()
                 if self._has_start and self._marks is not None:
                     self._has_start = False
-                    if self._collects[0]:
+                    if self._collects:
                         collect()
                     self._was_at_work = was_at_work
                     self._thread = get_ident()
@@ -275,7 +274,7 @@ if TYPE_CHECKING or not MARKS_ARE_MADE_IN_C:
             __tracebackhide__ = True
             failed: BaseException | None = None
             if self._marks is not None:
-                if self._collects[1]:
+                if self._collects:
                     collect()
                 if self._settles:
                     was_at_work = _here.begin()
