@@ -129,3 +129,11 @@ def test_every_key_of_a_run_file_is_described() -> None:
     for one in (schema, *schema["$defs"].values()):
         assert set(one.get("properties", ())) <= described
     assert f"| `format` | {schema['properties']['format']['const']} |" in text
+
+
+def test_every_option_that_keeps_figures_is_named() -> None:
+    """With each of them, a stable test runs once before it is measured."""
+    page = (REPOSITORY / "docs/stable.md").read_text()
+    (named,) = re.findall(r"are kept or compared with others \((.*?)\)", page, re.S)
+    keeping = {option.flag for option in OPTIONS if option.keeps_figures}
+    assert set(re.findall(r"--[\w-]+", named)) == keeping

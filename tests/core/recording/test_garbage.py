@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import in_subprocess
+from membudget.host.system import Real
 from membudget.recording.garbage import SettledGarbage, new_garbage_collected
 
 # Objects of these tests are in cycles: only a collection frees them.
@@ -132,3 +133,14 @@ def test_a_filter_and_two_limits_are_read_before_the_end_of_their_block() -> Non
         assert 100_000 <= memory.retained_bytes < 110_000
     else:
         raise AssertionError("the limit was not enforced")
+
+
+def test_full_collections_take_a_twentieth_of_the_time_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SettledGarbage, "_full_ended_at", 100.0)
+    monkeypatch.setattr(SettledGarbage, "_full_seconds", 0.5)
+    monkeypatch.setattr(Real, "perf_counter", lambda: 109.9)
+    assert not SettledGarbage._is_time_for_all()
+    monkeypatch.setattr(Real, "perf_counter", lambda: 110.1)
+    assert SettledGarbage._is_time_for_all()
