@@ -13,6 +13,7 @@ from typing import Protocol
 import fork_server
 import pytest
 from hypothesis import HealthCheck, settings
+from membudget.host.system import Real
 
 # No test asserts a time: machines are shared, and have their slow moments.
 settings.register_profile("membudget", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,6 +21,16 @@ settings.load_profile("membudget")
 
 REPOSITORY = Path(__file__).parents[1]
 OPTIONS = ["-W", "error"]
+
+
+def is_of_a_ci_server(variable: str) -> bool:
+    """Whether an environment variable tells programs that they run in CI, or of which commit."""
+    return variable.startswith(("GITHUB_", "CI_")) or variable in ("CI", "BUILD_NUMBER")
+
+
+# Tests pass alike on a developer's machine and in CI. A test of what CI changes sets the variables.
+for variable in [variable for variable in Real.environment if is_of_a_ci_server(variable)]:
+    del Real.environment[variable]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,8 +70,7 @@ def run_python_in(
         name: value
         for name, value in os.environ.items()
         if not (
-            name.startswith(("MEMBUDGET", "PYTEST", "PYTHON", "COV", "GITHUB_"))
-            or name in ("CI", "BUILD_NUMBER")
+            name.startswith(("MEMBUDGET", "PYTEST", "PYTHON", "COV")) or is_of_a_ci_server(name)
         )
         or name == "MEMBUDGET_READER"  # CI runs the tests with either reader
         or name == "COVERAGE_PROCESS_CONFIG"  # "coverage run" counts these processes too
