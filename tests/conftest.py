@@ -84,7 +84,8 @@ def run_python_in(
         **ours,
     }
     if not fresh and fork_server.can_run(arguments, ours):
-        return the_fork_server().run(arguments, directory, environment, stdin)
+        server = the_fork_server(adapters=fork_server.only_runs_tests(arguments, environment))
+        return server.run(arguments, directory, environment, stdin)
     return subprocess.run(
         [sys.executable, *OPTIONS, *arguments],
         cwd=directory,
@@ -97,9 +98,9 @@ def run_python_in(
 
 
 @functools.cache
-def the_fork_server() -> fork_server.ForkServer:
+def the_fork_server(adapters: bool) -> fork_server.ForkServer:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return fork_server.ForkServer(OPTIONS, {**clean, "PYTHONIOENCODING": "utf-8"})
+    return fork_server.ForkServer(OPTIONS, {**clean, "PYTHONIOENCODING": "utf-8"}, adapters)
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ server. For a program the server forks a child, which gets the arguments, the en
 directory and the standard files of that program, runs it, and ends as an interpreter ends: with its
 exit functions and the clearing of its modules.
 
-The server imports nothing of membudget and starts no tracker and no thread. So a child differs
-from a new interpreter in this alone: the modules of :data:`IMPORTED` and what they import are in
-``sys.modules``, and the garbage collector passes over them; the hash of a text is the same in all
-children; and a stack has one frame of this file at its bottom. A test to which this makes a
-difference asks ``run_python_in`` for a fresh interpreter.
+The server starts no tracker and no thread. So a child differs from a new interpreter in this alone:
+the modules of :data:`IMPORTED` and what they import are in ``sys.modules``, and the garbage
+collector passes over them; the hash of a text is the same in all children; and a stack has one
+frame of this file at its bottom. A test to which this makes a difference asks ``run_python_in`` for
+a fresh interpreter.
+
+A second server has imported membudget and pytest-xdist as well, for programs that only run pytest
+or unittest with them. There, nothing of a program can run before membudget is imported.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -39,6 +43,14 @@ IMPORTED: Final = [
     *("pytest", "memray", "memray.reporters.module_tools", "rich.table", "execnet"),
     *("asyncio", "doctest", "unittest.main", "unittest.mock", "tomllib"),
 ]
+
+ADAPTERS: Final = ["pytest_membudget.plugin", "xdist.plugin", "xdist.looponfail"]
+"""What the second server has imported as well, in the way in which pytest imports its plugins."""
+
+# What a run of tests may be asked for in the second server. Other plugins can be imported, and
+# replace functions, before membudget.
+RUNNERS: Final = ("pytest", "unittest_membudget")
+PLUGINS: Final = ("membudget", "xdist", "no:cacheprovider", "no:terminal")
 
 # Python and its C library read these when they start.
 READ_AT_START: Final = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LANG", "LC_")
@@ -58,6 +70,23 @@ def can_run(arguments: tuple[str, ...], environment: dict[str, str]) -> bool:
     return hasattr(os, "fork") and known and not set(of_python) - set(OF_A_CHILD)
 
 
+def only_runs_tests(arguments: tuple[str, ...], environment: dict[str, str]) -> bool:
+    """Whether ``python arguments`` runs pytest or unittest with no plugins but :data:`PLUGINS`.
+
+    Args:
+        arguments: what follows ``python``.
+        environment: all variables of the program.
+    """
+    kind, *rest = without_filters(arguments)
+    options = [*environment.get("PYTEST_ADDOPTS", "").split(), *rest]
+    plugins = {name for option, name in pairwise([*options, ""]) if option == "-p"}
+    plugins |= {option[2:] for option in options if option.startswith("-p") and option != "-p"}
+    plugins |= {environment["PYTEST_PLUGINS"]} if "PYTEST_PLUGINS" in environment else set()
+    loads_others = not environment.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    runs_tests = kind == "-m" and rest[0] in RUNNERS
+    return runs_tests and plugins <= set(PLUGINS) and not loads_others
+
+
 def without_filters(arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments after all ``-W filter``."""
     while arguments[0] == "-W":
@@ -68,9 +97,11 @@ def without_filters(arguments: Sequence[str]) -> Sequence[str]:
 class ForkServer:
     """The server, as the process that runs tests sees it."""
 
-    def __init__(self, options: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, options: list[str], environment: dict[str, str], adapters: bool = False
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, *options, __file__],
+            [sys.executable, *options, __file__, *(["adapters"] if adapters else [])],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,6 +134,25 @@ class ForkServer:
         self._process.communicate()
 
 
+def import_adapters() -> None:
+    """Import the plugins of pytest with its import hook: it warns of others, and rewrites these."""
+    rewriting = importlib.import_module("_pytest.assertion").install_importhook(
+        importlib.import_module("_pytest.config").get_config()
+    )
+    rewriting.mark_rewrite("membudget", "pytest_membudget", "unittest_membudget", "xdist")
+    for name in ADAPTERS:
+        importlib.import_module(name)
+    sys.meta_path.remove(rewriting)
+
+
+def membudget_reads_again() -> None:
+    """Let membudget, if it is imported, have the environment and the path of this process."""
+    if system := sys.modules.get("membudget.host.system"):
+        system.Real.environment.clear()
+        system.Real.environment.update(os.environ)
+        system.Real.path = tuple(sys.path)
+
+
 def next_program() -> Callable[[], object]:
     """Serve; return in each child, with what runs its program."""
     plugins = importlib.import_module("_pytest.config").default_plugins
@@ -110,10 +160,13 @@ def next_program() -> Callable[[], object]:
         importlib.import_module(name)
     # Collections in a child pass over what is set aside here: to look at it would copy it, and to
     # free it when the child ends takes longer than most programs run. A child does not count it.
+    frozen, count = 0, gc.get_freeze_count
+    gc.get_freeze_count = lambda: max(0, count() - frozen)
+    if sys.argv[1:] == ["adapters"]:
+        import_adapters()
     gc.collect()
     gc.freeze()
-    frozen, count = gc.get_freeze_count(), gc.get_freeze_count
-    gc.get_freeze_count = lambda: max(0, count() - frozen)
+    frozen = count()
     while True:
         request = b""
         while not request.endswith(b"\n"):
@@ -133,7 +186,7 @@ def next_program() -> Callable[[], object]:
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    sys.orig_argv[-1:] = arguments
+    sys.orig_argv[sys.orig_argv.index(__file__) :] = arguments
     kind, *rest = program = without_filters(arguments)
     filters = arguments[1 : len(arguments) - len(program) : 2]
     sys.warnoptions += filters
@@ -143,6 +196,7 @@ def next_program() -> Callable[[], object]:
     vars(main)["__builtins__"] = builtins
     if kind == "-m":
         sys.argv, sys.path[:1] = ["-m", *rest[1:]], [os.getcwd(), *path]
+        membudget_reads_again()
         return functools.partial(runpy._run_module_as_main, rest[0])  # type: ignore[attr-defined]
     if kind == "-c":
         sys.argv, sys.path[:1] = ["-c", *rest[1:]], ["", *path]
