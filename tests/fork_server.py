@@ -31,6 +31,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -145,12 +146,16 @@ def import_adapters() -> None:
     sys.meta_path.remove(rewriting)
 
 
-def membudget_reads_again() -> None:
-    """Let membudget, if it is imported, have the environment and the path of this process."""
+def adapters_start() -> None:
+    """Let the modules of :data:`ADAPTERS` know this process: what they look up at their import."""
     if system := sys.modules.get("membudget.host.system"):
         system.Real.environment.clear()
         system.Real.environment.update(os.environ)
         system.Real.path = tuple(sys.path)
+        origins = sys.modules["membudget.host.origins"]
+        vars(origins)["_START_DIRECTORY"] = origins._start_directory()
+        vars(sys.modules["membudget.results.environment"])["_STARTED"] = time.time()
+        sys.modules["xdist.plugin"]._sys_path[:] = sys.path  # what its workers get
 
 
 def next_program() -> Callable[[], object]:
@@ -196,7 +201,7 @@ def next_program() -> Callable[[], object]:
     vars(main)["__builtins__"] = builtins
     if kind == "-m":
         sys.argv, sys.path[:1] = ["-m", *rest[1:]], [os.getcwd(), *path]
-        membudget_reads_again()
+        adapters_start()
         return functools.partial(runpy._run_module_as_main, rest[0])  # type: ignore[attr-defined]
     if kind == "-c":
         sys.argv, sys.path[:1] = ["-c", *rest[1:]], ["", *path]
