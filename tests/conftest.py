@@ -13,7 +13,6 @@ from typing import Protocol
 import fork_server
 import pytest
 from hypothesis import HealthCheck, settings
-from membudget.host.system import Real
 
 # No test asserts a time: machines are shared, and have their slow moments.
 settings.register_profile("membudget", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,19 +27,18 @@ def is_of_a_ci_server(variable: str) -> bool:
     return variable.startswith(("GITHUB_", "CI_")) or variable in ("CI", "BUILD_NUMBER")
 
 
-# Tests pass alike on a developer's machine and in CI. A test of what CI changes sets the variables.
-for variable in [variable for variable in Real.environment if is_of_a_ci_server(variable)]:
-    del Real.environment[variable]
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """With ``-n``, run the tests of a group in one worker: they share what takes long to prepare.
+    """Prepare the run of the tests."""
+    from membudget.host.system import Real  # not imported by programs that import this file
 
-    Not in the configuration: that of pytest must work without pytest-xdist.
-    """
+    # With -n, the tests of a group run in one worker: they share what takes long to prepare. Not in
+    # the configuration: that of pytest must work without pytest-xdist.
     if getattr(config.option, "dist", "") == "load":
         config.option.dist = "loadgroup"
+    # Tests pass alike on a developer's machine and in CI. One about CI sets the variables.
+    for variable in filter(is_of_a_ci_server, [*Real.environment]):
+        del Real.environment[variable]
 
 
 class RunPython(Protocol):

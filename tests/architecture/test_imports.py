@@ -40,13 +40,13 @@ recording.segment recording.reading recording.recorder recording
 budget verdict limit_words
 option_values availability settings settings_sources rules
 
-stack_filter hookspecs plugins lazy_work noted_verdicts testing
+stack_filter hookspecs plugins sites lazy_work noted_verdicts testing
 
 results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source.sources
 source
-results.sites results.git_files results.environment results.run_file results.json_data
+results.git_files results.environment results.run_file results.json_data
 results.capture_names results.comparable results.merging results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text

@@ -9,7 +9,7 @@ import membudget.runs
 import pytest
 import pytest_membudget
 import unittest_membudget
-from conftest import in_fresh_interpreter
+from conftest import RunPython, in_fresh_interpreter
 from membudget import Budget, LeakLimit, Limit, MembudgetError, MemoryLimitExceeded, ObjectLimit
 from membudget.testing import make_measurement
 from membudget.verdict import judge
@@ -49,6 +49,14 @@ def test_an_exceeded_limit_travels_between_processes() -> None:
     verdict = judge(measurement, Budget(leaks=leaks, objects=objects))
     error = pickle.loads(pickle.dumps(MemoryLimitExceeded("too much", measurement, verdict)))
     assert error.verdict.budget == Budget(leaks=LeakLimit(5), objects=ObjectLimit())
+
+
+def test_code_with_budgets_imports_only_what_it_needs(run_python: RunPython) -> None:
+    """Not what reads and writes run files and source files, or runs tests."""
+    done = run_python("-c", "import sys, membudget; print(*sys.modules)")
+    rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("membudget.")}
+    assert "block" in rooms
+    assert not rooms & {"results", "source", "runs", "cli"}
 
 
 @in_fresh_interpreter

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from membudget import parse_size
+from membudget.limit_words import LimitKind
 from membudget.results.suggest import (
-    LimitKind,
     LimitNow,
     Observed,
     Suggestion,

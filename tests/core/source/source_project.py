@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from membudget.limit_words import LimitKind
 from membudget.option_values import FixMode
-from membudget.results.suggest import LimitKind, LimitNow, Observed, suggest
+from membudget.results.suggest import LimitNow, Observed, suggest
 from membudget.source.definitions import Definition, Framework, WrittenTest, written_test
 from membudget.source.files import fingerprint
 from membudget.source.fix import FixPlan, plan_fixes

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from .budget import Budget, Limit
-from .measurement import ARENA_BYTES, Measurement
+from .measurement import ARENA_BYTES, Figure, Measurement
 from .verdict import Result, is_blind
 
 LimitWord: TypeAlias = Literal["OVER", "NEAR", "TIGHT", "LOOSE", "BLIND"]
+LimitKind: TypeAlias = Figure | Literal["leaks"]
+"""What is limited: a figure, or (``limit_leaks``) the memory that a single stack retains."""
+KIND_NAMES: Final[Mapping[LimitKind, str]] = {
+    "peak_bytes": "peak",
+    "total_bytes": "total",
+    "n_allocations": "allocations",
+    "retained_bytes": "retained",
+    "leaks": "retained by one stack",
+}
+"""The kinds of limits that have a number, as tables show them."""
 NEAR_PERCENT: Final = 90
 """A figure is near its limit if it is at least this percentage of it."""
 LOOSE_FACTOR: Final = 4

@@ -7,7 +7,6 @@ file, environment, command line; the later one wins.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -188,6 +187,8 @@ def _nearest_table(directory: Path) -> tuple[Path | None, Mapping[str, object]]:
 
 
 def _table(path: Path) -> Mapping[str, object] | None:
+    import tomllib  # imported only where there can be a file to read
+
     try:
         content = path.read_bytes() if path.is_file() else b""
         # A file without the table is ignored, even if it is invalid.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, get_args
 
-from ..limit_words import limit_uses
+from ..limit_words import KIND_NAMES, limit_uses
 from ..measurement import Figure
-from ..results.suggest import KIND_NAMES
 from ..sizes import format_size
 from ..stack_filter import patterns_of
 from ..verdict import Result

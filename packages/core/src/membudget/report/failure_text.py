@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from ..budget import Budget
 from ..host.origins import shown_path
+from ..limit_words import KIND_NAMES
 from ..measurement import ARENA_BYTES, Allocation, Figure, Frame, LeakedObjects, Measurement, Unseen
-from ..results.sites import key_of, library_of, sites_of
-from ..results.suggest import KIND_NAMES
 from ..settings import DEFAULTS
+from ..sites import key_of, library_of, sites_of
 from ..sizes import format_size
 from ..verdict import Excess, Verdict
 from .printable import printable

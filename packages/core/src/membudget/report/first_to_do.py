@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from ..limit_words import LimitUse, limit_uses
-from ..results.suggest import KIND_NAMES, LimitKind, Suggestion, observed_in, suggest
+from ..limit_words import KIND_NAMES, LimitKind, LimitUse, limit_uses
+from ..results.suggest import Suggestion, observed_in, suggest
 from ..sizes import format_size
 from ..verdict import Result
 from .failure_text import amount, leaks_of, unseen_words

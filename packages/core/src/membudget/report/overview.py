@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ..limit_words import limit_uses
+from ..limit_words import KIND_NAMES, limit_uses
 from ..results.comparable import differences
 from ..results.comparing import CHANGES, compare_runs
 from ..results.run_file import RunFile
-from ..results.suggest import KIND_NAMES
 from ..tolerance import DEFAULT_TOLERANCE, Tolerance
 from ..verdict import Result
 from .comparison_text import change_counts

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, TextIO, TypeAlias
 from ..budget import Limit, Scope
 from ..limit_words import LimitWord, is_near, limit_uses
 from ..measurement import ARENA_BYTES, Allocation, Figure
-from ..results.sites import users_frame
+from ..sites import users_frame
 from ..sizes import format_size
 from ..stack_filter import patterns_of
 from ..verdict import Result, is_blind

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ..measurement import Allocation, Frame
-from ..results.sites import key_of, library_of
+from ..sites import key_of, library_of
 from .failure_text import counted
 from .printable import printable
 

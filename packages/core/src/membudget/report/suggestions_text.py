@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..results.suggest import KIND_NAMES, Need, Suggestion
+from ..limit_words import KIND_NAMES
+from ..results.suggest import Need, Suggestion
 from ..source.fix import FixPlan
 from ..source.text import lines_of
 from ..source.writing import Written, diff

@@ -21,12 +21,12 @@ from ..measurement import Allocation
 from ..option_values import UpdateMode
 from ..plain_data import coder_of
 from ..settings import Settings
+from ..sites import absolute, relative, sites_of
 from ..sizes import format_size
 from ..source.files import read_whole
 from ..tolerance import Tolerance
 from ..verdict import Result
 from .environment import Environment
-from .sites import absolute, relative, sites_of
 
 FORMAT: Final = 1
 N_SITES: Final = 8

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from ..measurement import Allocation, Figure, Frame
+from ..sites import key_of
 from ..tolerance import Tolerance
 from ..verdict import Result
 from .comparable import counts_the_same
 from .run_file import RunFile
-from .sites import key_of
 
 EXACT: Final = Tolerance()
 Change: TypeAlias = Literal["new", "gone", "grew", "shrank", "same"]

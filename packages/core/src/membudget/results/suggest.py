@@ -11,24 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
 from ..budget import LimitSource
-from ..limit_words import noise
+from ..limit_words import LimitKind, noise
 from ..measurement import Figure
 from ..sizes import format_size, parse_size
 from ..verdict import Result
 
-LimitKind: TypeAlias = Figure | Literal["leaks"]
-"""What is limited: a figure, or (``limit_leaks``) the memory that a single stack retains."""
 Need: TypeAlias = Literal["add", "raise", "lower", "keep"]
 """What to do with a limit: add, raise or lower it to the suggested one, or keep it."""
-
-KIND_NAMES: Final[Mapping[LimitKind, str]] = {
-    "peak_bytes": "peak",
-    "total_bytes": "total",
-    "n_allocations": "allocations",
-    "retained_bytes": "retained",
-    "leaks": "retained by one stack",
-}
-"""The kinds of limits that have a number, as tables show them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import ast
 import warnings
 from dataclasses import dataclass
 
-from ..results.suggest import KIND_NAMES, LimitKind, limit_text
+from ..limit_words import KIND_NAMES, LimitKind
+from ..results.suggest import limit_text
 from .additions import Insertion, decorator, limit_function
 from .files import FileOnDisk
 from .literals import with_number

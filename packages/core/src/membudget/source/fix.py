@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..limit_words import LimitKind
 from ..option_values import FixMode
-from ..results.suggest import LimitKind, Need, Suggestion
+from ..results.suggest import Need, Suggestion
 from .changes import Change, ChangedFile, FileChanges
 from .definitions import WrittenTest
 from .files import ChangeableFiles

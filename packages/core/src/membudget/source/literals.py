@@ -7,7 +7,8 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from ..results.suggest import LimitKind, limit_text
+from ..limit_words import LimitKind
+from ..results.suggest import limit_text
 from ..sizes import parse_size
 from .text import Edit, SourceText, UnchangeableError
 

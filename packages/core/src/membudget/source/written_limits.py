@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from ..errors import InvalidSizeError
-from ..results.suggest import LimitKind
+from ..limit_words import LimitKind
 from ..sizes import parse_size
 from .definitions import Framework
 from .names import Names, targets_of

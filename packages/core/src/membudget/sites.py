@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from ..host.system import Real
-from ..measurement import Allocation, Frame
+from .host.system import Real
+from .measurement import Allocation, Frame
 
 _INSTALLED_IN: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3[^/\\]*)[/\\]")
 
