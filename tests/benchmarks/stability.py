@@ -1,10 +1,10 @@
 """Whether the same work gives the same figures: ten workloads, ten times each, in shuffled order.
 
-    uv run --with pytest-memray --with numpy python tests/benchmarks/stability.py
+    uv run --with pytest-memray python tests/benchmarks/stability.py
 
 Runs them under pytest three ways, each one after the other and once with two processes: as it is,
 with ``--memray-stable``, and with pytest-memray. The table shows the smallest and the largest peak
-of each workload, and how far they are apart.
+of each workload, and how far they are apart. ``--page`` writes it into ``docs/stable.md``.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import memray
+from documents import REPOSITORY, table, with_measured
 from stability_workloads import WORKLOADS
 
 HERE = Path(__file__).parent
@@ -85,10 +88,13 @@ def run(mode: str, repetitions: int) -> dict[str, list[int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--repetitions", type=int, default=10)
+    parser.add_argument("--page", action="store_true", help="write the table into docs/stable.md")
     parser.add_argument("modes", nargs="*", default=list(MODES))
     given = parser.parse_args()
+    if given.page and given.modes != list(MODES):
+        parser.error("--page needs all modes")
     measured = {mode: run(mode, given.repetitions) for mode in given.modes}
-    print(f"| workload | {' | '.join(given.modes)} |\n| --- |{' --- |' * len(measured)}")
+    rows = []
     for work in WORKLOADS:
         cells = []
         for mode in given.modes:
@@ -96,7 +102,19 @@ def main() -> None:
             assert len(peaks) == given.repetitions * len(ORDERS), (mode, work, peaks)
             apart = 100 * (max(peaks) - min(peaks)) / min(peaks)
             cells.append(f"{min(peaks):,} to {max(peaks):,}: {apart:.3f}%")
-        print(f"| {work.__name__.removeprefix('work_')} | {' | '.join(cells)} |")
+        rows.append([work.__name__.removeprefix("work_"), *cells])
+    measured_table = table(["workload", *given.modes], rows)
+    print(measured_table)
+    if given.page:
+        versions = f"CPython {platform.python_version()}, memray {version('memray')}"
+        text = (
+            f"{len(WORKLOADS)} kinds of work were measured {2 * given.repetitions} times each: "
+            f"{given.repetitions} times in shuffled order in one process, and {given.repetitions} "
+            "times with pytest-xdist in two. The table shows the smallest and the largest peak in "
+            f"bytes, and the difference between them ({versions}).\n\n{measured_table}"
+        )
+        page = REPOSITORY / "docs/stable.md"
+        page.write_text(with_measured(page.read_text(), "repeat", text))
 
 
 if __name__ == "__main__":

@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
-SMALL_TESTS = """
-import pytest
+from typing import Final
 
-@pytest.mark.parametrize("n", range({n_tests}))
-def test_small(n):
+# What a test does, ``work(n)``: little, or much in one test.
+LITTLE: Final = """
+def work(n):
     data = [str(i) for i in range(50)]
     assert len(",".join(data)) > n - n
 """
 
-LIMITED_TESTS = SMALL_TESTS.replace("@pytest", '@pytest.mark.limit_memory("24 MB")\n@pytest', 1)
+# Each element is allocated on its own; half of the records are frees.
+DROPPED_BLOCKS: Final = """
+def work(n):
+    for _ in range({size} // 2000):
+        data = [bytes(600) for _ in range(1000)]
+        del data
+"""
 
-ONLY_TESTS = LIMITED_TESTS.replace('"24 MB"', '"24 MB", only="test_it"')
+DROPPED_OBJECTS: Final = DROPPED_BLOCKS.replace("bytes(600)", "bytes(100)")
 
-LEAK_TESTS = SMALL_TESTS.replace("@pytest", '@pytest.mark.limit_leaks("24 MB")\n@pytest', 1)
+# Objects of several kinds that stay alive, as in a test that parses a document.
+KEPT_OBJECTS: Final = """
+def work(n):
+    kept = [{{"list": [i], "text": str(i)}} for i in range({size} // 14)]
+    assert kept
+"""
 
-LIBRARIES = """
+# The tests that do it.
+TESTS: Final = """
+import pytest
+
+{marker}
+@pytest.mark.parametrize("n", range({n_tests}))
+def test_it(n):
+    work(n)
+"""
+
+BENCHMARKS: Final = """
+import pytest
+
+{marker}
+@pytest.mark.parametrize("n", range({n_tests}))
+def test_it(n, benchmark):
+    benchmark.pedantic(work, (n,), rounds=1, iterations=1)
+"""
+
+LIMIT: Final = '@pytest.mark.limit_memory("2 GB")'
+ONLY: Final = '@pytest.mark.limit_memory("2 GB", only="test_it")'
+LEAKS: Final = '@pytest.mark.limit_leaks("2 GB")'
+CEILING: Final = '@pytest.mark.benchmem(max_peak="2GiB")'
+
+LIBRARIES: Final = """
 import hypothesis, numpy
 """
 """A conftest.py that loads as many objects as the tests of many projects have."""
 
-HOOK = """
+HOOK: Final = """
 from membudget import hookimpl
 
 @hookimpl
@@ -30,40 +65,50 @@ def membudget_keep_allocation(stack):
     return not any("/logging/" in frame.filename for frame in stack.frames)
 """
 
-# Each element is allocated on its own; half of the records are frees.
-MANY_OBJECTS = """
-def test_heavy():
-    for _ in range({n_records} // 2000):
-        data = [bytes(600) for _ in range(1000)]
-        del data
-"""
-
-# Objects of several kinds that stay alive, as in a test that parses a document.
-KEPT_OBJECTS = """
-def test_heavy():
-    kept = [{{"list": [i], "text": str(i)}} for i in range({n_records} // 14)]
-    assert kept
-"""
-
-HEAVY_FIXTURE = """
+# A plugin that starts memray's tracker for each test, and reads nothing.
+BARE_TRACKER: Final = """
+import os
+import memray
 import pytest
 
-def work(n):
+def pytest_addoption(parser):
+    parser.addoption("--native", action="store_true")
+    parser.addoption("--trace-python-allocators", action="store_true")
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    config = pyfuncitem.config
+    file = f"bare-{os.getpid()}.bin"
+    try:
+        with memray.Tracker(
+            file,
+            native_traces=config.getoption("--native"),
+            trace_python_allocators=config.getoption("--trace-python-allocators"),
+        ):
+            return (yield)
+    finally:
+        os.unlink(file)
+"""
+
+# What a fixture does before the test.
+HEAVY_FIXTURE: Final = """
+import pytest
+
+def square(n):
     return n * n % 7
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def heavy():
-    return sum(work(n) for n in range({n_calls}))
+    return sum(square(n) for n in range({size}))
 
-@pytest.mark.parametrize("n", range(4))
-def test_light(heavy, n):
+def work(n):
     assert len(bytes(1000 * n)) == 1000 * n
 """
 
-BLOCKS_IN_ONE_RECORDING = """
-import sys, time
+BLOCKS_IN_ONE_RECORDING: Final = """
+import json, os, tempfile, time
+import memray
 from membudget import limit_memory, measure_memory
-import memray, os, tempfile
 
 def restart():
     begin = time.perf_counter()
@@ -84,10 +129,10 @@ with measure_memory():
         with limit_memory("24 MB"):
             data = bytes(1000)
     each = (time.perf_counter() - begin) / 10_000
-print(restarts, each)
+print(json.dumps([each, restarts]))
 """
 
-GROWTH = """
+GROWTH: Final = """
 import json, os, resource, sys, time
 from membudget import measure_memory
 from membudget.recording.recorder import get_recorder

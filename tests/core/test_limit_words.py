@@ -26,8 +26,10 @@ def words(used: int, maximum: int, *, stable: bool = False, figure: Figure = "pe
     [
         (10 * MB, 10 * MB - 1, False, "OVER"),
         (10 * MB, 10 * MB, False, "NEAR TIGHT"),
-        (10 * MB, 11 * MB - 1, False, "NEAR TIGHT"),
-        (10 * MB, 11 * MB, False, "NEAR"),
+        (10 * MB, 11 * MB - 1, False, "TIGHT"),
+        (10 * MB, 11 * MB, False, ""),
+        (95 * MB, 100 * MB, False, "NEAR"),
+        (95 * MB - 1, 100 * MB, False, ""),
         (10 * MB, 12 * MB, False, ""),
         (10 * MB, 44 * MB - 1, False, ""),
         (10 * MB, 44 * MB, False, "LOOSE"),
@@ -36,6 +38,7 @@ def words(used: int, maximum: int, *, stable: bool = False, figure: Figure = "pe
         (0, 4 * MB, False, "LOOSE"),
         (100 * KB, 104 * KB - 1, True, "NEAR TIGHT"),
         (100 * KB, 104 * KB, True, "NEAR"),
+        (100 * KB, 106 * KB, True, ""),
         (100 * KB, 112 * KB, True, ""),
         (100 * KB, 416 * KB, True, "LOOSE"),
         (0, 0, True, "TIGHT"),
@@ -49,8 +52,8 @@ def test_each_word_begins_where_the_guide_says(
 
 
 def test_counts_have_their_own_room() -> None:
-    assert words(1000, 1099, figure="n_allocations") == "NEAR TIGHT"
-    assert words(1000, 1100, figure="n_allocations") == "NEAR"
+    assert words(1000, 1099, figure="n_allocations") == "TIGHT"
+    assert words(1000, 1100, figure="n_allocations") == ""
     assert words(1000, 1010, figure="n_allocations", stable=True) == "NEAR"
 
 
@@ -71,7 +74,7 @@ def test_words_and_suggestions_agree(used: int, maximum: int, stable: bool) -> N
     if "LOOSE" in said:
         assert found.need == "lower"
     fits = words(used, found.maximum, stable=stable)
-    assert {"OVER", "TIGHT", "LOOSE"}.isdisjoint(fits.split())
+    assert {"OVER", "NEAR", "TIGHT", "LOOSE"}.isdisjoint(fits.split())
 
 
 def test_margins_show_the_words() -> None:

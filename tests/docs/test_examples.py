@@ -60,10 +60,13 @@ def test_the_guide_shows_the_table_of_the_demo(examples: Path) -> None:
     assert table in done.stdout
 
 
-def test_the_readme_shows_the_failure_of_the_demo(examples: Path) -> None:
-    """Line by line, but for the width of rules. Since 3.12, a comprehension has no frame."""
-    readme = (REPOSITORY / "README.md").read_text()
-    shown = re.findall(r"^```\n(_.*?)```$", readme, re.DOTALL | re.MULTILINE)
+def test_the_site_shows_the_failure_of_the_demo(examples: Path) -> None:
+    """Line by line, but for the width of rules. Since 3.12, a comprehension has no frame.
+
+    The README has it as a picture, see test_pictures.py.
+    """
+    page = (REPOSITORY / "docs/index.md").read_text()
+    shown = re.findall(r"^```text\n(_.*?)```$", page, re.DOTALL | re.MULTILINE)
     done = run_python_in(examples, *PYTEST, "--memray", "--rootdir=.", "demo")
     printed = done.stdout.replace(str(examples), "/w")
     if sys.version_info >= (3, 12):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -420,3 +421,60 @@ class TestCase(unittest.TestCase):
 """,
     )
     runner.run("--memray", *arguments).counts(passed=2)
+
+
+def test_what_shows_that_a_test_ran_twice(runner: Pytest) -> None:
+    """What docs/stable.md says of a test that was over its limit in its first run."""
+    runner.plugins += ["timeout", "benchmark"]
+    runner.write(
+        conftest="""
+def pytest_timeout_set_timer(item): print("timer of", item.name)
+""",
+        test_it="""
+import unittest
+import pytest
+
+full = set()
+def over_when_cold(name):
+    print("run of", name)
+    if name not in full:
+        full.add(name)
+        bytearray(500_000)
+
+pytestmark = pytest.mark.limit_memory("300 KB", stable=True)
+
+def test_within(): print("run of test_within")
+
+@pytest.mark.timeout(60)
+def test_timed(): over_when_cold("test_timed")
+
+def test_changes(tmp_path_factory):
+    over_when_cold("test_changes")
+    (tmp_path_factory.getbasetemp() / "made").mkdir()
+
+def test_subtests(subtests):
+    over_when_cold("test_subtests")
+    with subtests.test("a part"): assert not full
+
+class TestCase(unittest.TestCase):
+    def test_case(self):
+        over_when_cold("test_case")
+        with self.subTest("a part"): self.assertFalse(full)
+
+def test_benchmark(benchmark):
+    over_when_cold("test_benchmark")
+    benchmark.pedantic(int, rounds=1, iterations=1)
+
+@pytest.mark.limit_memory("9 MB", stable=True, include="setup")
+def test_include(): print("run of test_include")
+""",
+    )
+    ran = runner.run("--memray", "-s", "--benchmark-json=times.json")
+    assert len(re.findall(r"^SUBFAILED", ran.stdout, re.M)) == 4  # in each run of both tests
+    runs = Counter(re.findall(r"run of (\w+)", ran.stdout))
+    assert runs.pop("test_within") == 1
+    assert set(runs.values()) == {2}, ran.stdout
+    assert ran.stdout.count("timer of test_timed") == 1
+    assert "FileExistsError" in ran.stdout
+    times = json.loads((runner.directory / "times.json").read_text())
+    assert [one["name"] for one in times["benchmarks"]] == ["test_benchmark"] * 2

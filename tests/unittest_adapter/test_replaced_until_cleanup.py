@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, run_python_in
+from replaced import WITHOUT_COVERAGE
 
 CASES = """
 import os
@@ -44,7 +45,7 @@ def test_a_set_up_that_replaces_functions(tmp_path: Path, command: tuple[str, st
     (tmp_path / "test_it.py").write_text(CASES)
     path = str(REPOSITORY / "tests/contract")
     # Fresh: memray is imported while functions are replaced.
-    environment = {"PYTHONPATH": path}
+    environment = {"PYTHONPATH": path, **WITHOUT_COVERAGE}
     done = run_python_in(tmp_path, *command, "test_it", environment=environment, fresh=True)
     assert "Ran 3 tests" in done.stderr, done.stderr
     assert "FAILED (failures=1)" in done.stderr or "FAILED (memory problems=1" in done.stderr

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+# For programs that replace functions: coverage.py calls many of them in the program it counts.
+WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": ""}
+
 MODULES = (
     "atexit",
     "gc",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import in_subprocess, run_python_in
+from replaced import WITHOUT_COVERAGE
 
 BLOCKS = """
 import sys
@@ -175,7 +176,7 @@ def test_no_function_that_a_test_can_replace_is_called(
 ) -> None:
     """With functions replaced by failing ones, every limit is enforced, with stacks."""
     (tmp_path / "blocks.py").write_text(BLOCKS)
-    environment = {"PYTHONPATH": HERE, "MEMBUDGET_READER": reader}
+    environment = {"PYTHONPATH": HERE, "MEMBUDGET_READER": reader, **WITHOUT_COVERAGE}
     done = run_python_in(tmp_path, "blocks.py", first_block, environment=environment, fresh=True)
     assert done.returncode == 0, done.stderr
 

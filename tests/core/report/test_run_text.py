@@ -161,8 +161,8 @@ def test_the_report_marks_the_outcome_of_tests() -> None:
     """Over its limit, near it, failed, waived: each has a word and an outcome."""
     results = [
         make_result("over", make_measurement(101), 100),
-        make_result("near", make_measurement(90), 100),
-        make_result("within", make_measurement(89), 100),
+        make_result("near", make_measurement(95), 100),
+        make_result("within", make_measurement(94), 100),
         make_result("waived", make_measurement(100)),
         make_result("free", make_measurement(100)),
     ]
@@ -174,7 +174,7 @@ def test_the_report_marks_the_outcome_of_tests() -> None:
     told = {line.tells: line.text for line in lines if line.tells}
     assert len([line for line in lines if line.tells]) == 4
     assert told["over"] == "\t ⛰ Peak memory: 101.0B (101% of the 100.0B limit) OVER"
-    assert told["near"] == "\t ⛰ Peak memory: 90.0B (90% of the 100.0B limit) NEAR"
+    assert told["near"] == "\t ⛰ Peak memory: 95.0B (95% of the 100.0B limit) NEAR"
     assert told["failed"] == "\t ❌ The test failed"
     assert told["waived"] == "\t ⛰ Peak memory: 100.0B (limit waived)"
 

@@ -21,8 +21,11 @@ KIND_NAMES: Final[Mapping[LimitKind, str]] = {
     "leaks": "retained by one stack",
 }
 """The kinds of limits that have a number, as tables show them."""
-NEAR_PERCENT: Final = 90
-"""A figure is near its limit if it is at least this percentage of it."""
+NEAR_PERCENT: Final = 95
+"""A figure is near its limit if it is at least this percentage of it.
+
+With a suggested limit it is less, so nothing warns of what membudget has written.
+"""
 LOOSE_FACTOR: Final = 4
 """A limit is loose if it is at least this many times what is needed."""
 
@@ -42,7 +45,7 @@ def noise(*, is_count: bool, stable: bool) -> int:
 def limit_words(limit: Limit, measurement: Measurement, *, stable: bool) -> tuple[LimitWord, ...]:
     """Return the words that apply to a limit; none if it fits.
 
-    ``OVER``: it is exceeded. ``NEAR``: 90% of it or more is used. ``TIGHT``: it leaves so little
+    ``OVER``: it is exceeded. ``NEAR``: 95% of it or more is used. ``TIGHT``: it leaves so little
     room that noise will break it, see :func:`noise`. ``LOOSE``: it is at least four times what was
     used plus the noise. ``BLIND``: memory that was not seen could have exceeded it.
 
