@@ -22,8 +22,8 @@ IN_ORDER = {
     "membudget": """
 errors measurement plain_data user_filters sizes tolerance
 
-host.system host.loaded_classes host.origins host.forks host.raised host.whole_files
-host.module_names host
+host.system host.loaded_classes host.origins host.installed_files host.forks host.raised
+host.whole_files host.module_names host
 
 recording.request recording.garbage recording.restart_policy recording.marks
 recording.temp_files recording.memrays_files recording.process_memory recording.own_allocators
@@ -46,8 +46,9 @@ results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source.sources
 source
-results.git_files results.environment results.run_file results.json_data
-results.capture_names results.comparable results.merging results.comparing results.baseline results
+results.git_files results.environment results.run_file results.json_stream results.reading
+results.writing results.json_data results.capture_names results.comparable results.merging
+results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
 report.comparison_text report.explanation_text

@@ -31,7 +31,7 @@ from membudget.results import (
     write_run,
 )
 from membudget.results.json_data import write_run_of_now
-from membudget.results.run_file import run_to_text
+from membudget.results.writing import run_lines
 from membudget.testing import make_measurement, make_result
 from membudget.verdict import judge
 
@@ -222,6 +222,10 @@ def test_later_versions_of_the_format_are_read(tmp_path: Path) -> None:
     data["later"] = data["environment"]["later"] = data["results"][0]["measurement"]["later"] = 1
     (tmp_path / "run.json").write_text(json.dumps(data))
     assert read_run(str(tmp_path / "run.json")) == run
+
+
+def run_to_text(run: RunFile) -> str:
+    return "".join(run_lines(run))
 
 
 def run_named(name: str, started: float | None = None) -> RunFile:

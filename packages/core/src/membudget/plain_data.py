@@ -21,8 +21,9 @@ Keys that a class does not have are ignored, so that data of a later version can
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from operator import itemgetter
 from reprlib import repr as shortened
 from types import NoneType, UnionType
 from typing import (
@@ -30,9 +31,9 @@ from typing import (
     Final,
     Generic,
     Literal,
+    TypeAlias,
     TypeVar,
     Union,
-    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -86,10 +87,18 @@ class Coder(Generic[T]):
             raise RunFileError(f"{place}: {wrong.problem}" if place else wrong.problem) from None
 
 
-def coder_of(kind: type[T]) -> Coder[T]:
+Writers: TypeAlias = Mapping[str, Callable[[Any], Any]]
+
+
+def coder_of(kind: type[T], writers: Writers | None = None) -> Coder[T]:
     """Return the coder of a type.
 
-    Call it when a module is imported: it looks up types, which a test may replace later.
+    Call it for each type when a module is imported: it looks up types, which a test may replace
+    later. What it finds is kept for further calls.
+
+    Args:
+        kind: the type.
+        writers: by the name of a field, wherever it is inside: what makes data of its value.
 
     Example:
         >>> from membudget import Frame
@@ -100,34 +109,64 @@ def coder_of(kind: type[T]) -> Coder[T]:
         Traceback (most recent call last):
         membudget.errors.RunFileError: lineno: '7' is not a whole number
     """
-    coder = _coder(cast(Any, kind))
+    coder = _Coders(writers or {}).of(kind)
     assert coder is not None, kind
     return coder
 
 
 _WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_FROM_ONE_TYPE: Final[set[object]] = {str, int, bool}
+"""Types whose values are data of the same type; a number can be a whole number in the data."""
 
 
-@functools.cache
-def _coder(kind: Any) -> Coder[Any] | None:
-    """Return the coder of a type; None for a type that is not data."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind in _WORDS:
-        return _plain(kind)
-    if isinstance(kind, type) and is_dataclass(kind):
-        return _of_dataclass(kind)
-    if origin is Literal:
-        return Coder(_as_it_is, functools.partial(_read_word, arguments))
-    if origin in (Union, UnionType):
-        others = [one for one in arguments if one is not NoneType]
-        coder = _coder(others[0]) if len(others) == 1 else None
-        return coder and _optional(coder)
-    if origin is tuple and arguments[1:] == (Ellipsis,):
-        pair = get_args(arguments[0])
-        if get_origin(arguments[0]) is tuple and Ellipsis not in pair:
-            return _mapping(*map(_coder, pair))
-        return _array(_coder(arguments[0]))
-    return None
+_hints_of: Final = functools.cache(get_type_hints)
+
+
+class _Coders:
+    """Makes the coders of types, each once."""
+
+    def __init__(self, writers: Writers) -> None:
+        self._writers = writers
+        self._made: dict[Any, Coder[Any] | None] = {}
+
+    def of(self, kind: Any) -> Coder[Any] | None:
+        """Return the coder of a type; None for a type that is not data."""
+        if kind not in self._made:
+            self._made[kind] = self._new(kind)
+        return self._made[kind]
+
+    def _new(self, kind: Any) -> Coder[Any] | None:
+        origin, arguments = get_origin(kind), get_args(kind)
+        if kind in _WORDS:
+            return _plain(kind)
+        if isinstance(kind, type) and is_dataclass(kind):
+            return self._of_dataclass(kind)
+        if origin is Literal:
+            return Coder(_as_it_is, functools.partial(_read_word, arguments))
+        if origin in (Union, UnionType):
+            others = [one for one in arguments if one is not NoneType]
+            coder = self.of(others[0]) if len(others) == 1 else None
+            return coder and _optional(coder)
+        if origin is tuple and arguments[1:] == (Ellipsis,):
+            pair = get_args(arguments[0])
+            if get_origin(arguments[0]) is tuple and Ellipsis not in pair:
+                return _mapping(*map(self.of, pair))
+            return _array(arguments[0], self.of(arguments[0]))
+        return None
+
+    def _of_dataclass(self, kind: type) -> Coder[Any]:
+        hints = _hints_of(kind)
+        coders = {
+            one.name: coder
+            for one in fields(kind)
+            if one.init and (coder := self.of(hints[one.name])) is not None
+        }
+        writers = [(name, self._writers.get(name, coder.to_data)) for name, coder in coders.items()]
+
+        def write(value: object) -> dict[str, object]:
+            return {name: field(getattr(value, name)) for name, field in writers}
+
+        return Coder(write, _reader(kind, coders, hints))
 
 
 def _as_it_is(value: object) -> object:
@@ -163,12 +202,17 @@ def _optional(coder: Coder[Any]) -> Coder[Any]:
 # wrong data is read again, piece by piece, to say where it is wrong.
 
 
-def _array(coder: Coder[Any] | None) -> Coder[Any]:
+def _array(kind: object, coder: Coder[Any] | None) -> Coder[Any]:
     assert coder is not None
     write_item, read_item = coder.to_data, coder._read
+    plain = {kind} & _FROM_ONE_TYPE
 
     def read(data: object) -> tuple[object, ...]:
+        if data == []:
+            return ()
         items = _expected(list, data, "an array")
+        if set(map(type, items)) <= plain:
+            return tuple(items)
         try:
             return tuple(map(read_item, items))
         except _WrongError:
@@ -197,48 +241,79 @@ def _mapping(keys: Coder[Any] | None, values: Coder[Any] | None) -> Coder[Any]:
     return Coder(lambda value: {key: write_value(one) for key, one in value}, read)
 
 
-def _of_dataclass(kind: type) -> Coder[Any]:
-    hints = get_type_hints(kind)
-    coders = {
-        one.name: coder
-        for one in fields(kind)
-        if one.init and (coder := _coder(hints[one.name])) is not None
-    }
+def _getter(names: Iterable[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns some values of a mapping."""
+    match list(names):
+        case []:
+            return lambda data: ()
+        case [name]:
+            return lambda data: (data[name],)
+        case several:
+            return itemgetter(*several)
+
+
+def _reader(
+    kind: type, coders: Mapping[str, Coder[Any]], hints: Mapping[str, object]
+) -> Callable[[object], object]:
+    """Return the function that reads a dataclass."""
     required = {
         one.name
         for one in fields(kind)
         if one.default is MISSING and one.default_factory is MISSING
     }
     readers = [(name, coder._read) for name, coder in coders.items()]
-    writers = [(name, coder.to_data) for name, coder in coders.items()]
+    # Most fields are numbers and texts: their types are compared all at once.
+    plain = [name for name in coders if hints[name] in _FROM_ONE_TYPE]
+    plain_of, types = _getter(plain), tuple(hints[name] for name in plain)
+    all_of = _getter(coders)
+    others = [(place, one) for place, (name, one) in enumerate(readers) if name not in plain]
+    names = list(coders)
+    # Arguments without names take less time, if no field that is not data is between them.
+    in_order = names == list(getattr(kind, "__match_args__", ()))[: len(names)]
+    last: tuple[object, object] = (None, None)
 
     def read(data: object) -> object:
-        given = _expected(dict, data, "an object")
+        nonlocal last
+        # Often it is the same as in the result before: which stacks count, the class of a test.
+        last_data, last_value = last
+        if data == last_data:
+            return last_value
+        try:
+            if tuple(map(type, plain_of(data))) == types:
+                values = list(all_of(data))
+                for place, field in others:
+                    values[place] = field(values[place])
+                value: object = (
+                    kind(*values) if in_order else kind(**dict(zip(names, values, strict=True)))
+                )
+                last = data, value
+                return value
+        except (LookupError, TypeError, _WrongError):
+            pass
+        return read_one_by_one(_expected(dict, data, "an object"))
+
+    def read_one_by_one(given: dict[str, object]) -> object:
         if not required <= given.keys():
             raise _WrongError(f"there is no {min(required - given.keys())!r}")
-        try:
-            return kind(**{name: field(given[name]) for name, field in readers if name in given})
-        except _WrongError:
-            for name, field in readers:
-                if name in given:
-                    _read_inside(field, given[name], f".{name}")
-            raise
+        values = {
+            name: _read_inside(field, given[name], f".{name}")
+            for name, field in readers
+            if name in given
+        }
+        return kind(**values)
 
-    def write(value: object) -> dict[str, object]:
-        return {name: field(getattr(value, name)) for name, field in writers}
-
-    return Coder(write, read)
+    return read
 
 
-def _read_inside(read: Callable[[Any], object], data: object, here: str) -> None:
+def _read_inside(read: Callable[[Any], T], data: object, here: str) -> T:
     """Read what is somewhere inside; an error says where it is."""
     try:
-        read(data)
+        return read(data)
     except _WrongError as wrong:
         raise _WrongError(wrong.problem, here + wrong.where) from None
 
 
 def _expected(kind: type[T], data: object, words: str) -> T:
-    if not isinstance(data, kind):
-        raise _WrongError(f"{shortened(data)} is not {words}")
-    return data
+    if isinstance(data, kind):
+        return data
+    raise _WrongError(f"{shortened(data)} is not {words}")

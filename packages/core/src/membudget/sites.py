@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from .host.installed_files import path_inside
 from .host.system import Real
 from .measurement import Allocation, Frame
-
-_INSTALLED_IN: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3[^/\\]*)[/\\]")
 
 _FROZEN: Final = "<frozen "
 
@@ -28,7 +27,7 @@ def key_of(frame: Frame) -> tuple[str, str]:
         >>> key_of(Frame("read_csv", "/opt/venv/lib/python3.13/site-packages/pandas/io.py", 5))
         ('pandas/io.py', 'read_csv')
     """
-    return _INSTALLED_IN.sub("", frame.filename), frame.function
+    return path_inside(frame.filename) or frame.filename, frame.function
 
 
 def library_of(frame: Frame) -> str:
@@ -42,9 +41,11 @@ def library_of(frame: Frame) -> str:
         >>> library_of(Frame("load", "/home/me/project/orders.py", 5))
         ''
     """
-    path, n_installed = _INSTALLED_IN.subn("", frame.filename.removeprefix(_FROZEN))
-    is_library = n_installed or frame.filename.startswith(_FROZEN)
-    return re.split(r"[/\\.]", path, maxsplit=1)[0] if is_library else ""
+    if frame.filename.startswith(_FROZEN):
+        path = frame.filename.removeprefix(_FROZEN)
+    else:
+        path = path_inside(frame.filename)
+    return re.split(r"[/\\.]", path, maxsplit=1)[0]
 
 
 def users_frame(stack: tuple[Frame, ...]) -> Frame | None:

@@ -7,9 +7,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..host.installed_files import PACKAGES
 from ..report.failure_text import counted
 from ..source.checking import problems_in
-from ..source.files import INSTALLED, read_whole
+from ..source.files import read_whole
 from ..source.text import UnchangeableError
 
 HELP = "find bad sizes and contradicting markers in source files, without running a test"
@@ -69,4 +70,4 @@ def _files(path: str) -> Iterator[str]:
 
 def _is_searched(directory: Path) -> bool:
     is_hidden = directory.name.startswith(".") or directory.name == "__pycache__"
-    return not (is_hidden or directory.name in INSTALLED or (directory / "pyvenv.cfg").exists())
+    return not (is_hidden or directory.name in PACKAGES or (directory / "pyvenv.cfg").exists())

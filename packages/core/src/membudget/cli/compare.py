@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..report.comparison_text import comparison_lines
-from ..results import Tolerance, compare_runs, differences, parse_tolerance, read_run
+from ..results import Tolerance, parse_tolerance
+from ..results.comparing import compare_files
 from ..tolerance import DEFAULT_TOLERANCE
 
 HELP = "show the figures that changed between two run files, and the stacks that grew"
@@ -41,9 +42,7 @@ def tolerance_of(arguments: Namespace) -> Tolerance:
 def run(arguments: Namespace) -> tuple[list[str], int]:
     """Return the lines to show, and the exit status."""
     tolerance = tolerance_of(arguments)
-    old, new = read_run(arguments.old), read_run(arguments.new)
-    changes = compare_runs(old, new, tolerance)
-    problems = differences([old.environment, new.environment])
+    changes, problems = compare_files(arguments.old, arguments.new, tolerance)
     lines = [line.text for line in comparison_lines(changes, tolerance, problems)]
     fails = arguments.fail_on_increase and any(one.change == "grew" for one in changes)
     return lines, int(fails)

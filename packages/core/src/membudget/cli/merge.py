@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..errors import IncomparableRunsError
 from ..report.failure_text import counted
 from ..report.printable import printable
-from ..results import RunFile, merge_runs, read_run, write_run
+from ..results import RunFile, merge_runs, read_run
+from ..results.merging import merge_files
 
 HELP = "merge several run files, such as those of the shards of a suite, into one"
 
@@ -30,15 +33,21 @@ def add_runs(parser: ArgumentParser) -> None:
 
 def merged_of(arguments: Namespace) -> RunFile:
     """Return the runs of the given files as one."""
-    try:
+    with _names_the_option():
         return merge_runs(list(map(read_run, arguments.runs)), force=arguments.force)
+
+
+@contextmanager
+def _names_the_option() -> Iterator[None]:
+    try:
+        yield
     except IncomparableRunsError as error:
         raise IncomparableRunsError(f"{error}; --force merges them anyway") from None
 
 
 def run(arguments: Namespace) -> tuple[list[str], int]:
     """Return the lines to show, and the exit status."""
-    merged = merged_of(arguments)
-    path = write_run(arguments.output, merged)
-    tests, runs = counted(len(merged.results), "test"), counted(len(arguments.runs), "run")
-    return [printable(f"{path}: {tests} of {runs}")], 0
+    with _names_the_option():
+        n_tests = merge_files(arguments.runs, arguments.output, force=arguments.force)
+    tests, runs = counted(n_tests, "test"), counted(len(arguments.runs), "run")
+    return [printable(f"{arguments.output}: {tests} of {runs}")], 0

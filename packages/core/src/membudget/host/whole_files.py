@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from .raised import raised_by_us, suppressed
@@ -20,30 +20,45 @@ _BINARY: Final = getattr(os, "O_BINARY", 0)  # of Windows
 _NEW: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CLOSED_AT_EXEC | _BINARY
 _EXISTING: Final = os.O_WRONLY | _CLOSED_AT_EXEC | _BINARY
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_AT_LEAST_BYTES: Final = 1 << 18
+"""How many bytes are written at a time, if there are as many."""
 _CANNOT_BE_REPLACED: Final = (errno.EACCES, errno.EPERM, errno.EBUSY)
 
 
 def write_whole(path: str, data: bytes) -> None:
+    """Write a file as a whole; see :func:`write_pieces`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_pieces(path, lambda: [data])
+
+
+def write_pieces(path: str, pieces: Callable[[], Iterable[bytes]]) -> None:
     """Write a file as a whole. A symbolic link is followed.
 
     Data for a device or a pipe is appended. A file in a directory without permission for new files
     is overwritten in place.
+
+    Args:
+        path: the path of the file.
+        pieces: returns the data; it can be called twice.
 
     Raises:
         OSError: it cannot be written.
     """
     with real_functions():
         if is_a_stream(path):
-            _write(path, _EXISTING | os.O_APPEND, data)
+            _write(path, _EXISTING | os.O_APPEND, pieces())
             return
         target = Real.realpath(path)
         try:
             with whole_file(target) as fd:
-                write_all(fd, data)
+                _write_gathered(fd, pieces())
         except OSError as error:
             if error.errno not in _CANNOT_BE_REPLACED or not raised_by_us(error):
                 raise
-            _write(target, _EXISTING | os.O_CREAT | os.O_TRUNC, data)
+            _write(target, _EXISTING | os.O_CREAT | os.O_TRUNC, pieces())
 
 
 def append(path: str, data: bytes) -> None:
@@ -53,7 +68,7 @@ def append(path: str, data: bytes) -> None:
         OSError: it cannot be written.
     """
     with real_functions():
-        _write(path, _EXISTING | os.O_CREAT | os.O_APPEND, data)
+        _write(path, _EXISTING | os.O_CREAT | os.O_APPEND, [data])
 
 
 def is_a_stream(path: str) -> bool:
@@ -133,12 +148,23 @@ def _opened(path: str, flags: int) -> Iterator[int]:
         Real.close(fd)
 
 
-def _write(path: str, flags: int, data: bytes) -> None:
+def _write(path: str, flags: int, pieces: Iterable[bytes]) -> None:
     with _opened(path, flags) as fd:
-        write_all(fd, data)
+        _write_gathered(fd, pieces)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def _write_gathered(fd: int, pieces: Iterable[bytes]) -> None:
+    """Write small pieces together: each call of the system takes time."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) >= _AT_LEAST_BYTES:
+            write_all(fd, gathered)
+            gathered.clear()
+    write_all(fd, gathered)
+
+
+def write_all(fd: int, data: bytes | bytearray) -> None:
     """Write all of ``data``, in as many steps as the system needs.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..host.system import Real
 from ..limit_words import LimitUse, limit_uses
-from ..results.run_file import relative_to
+from ..results.writing import relative_to
 from ..verdict import Result
 from .failure_text import (
     FIGURE_WORDS,

@@ -10,7 +10,9 @@ from .comparing import (
 )
 from .environment import Environment
 from .merging import merge_runs
-from .run_file import SCHEMA, RunFile, read_run, write_run
+from .reading import read_run
+from .run_file import SCHEMA, RunFile
+from .writing import write_run
 
 __all__ = [
     "SCHEMA",

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final
 
 from ..budget import Scope
-from ..verdict import Result
 from .environment import Environment
 
 
@@ -56,11 +55,10 @@ def differences(environments: Sequence[Environment]) -> list[str]:
     return found
 
 
-def counts_the_same(one: Result, other: Result) -> bool:
-    """Whether the same memory counted for two results."""
-    return _scope(one) == _scope(other)
+def counts_the_same(one: Scope, other: Scope) -> bool:
+    """Whether the same memory counted for results with these scopes."""
+    return one == other or _written_out(one) == _written_out(other)
 
 
-def _scope(result: Result) -> Scope:
-    scope = result.verdict.budget.scope
+def _written_out(scope: Scope) -> Scope:
     return replace(scope, include=scope.phases, stable=bool(scope.stable))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from ..measurement import Allocation, Figure, Frame
+from ..measurement import Allocation, Figure, Frame, Measurement
 from ..sites import key_of
 from ..tolerance import Tolerance
 from ..verdict import Result
-from .comparable import counts_the_same
+from .comparable import counts_the_same, differences
+from .reading import ResultFigures, RunReader, Stacks, no_collections
 from .run_file import RunFile
 
 EXACT: Final = Tolerance()
@@ -18,6 +20,9 @@ Change: TypeAlias = Literal["new", "gone", "grew", "shrank", "same"]
 """How a figure changed."""
 CHANGES: Final[tuple[Change, ...]] = ("grew", "new", "shrank", "gone")
 """The changes that reports show, in their order."""
+
+_Pair: TypeAlias = tuple[Result | ResultFigures, Callable[[], Measurement | Stacks]]
+"""What is compared of a result, and a function that returns its stacks, which are rarely needed."""
 
 # A total and a count have no stacks of their own.
 _STACKS_OF: Final = {"peak_bytes": "allocations", "retained_bytes": "retained"}
@@ -84,28 +89,67 @@ def compare_runs(old: RunFile, new: RunFile, tolerance: Tolerance = EXACT) -> li
         >>> [(one.test, one.old, one.new, one.change) for one in compare_runs(*runs)]
         [('test_load', 100, 300, 'grew')]
     """
-    before = {result.name: result for result in old.results}
-    changes: list[FigureChange] = []
-    for result in new.results:
+    return list(_all_changes(_pairs_of(old), _pairs_of(new), tolerance))
+
+
+def compare_files(
+    old: str, new: str, tolerance: Tolerance = EXACT
+) -> tuple[list[FigureChange], list[str]]:
+    """Compare the figures of two run files as :func:`compare_runs` does; of large files, too.
+
+    Of each result, only what is compared is read.
+
+    Returns:
+        The changes, and why the figures cannot be compared, see
+        :func:`membudget.results.differences`.
+
+    Raises:
+        OSError, RunFileError: a file cannot be read; see :func:`membudget.results.read_run`.
+    """
+    readers = [RunReader(path, reads_sources=False) for path in (old, new)]
+    with no_collections():
+        before, after = map(_pairs_in, readers)
+        changes = list(_all_changes(before, after, tolerance))
+    return changes, differences([reader.environment for reader in readers])
+
+
+def _pairs_of(run: RunFile) -> Iterator[_Pair]:
+    for result in run.results:
+        yield result, functools.partial(getattr, result, "measurement")
+
+
+def _pairs_in(reader: RunReader) -> Iterator[_Pair]:
+    for stored in reader.results():
+        yield stored.figures(), stored.later_stacks()
+
+
+def _all_changes(
+    old: Iterable[_Pair], new: Iterable[_Pair], tolerance: Tolerance
+) -> Iterator[FigureChange]:
+    before = {pair[0].name: pair for pair in old}
+    for pair in new:
+        result = pair[0]
         earlier = before.pop(result.name, None)
         if earlier is None:
             peak = result.measurement.peak_bytes
-            changes.append(FigureChange(result.name, "peak_bytes", None, peak, "new"))
+            yield FigureChange(result.name, "peak_bytes", None, peak, "new")
         else:
-            changes.extend(_changes(earlier, result, tolerance))
-    for result in before.values():
+            yield from _changes(earlier, pair, tolerance)
+    for result, _ in before.values():
         peak = result.measurement.peak_bytes
-        changes.append(FigureChange(result.name, "peak_bytes", peak, None, "gone"))
-    return changes
+        yield FigureChange(result.name, "peak_bytes", peak, None, "gone")
 
 
-def compared_figures(result: Result) -> tuple[Figure, ...]:
+def compared_figures(result: Result | ResultFigures) -> tuple[Figure, ...]:
     """Return the figures of a test that are compared: its peak, and the others that it limits."""
     limited = (limit.figure for limit in result.verdict.budget.limits)
     return tuple(dict.fromkeys(("peak_bytes", *limited)))
 
 
-def _changes(old: Result, new: Result, tolerance: Tolerance) -> Iterator[FigureChange]:
+def _changes(old_pair: _Pair, new_pair: _Pair, tolerance: Tolerance) -> Iterator[FigureChange]:
+    old, old_stacks = old_pair
+    new, new_stacks = new_pair
+    comparable = counts_the_same(old.verdict.budget.scope, new.verdict.budget.scope)
     for figure in compared_figures(new):
         was: int = getattr(old.measurement, figure)
         now: int = getattr(new.measurement, figure)
@@ -116,11 +160,10 @@ def _changes(old: Result, new: Result, tolerance: Tolerance) -> Iterator[FigureC
         stacks_known = True
         if change == "grew" and figure in _STACKS_OF:
             kept = _STACKS_OF[figure]
-            before, after = getattr(old.measurement, kept), getattr(new.measurement, kept)
+            before, after = getattr(old_stacks(), kept), getattr(new_stacks(), kept)
             stacks_known = bool(after) and (bool(before) or was == 0)
             if stacks_known:
                 stacks = _stacks_that_grew(before, after)
-        comparable = counts_the_same(old, new)
         yield FigureChange(new.name, figure, was, now, change, stacks, stacks_known, comparable)
 
 

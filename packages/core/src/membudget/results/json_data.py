@@ -7,7 +7,8 @@ from warnings import catch_warnings, simplefilter
 
 from ..errors import MembudgetError, NotReplacedWarning
 from ..verdict import Result
-from .run_file import FORMAT, RunFile, result_from_data, result_to_data, write_run
+from .run_file import FORMAT, RunFile, result_from_data, result_to_data
+from .writing import write_run
 
 
 def result_to_json(result: Result) -> dict[str, Any]:

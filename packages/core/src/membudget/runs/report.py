@@ -25,8 +25,9 @@ from ..report.run_text import (
 from ..report.run_text import report_lines as result_lines
 from ..report.table_of_tests import table_of_tests
 from ..results.json_data import write_run_of_now
-from ..results.run_file import RunFile, with_short_paths
+from ..results.run_file import RunFile
 from ..results.run_log import most_resident_bytes
+from ..results.writing import with_short_paths
 from ..settings import Settings, option_named
 from .notes import Unmeasured
 from .run import Run

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from ..host.installed_files import PACKAGES
 from ..host.system import Real
 from .text import UnchangeableError
 
 _READ: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-INSTALLED: Final = {"site-packages", "dist-packages"}
+_PIECE_BYTES: Final = 1 << 18
 
 
 def fingerprint(path: str) -> str:
@@ -35,12 +36,19 @@ def read_whole(path: str) -> bytes:
     Raises:
         OSError: it cannot be read.
     """
+    return b"".join(pieces_of(path))
+
+
+def pieces_of(path: str) -> Iterator[bytes]:
+    """Yield the content of a file, piece by piece.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     fd = Real.open(path, _READ)
     try:
-        pieces = []
-        while piece := Real.read(fd, 1 << 20):
-            pieces.append(piece)
-        return b"".join(pieces)
+        while piece := Real.read(fd, _PIECE_BYTES):
+            yield piece
     finally:
         Real.close(fd)
 
@@ -72,7 +80,7 @@ def is_of_the_project(path: str, root: str) -> bool:
         (True, False)
     """
     inside = root.removesuffix(os.sep) + os.sep
-    return path.startswith(inside) and INSTALLED.isdisjoint(path.split(os.sep))
+    return path.startswith(inside) and PACKAGES.isdisjoint(path.split(os.sep))
 
 
 class ChangeableFiles:
@@ -105,7 +113,7 @@ class ChangeableFiles:
             raise UnchangeableError(f"{path} is not below {self._root}")
         below = path.removeprefix(inside).split(os.sep)
         shown = "/".join(below)
-        if not INSTALLED.isdisjoint(below):
+        if not PACKAGES.isdisjoint(below):
             raise UnchangeableError(f"{shown} belongs to an installed package")
         try:
             mode = Real.stat(path).st_mode
