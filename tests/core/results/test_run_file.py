@@ -31,9 +31,10 @@ from membudget.results import (
     write_run,
 )
 from membudget.results.json_data import write_run_of_now
+from membudget.results.sites import library_of
 from membudget.results.writing import run_lines
 from membudget.testing import make_measurement, make_result
-from membudget.verdict import judge
+from membudget.verdict import Verdict, judge
 
 SCHEMA_DATA = json.loads(SCHEMA.read_text())
 VALIDATOR = Draft202012Validator(SCHEMA_DATA)
@@ -137,6 +138,29 @@ def test_paths_below_the_root_are_relative(tmp_path: Path) -> None:
     assert read.measurement.leaked_objects[0].example == objects.example
     assert read.file == "tests/test_a.py"
     assert read.verdict.excesses[0].limit.origin == "tests/test_a.py:3"
+
+
+def test_paths_of_installed_files_say_nothing_about_the_machine(tmp_path: Path) -> None:
+    """Stacks of two machines are equal, wherever Python and the project are."""
+    written: list[str] = []
+    for python, root in (("/usr", "/home/me/project"), ("/ci/project/.venv", "/ci/project")):
+        lib = f"{python}/lib/python3.13"
+        files = (f"{lib}/site-packages/pandas/io.py", f"{lib}/json/decoder.py", f"{root}/app.py")
+        stack = tuple(Frame("f", file, 1) for file in files)
+        measurement = replace(make_measurement(5), allocations=(Allocation(5, 1, stack),))
+        verdict = Verdict(Budget(), capture=f"{root}/site-packages/a.bin")
+        result = Result("t", measurement, verdict, file=files[0], line=1)
+        path = str(tmp_path / f"{len(written)}.json")
+        written.append(write_run(path, RunFile(Environment(root=root), (result,))))
+    here, there = map(read_run, written)
+    assert here.results == there.results
+    (allocation,) = here.results[0].measurement.allocations
+    names = ["site-packages/pandas/io.py", "lib/python3.13/json/decoder.py", "app.py"]
+    assert [frame.filename for frame in allocation.stack] == names
+    assert [library_of(frame) for frame in allocation.stack] == ["pandas", "json", ""]
+    assert here.results[0].file == names[0]
+    # A capture is opened, so it is where it is.
+    assert here.results[0].verdict.capture == "site-packages/a.bin"
 
 
 def test_origins_are_relative_to_the_root_wherever_the_run_began(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from json import JSONDecodeError, JSONDecoder, detect_encoding
 from typing import Any, Final
 
 _BLANK: Final = " \t\n\r"
+_AFTER_VALUE: Final = frozenset(f"{_BLANK}:,]}}")
 _BLANKS: Final = re.compile(f"[{_BLANK}]*")
 _DECODE: Final = JSONDecoder().raw_decode
 
@@ -56,8 +57,8 @@ class JsonStream:
                 if not self._more():
                     raise self._error(error.msg, error.pos) from None
                 continue
-            # A number at the end of the text may go on.
-            if end < len(self._text) or not self._more():
+            # A number may go on: "1", "1." and "1.5e" are the beginnings of "1.5e3".
+            if self._text[end : end + 1] in _AFTER_VALUE or not self._more():
                 self._value_start, self._at = self._at, end
                 self._expects_value = False
                 return value
