@@ -51,7 +51,7 @@ results.writing results.json_data results.capture_names results.comparable resul
 results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
-report.comparison_text report.explanation_text
+report.comparison_text report.explanation_text report.baseline_text
 results.run_log report.left_behind_text
 report.overview report.table_of_tests report.text_page report.markdown_page
 report.github_annotations report.junit_properties report.junit_xml report.openmetrics_text

@@ -244,7 +244,7 @@ def run_in(
 
         @functools.wraps(func)
         async def run_async(*args: Any, **kwargs: Any) -> Any:
-            __tracebackhide__ = _hide_unless_exceeded
+            __tracebackhide__ = hide_unless_exceeded
             entered = contexts()
             if entered is None:
                 return await func(*args, **kwargs)
@@ -261,7 +261,7 @@ def run_in(
 
     @functools.wraps(func)
     def run(*args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = _hide_unless_exceeded
+        __tracebackhide__ = hide_unless_exceeded
         entered = contexts()
         if entered is None:
             return func(*args, **kwargs)
@@ -277,6 +277,9 @@ def run_in(
     return run
 
 
-def _hide_unless_exceeded(excinfo: Any) -> bool:
-    """Hide our frame from pytest's traceback, unless nothing would be left of the traceback."""
+def hide_unless_exceeded(excinfo: Any) -> bool:
+    """Hide a frame from pytest's traceback, unless nothing would be left of the traceback.
+
+    It is the value of ``__tracebackhide__`` in functions between a test framework and a test.
+    """
     return not isinstance(excinfo.value, MemoryLimitExceeded)

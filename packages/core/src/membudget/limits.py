@@ -223,6 +223,9 @@ class limit_leaked_objects(_WrittenLimit):  # noqa: N801
 
 def _decorated(frame: FrameType) -> str:
     """Return the name of the function or class below a decorator, for a message; or nothing."""
+    # A wrong limit of a test is an error of its whole module, and the summary of a test framework
+    # has only the message. A decorator knows its function only when it is called with it, which
+    # never happens here, so the name is read from the source.
     for number in range(frame.f_lineno, frame.f_lineno + 20):
         line = linecache.getline(frame.f_code.co_filename, number)
         found = re.match(r"\s*(?:async\s+def|def|class)\s+(\w+)", line)

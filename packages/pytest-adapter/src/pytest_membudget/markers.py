@@ -239,11 +239,13 @@ def _check_markers(items: Iterable[pytest.Item], run: Run) -> None:
         pytest.UsageError: some are wrong; the message lists each of them with its test.
     """
     problems = []
+    right: dict[int, pytest.Mark] = {}  # a marker of a class or a module belongs to many tests
     for item in items:
         try:
             for mark in item.iter_markers():
-                if mark.name in MARKERS:
+                if mark.name in MARKERS and id(mark) not in right:
                     _parse(mark)
+                    right[id(mark)] = mark
             _check_ambiguity(item)
             rules_of_item(item, run)
         except BadMarkerError as error:

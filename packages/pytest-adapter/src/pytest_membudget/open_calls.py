@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from membudget import MemoryLimitExceeded
+from membudget.runs import hide_unless_exceeded
 
 
 class OpenCall:
@@ -36,7 +36,7 @@ class OpenCall:
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            __tracebackhide__ = _hide_unless_exceeded
+            __tracebackhide__ = hide_unless_exceeded
             context = self._new_context()
             # No with statement: the context may stay open. As a with statement does, look up
             # __exit__ first, so that nothing is allocated between entering and leaving.
@@ -63,7 +63,7 @@ class OpenCall:
 
     def end(self, raised: BaseException | None) -> None:
         """Leave the context if it is open: the test has ended."""
-        __tracebackhide__ = _hide_unless_exceeded
+        __tracebackhide__ = hide_unless_exceeded
         leave = self._leave
         self._leave = self._returned = None
         if leave is None:
@@ -110,8 +110,3 @@ def _has_run(returned: object) -> bool:
         case AsyncGenerator():
             return getattr(returned, "ag_frame", None) is None
     return True
-
-
-def _hide_unless_exceeded(excinfo: Any) -> bool:
-    """Hide our frame from pytest's traceback, unless nothing would be left of the traceback."""
-    return not isinstance(excinfo.value, MemoryLimitExceeded)

@@ -182,6 +182,9 @@ class _MeasuredTests:
 
     def _measuring(self, result: Any) -> Any:
         if not isinstance(result, MemoryResultMixin):
+            # Its class is changed because another object in its place would not see all calls:
+            # results call their own methods, as those of testtools do that turn an unexpected
+            # success into addFailure, and runners keep the object that they have made.
             kind = type(result)
             result.__class__ = type(kind.__name__, (MemoryResultMixin, kind), {})
         result.measure(self._run)

@@ -17,7 +17,7 @@ from ..availability import measuring_is_on, why_not_measured
 from ..block import Block, KeepsEvidence, warm_up_block
 from ..budget import Budget, Phase
 from ..budget_arguments import leak_budget, memory_budget, object_budget
-from ..decorating import Decorator, budget_of, in_block, measures
+from ..decorating import Decorator, budget_of, hide_unless_exceeded, in_block, measures
 from ..host import system as system
 from ..host.origins import directories_of, origin_of, shown_path
 from ..marker_arguments import (
@@ -107,6 +107,7 @@ __all__ = [
     "find_settings",
     "github_lines",
     "has_nothing_to_measure",
+    "hide_unless_exceeded",
     "in_block",
     "junit_properties",
     "leak_budget",

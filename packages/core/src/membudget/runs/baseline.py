@@ -10,12 +10,11 @@ from ..budget import Limit
 from ..errors import InvalidOptionError, RunFileError
 from ..host.origins import full_path
 from ..host.system import Real
-from ..report.printable import printable
-from ..report.run_text import Line, named
+from ..report.baseline_text import baseline_lines, named_tests
+from ..report.run_text import Line
 from ..results.baseline import Baseline, Changes, file_name
 from ..results.environment import Environment
 from ..settings import COMMAND_LINE, ENVIRONMENT, Settings, option_named
-from ..sizes import format_size
 from ..verdict import Result
 
 
@@ -87,7 +86,7 @@ class RunBaseline:
         if self._settings.memray_require_baseline and missing:
             raise InvalidOptionError(
                 f"{_flag('memray_require_baseline')}: {self._baseline.path} has no baseline for "
-                f"{_names(missing)}: add it with {_flag('memray_update_baseline')}=new"
+                f"{named_tests(missing)}: add it with {_flag('memray_update_baseline')}=new"
             )
 
     def _write(self) -> None:
@@ -113,34 +112,8 @@ class RunBaseline:
     def lines(self) -> Iterator[Line]:
         """Yield the lines of a report: what differs, and what was written."""
         peaks = {one.name: one.measurement.peak_bytes for one in self._results}
-
-        def sizes(name: str) -> str:
-            before = self._baseline.entries[name].peak_bytes
-            return f"{printable(name)} {format_size(before)} -> {format_size(peaks[name])}"
-
-        changes, written = self._changes, self._written
-        if changes.better:
-            better = named([sizes(name) for name in changes.better])
-            yield Line(f"Better than the baseline: {better}{_is_written(written.better)}")
-        if written.worse:
-            worse = named([sizes(name) for name in written.worse])
-            yield Line(f"Worse than the baseline: {worse}{_is_written(written.worse)}", "near")
-        drifted = [
-            f"{printable(name)} {format_size(entry.first_bytes)} -> {format_size(peaks[name])}"
-            for name, entry in self._baseline.entries.items()
-            if name in peaks
-            and name not in changes.better
-            and not self._settings.memray_tolerance.covers(
-                "peak_bytes", entry.first_bytes, max(entry.first_bytes, peaks[name])
-            )
-        ]
-        if drifted:
-            yield Line(f"Grown since they came into the baseline: {named(drifted)}", "near")
-        if changes.new:
-            yield Line(f"Without a baseline: {_names(changes.new)}{_is_written(written.new)}")
-        if changes.gone:
-            done = ", taken out" if written.gone else ""
-            yield Line(f"Gone since the baseline: {_names(changes.gone)}{done}")
+        tolerance = self._settings.memray_tolerance
+        yield from baseline_lines(self._baseline, self._changes, self._written, peaks, tolerance)
 
 
 def _directory(settings: Settings, root: str) -> str:
@@ -155,14 +128,6 @@ def _directory(settings: Settings, root: str) -> str:
         # A framework's own file is named without its directory, which is the root.
         base = Real.dirname(file) if os.path.isfile(file) else root
     return str(Real.join(base, str(settings.memray_baseline)))
-
-
-def _names(names: Iterable[str]) -> str:
-    return named([printable(name) for name in names])
-
-
-def _is_written(names: tuple[str, ...]) -> str:
-    return ", written" if names else ""
 
 
 def _flag(name: str) -> str:

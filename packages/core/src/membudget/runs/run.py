@@ -17,6 +17,7 @@ from typing import Any, Final
 from ..availability import measuring_is_on, why_not_measured
 from ..block import KeepsEvidence
 from ..budget import Budget, Limit, Phase
+from ..host.raised import suppressed
 from ..host.system import Real
 from ..measurement import Allocation, Measurement
 from ..recording import get_recorder
@@ -323,7 +324,7 @@ class Run:
     def _without_removed_capture(self, result: Result) -> Result:
         """Return a result without its capture if other tests were further over their limit."""
         capture = result.verdict.capture
-        if not capture or os.path.exists(capture):
+        if not capture or _is_there(capture):
             return result
         return replace(result, verdict=replace(result.verdict, capture=""))
 
@@ -341,6 +342,13 @@ class Run:
                 allocations = recorder.read_late(late)
                 self.add_allocations(name, allocations, late.problem, late.lost_stacks)
         return self.results
+
+
+def _is_there(path: str) -> bool:
+    with suppressed(OSError):
+        Real.stat(path)
+        return True
+    return False
 
 
 def _in_effect(settings: Settings, front_end: FrontEnd, name: str) -> Any:
