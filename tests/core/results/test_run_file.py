@@ -31,8 +31,8 @@ from membudget.results import (
     write_run,
 )
 from membudget.results.json_data import write_run_of_now
-from membudget.results.sites import library_of
 from membudget.results.writing import run_lines
+from membudget.sites import library_of
 from membudget.testing import make_measurement, make_result
 from membudget.verdict import Verdict, judge
 
