@@ -68,6 +68,7 @@ def failure_svg(directory: Path) -> str:
     with open(os.devnull, "w") as nothing:
         console = Console(record=True, width=WIDTH, file=nothing, force_terminal=True)
         console.print(Text.from_ansi(found[0].rstrip().expandtabs(4)))
+        console.print()  # some fonts are higher than the line that rich leaves for them
     return console.export_svg(
         title="pytest --memray", theme=MONOKAI, code_format=FORMAT, unique_id="failure"
     )

@@ -13,9 +13,12 @@ import membudget.runs
 import pytest
 import unittest_membudget
 from conftest import REPOSITORY, run_python_in
+from membudget import limit_words, unseen
 from membudget.__main__ import COMMANDS
+from membudget.recording import recorder
+from membudget.report import markdown_page, page_data
 from membudget.results import SCHEMA
-from membudget.settings import OPTIONS, Option
+from membudget.settings import OPTIONS, Option, Settings
 
 README = (REPOSITORY / "README.md").read_text()
 EXAMPLES = "\n".join(file.read_text() for file in (REPOSITORY / "docs/examples").rglob("*.py"))
@@ -137,3 +140,31 @@ def test_every_option_that_keeps_figures_is_named() -> None:
     (named,) = re.findall(r"are kept or compared with others \((.*?)\)", page, re.S)
     keeping = {option.flag for option in OPTIONS if option.keeps_figures}
     assert set(re.findall(r"--[\w-]+", named)) == keeping
+
+
+def test_numbers_of_the_documents_are_those_of_the_code() -> None:
+    """Each sentence with a number that somebody can change in the code alone."""
+    defaults = Settings()
+    for page, sentence, expected, value in (
+        ("html-report", "stacks for about 1,500 calls", 1_500, page_data.MOST_CALLS),
+        ("html-report", "about the 60 most urgent tests", 60, page_data.N_EXPLAINED),
+        ("reports", "shorter than 60,000 characters", 60_000, markdown_page.MOST_CHARACTERS),
+        ("own-allocators", "than 32 MiB, and more than half", 32 << 20, unseen.UNEXPLAINED_BYTES),
+        ("guide", "| `NEAR` | 95% of the limit or more", 95, limit_words.NEAR_PERCENT),
+        ("guide", "| `LOOSE` | it is at least four times", 4, limit_words.LOOSE_FACTOR),
+        ("guide", "at most 20 captures and 200 MB", 20, defaults.memray_evidence_count),
+        ("guide", "at most 20 captures and 200 MB", 200 << 20, defaults.memray_evidence_size),
+        ("performance", "`recorder.SEGMENT_BYTES` is 2 MB", 2_000_000, recorder.SEGMENT_BYTES),
+        ("architecture", "larger than two megabytes", 2_000_000, recorder.SEGMENT_BYTES),
+    ):
+        assert sentence in (REPOSITORY / f"docs/{page}.md").read_text(), (page, sentence)
+        assert expected == value, (page, sentence)
+
+
+def test_plugins_that_the_questions_name_are_in_the_tests() -> None:
+    page = (REPOSITORY / "docs/questions.md").read_text()
+    (named,) = re.findall(r"The tests run it together with (.*?)\.\n", page, re.S)
+    tests = "".join(file.read_text() for file in (REPOSITORY / "tests").glob("*_adapter/*.py"))
+    for plugin in re.split(r",? and |, ", named.replace("\n", " ")):
+        module = plugin.removeprefix("pytest-").replace("-", "_")
+        assert re.search(rf"\b(pytest_)?{module}\b", tests), plugin

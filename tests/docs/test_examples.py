@@ -75,6 +75,21 @@ def test_the_site_shows_the_failure_of_the_demo(examples: Path) -> None:
     assert failure in re.sub(r"([_-])\1{5,}", r"\1", printed), done.stdout
 
 
+def test_the_page_of_unittest_shows_a_failure(examples: Path) -> None:
+    """Line by line; the figures are those of one version of Python."""
+    page = (REPOSITORY / "docs/unittest.md").read_text()
+    shown = re.findall(r"^    (=+\n.*?)\n\n", page, re.DOTALL | re.MULTILINE)
+    example = (examples / "quickstart_unittest.py").read_text()
+    over = example.replace("total(io.StringIO(self.orders))", "total_in_memory(self.orders)")
+    (examples / "test_orders.py").write_text(over)
+    command = ("-m", "unittest_membudget", "--memray-stable", "test_orders.TotalTest")
+    done = run_python_in(examples, *command)
+    printed = done.stderr.replace(str(examples), "/home/me")
+    (expected,) = [re.sub(r"^    ", "", one, flags=re.M) for one in shown]
+    expected = expected.partition("\n\t- and ")[0]  # few bytes, which not every version has
+    assert re.sub(r"\d+", "N", expected) in re.sub(r"\d+", "N", printed), printed
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
