@@ -190,9 +190,9 @@ def test_many_threads_record_while_one_scans() -> None:
         threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
-        record_until_followed()
         for thread in threads:
             thread.join()
+        record_until_followed()
     assert memory.n_allocations >= 4 * 5 * 8000
     for number, measurement in found.items():
         assert measurement is not None
