@@ -26,7 +26,7 @@ host.system host.loaded_classes host.origins host.installed_files host.forks hos
 host.whole_files host.module_names host
 
 recording.request recording.garbage recording.restart_policy recording.marks
-recording.temp_files recording.memrays_files recording.process_memory recording.own_allocators
+recording.temp_files recording.memrays_files recording.own_allocators
 recording.greenlets recording.thread_attributes recording.tracemalloc_guard
 recording.other_interpreters recording.capture
 
@@ -35,7 +35,7 @@ recording.readers.scanner recording.readers.found_stacks recording.readers.repla
 recording.readers.whole_captures recording.readers.leaked_objects recording.readers.process
 recording.readers
 
-recording.segment recording.reading recording.recorder recording
+recording.process_memory recording.segment recording.reading recording.recorder recording
 
 budget verdict limit_words
 option_values availability settings settings_sources rules

@@ -25,7 +25,6 @@ from captures import capture_of  # noqa: E402
 from programs import Machine, Operation  # noqa: E402
 
 FLAGS = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-FLAGS += [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
 C_SOURCES = (
     "scanner",
     "live_memory",

@@ -1,7 +1,7 @@
 /* Feeds damaged captures to the C code of the core, under AddressSanitizer; see fuzz.py.
  *
- * Every capture is read twice: as it is, and with a malloc(), calloc() and realloc() that fail now
- * and then. The second reading says that it is broken, or finds the same as the first.
+ * Every capture is read twice: as it is, and with memory that fails now and then, and following it as
+ * the thread does. The second reading says that it is broken, or finds the same as the first.
  *
  *     fuzz_scanner SEED N_INPUTS CAPTURE...
  */
@@ -14,6 +14,7 @@
 
 #include "block_writer.h"
 #include "line_table.h"
+#include "reader_memory.h"
 #include "scanner.h"
 
 enum { MOST_BYTES = 1 << 16, N_SERIALS = 8 };
@@ -71,12 +72,6 @@ mutate_once(void)
     }
 }
 
-/* The linker puts these in place of the functions of the system: -Wl,--wrap=malloc and so on. */
-
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_realloc(void *, size_t);
-
 static uint64_t failing; /* one of so many calls; 0 for none */
 static uint64_t n_failed;
 
@@ -88,22 +83,30 @@ fails(void)
     return now;
 }
 
+/* In place of reader_memory.c, so that the sanitizer sees every piece. */
+
 void *
-__wrap_malloc(size_t size)
+reader_malloc(size_t size)
 {
-    return fails() ? NULL : __real_malloc(size);
+    return fails() ? NULL : malloc(size);
 }
 
 void *
-__wrap_calloc(size_t n, size_t size)
+reader_calloc(size_t n, size_t size)
 {
-    return fails() ? NULL : __real_calloc(n, size);
+    return fails() ? NULL : calloc(n, size);
 }
 
 void *
-__wrap_realloc(void *pointer, size_t size)
+reader_realloc(void *piece, size_t size)
 {
-    return fails() ? NULL : __real_realloc(pointer, size);
+    return fails() ? NULL : realloc(piece, size);
+}
+
+void
+reader_free(void *piece)
+{
+    free(piece);
 }
 
 static uint64_t n_scanned;
@@ -111,6 +114,7 @@ static uint64_t n_unread;
 static uint64_t n_kept;
 static uint64_t n_frames;
 static uint64_t n_asked;
+static uint64_t n_followed;
 
 static void
 empty(int out)
@@ -154,6 +158,18 @@ close_block(Scanner *scanner, uint64_t serial, const Block **block)
         scanner_answer(scanner, scanner->question.node % 3 != 1);
     }
     return scanned;
+}
+
+/* Scan a part of the capture as the thread does, with limits that come close to each other. */
+static void
+follow_some(Scanner *scanner)
+{
+    uint64_t begin = decoder_offset(&scanner->decoder);
+    for (uint64_t n = draw(6), limit = begin; n && limit < length; n--) {
+        limit += draw(draw(2) ? 64 : length);
+        scanner_follow(scanner, limit < length ? limit : length);
+    }
+    n_followed += decoder_offset(&scanner->decoder) > begin;
 }
 
 /* Make a number of the stacks of a block; their sums have to be the block's. */
@@ -210,7 +226,8 @@ read_frames(const Scanner *scanner)
 
 /* Read these blocks, a bit for each. Returns which of them could be asked for. */
 static unsigned
-read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, Found *found)
+read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, bool follows,
+            Found *found)
 {
     static Scanner scanner;
     const Block *block = NULL;
@@ -229,6 +246,9 @@ read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, Fo
     for (unsigned serial = 0; serial < N_SERIALS; serial++) {
         memset(&found[serial], 0, sizeof(Found));
         found[serial].scanned = BROKEN;
+        if (follows) {
+            follow_some(&scanner);
+        }
         if (expected >> serial & 1) {
             found[serial].scanned = close_block(&scanner, serial, &block);
         }
@@ -250,9 +270,10 @@ read_with_failures(int fd, const Spelling *spelling)
     bool objects = draw(2); /* a block whose objects count is the only one */
     unsigned serials = objects ? 1u << draw(N_SERIALS) : (1u << N_SERIALS) - 1;
     failing = 1 + draw(40);
-    unsigned expected = read_blocks(fd, spelling, serials, objects, found);
+    bool follows = !objects && draw(2); /* it would go beyond the block, and see objects destroyed */
+    unsigned expected = read_blocks(fd, spelling, serials, objects, follows, found);
     failing = 0;
-    read_blocks(fd, spelling, expected, objects, right);
+    read_blocks(fd, spelling, expected, objects, false, right);
     for (unsigned serial = 0; serial < N_SERIALS; serial++) {
         if (found[serial].scanned == BROKEN) {
             n_unread += right[serial].scanned != BROKEN;
@@ -278,6 +299,7 @@ feed(int fd, int out, const Spelling *spelling)
         }
         for (int i = 0; i < N_SERIALS; i++) {
             uint64_t serial = draw(N_SERIALS);
+            follow_some(&scanner);
             if (close_block(&scanner, serial, &block) == SCANNED) {
                 n_scanned++;
                 empty(out);
@@ -336,10 +358,11 @@ main(int argc, char **argv)
     }
     free(seeds);
     free(lengths);
-    printf("%llu inputs, %llu blocks read, %llu kept, %llu frames read, %llu stacks asked about; "
+    printf("%llu inputs, %llu blocks read, %llu kept, %llu frames read, %llu stacks asked about, %llu "
+           "times followed; "
            "%llu allocations failed, %llu blocks could not be read for it; no finding\n",
            (unsigned long long)n_inputs, (unsigned long long)n_scanned, (unsigned long long)n_kept,
-           (unsigned long long)n_frames, (unsigned long long)n_asked,
+           (unsigned long long)n_frames, (unsigned long long)n_asked, (unsigned long long)n_followed,
            (unsigned long long)n_failed, (unsigned long long)n_unread);
     return 0;
 }

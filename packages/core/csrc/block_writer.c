@@ -1,6 +1,5 @@
 #include "block_writer.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -112,7 +111,7 @@ define_code(Writer *writer, uint32_t number)
     CodeText text;
     if (decoder_read_code(writer->copy.from, code->begin, code->end, &text) != DECODED) {
         bool no_memory = !text.bytes;
-        free(text.bytes);
+        reader_free(text.bytes);
         return failed(writer, no_memory ? NO_MEMORY : NOT_THERE);
     }
     Copy *copy = &writer->copy;
@@ -124,7 +123,7 @@ define_code(Writer *writer, uint32_t number)
                    && copy_delta(copy, last, (uint64_t)(int64_t)code->first_line)
                    && copy_varint(copy, text.n_lines)
                    && copy_bytes(copy, text.lines, text.n_lines);
-    free(text.bytes);
+    reader_free(text.bytes);
     return written;
 }
 
@@ -308,10 +307,10 @@ begin(Writer *writer, const Scanner *from, const Block *block, int to)
     writer->block = block;
     writer->copy.from = from->decoder.fd;
     writer->copy.to = to;
-    writer->has_thread = calloc(block->beginning->n_threads, sizeof(bool));
-    writer->has_code = calloc(from->tree.n_codes + 1, sizeof(bool));
-    writer->native_numbers = calloc(from->native.n_frames + 1, sizeof(uint32_t));
-    bool begun = scanner_begin_again(&writer->scanner, &from->spelling, block);
+    writer->has_thread = reader_calloc(block->beginning->n_threads, sizeof(bool));
+    writer->has_code = reader_calloc(from->tree.n_codes + 1, sizeof(bool));
+    writer->native_numbers = reader_calloc(from->native.n_frames + 1, sizeof(uint32_t));
+    bool begun = scanner_begin_again(&writer->scanner, from, block);
     return (begun && writer->has_thread && writer->has_code && writer->native_numbers)
            || failed(writer, NO_MEMORY);
 }
@@ -320,11 +319,11 @@ static void
 clear(Writer *writer)
 {
     scanner_clear(&writer->scanner);
-    free(writer->has_thread);
-    free(writer->has_code);
-    free(writer->native_numbers);
-    free(writer->callers);
-    free(writer);
+    reader_free(writer->has_thread);
+    reader_free(writer->has_code);
+    reader_free(writer->native_numbers);
+    reader_free(writer->callers);
+    reader_free(writer);
 }
 
 Written
@@ -335,7 +334,7 @@ write_block(const Scanner *scanner, uint64_t serial, size_t n_outer, int to, int
     if (!block || block->state != CLOSED || !block->beginning) {
         return NOT_THERE;
     }
-    Writer *writer = calloc(1, sizeof(Writer));
+    Writer *writer = reader_calloc(1, sizeof(Writer));
     if (!writer) {
         return NO_MEMORY;
     }

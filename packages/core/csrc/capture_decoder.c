@@ -1,12 +1,16 @@
 #include "capture_decoder.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "reader_memory.h"
+
 /* 4 * 4 times this is the size of the buffer. */
 enum { FIRST_CHUNK = DECODER_BUFFER_SIZE / 64 };
+
+/* No record without a text is longer: it has up to two bytes, and three numbers of 64 bits. */
+enum { LONGEST_WITHOUT_TEXT = 2 + 3 * 10 };
 
 /* Reading bytes. A failed read leaves the decoder at the end of the data. */
 
@@ -16,9 +20,13 @@ fill(Decoder *decoder)
     decoder->offset += decoder->position;
     decoder->position = 0;
     decoder->length = 0;
+    size_t wanted = decoder->chunk;
+    if (wanted > decoder->limit - decoder->offset) {
+        wanted = (size_t)(decoder->limit - decoder->offset);
+    }
     ssize_t n;
     do {
-        n = pread(decoder->fd, decoder->buffer, decoder->chunk, (off_t)decoder->offset);
+        n = pread(decoder->fd, decoder->buffer, wanted, (off_t)decoder->offset);
     } while (n < 0 && errno == EINTR);
     if (decoder->chunk < DECODER_BUFFER_SIZE) {
         decoder->chunk *= 4;
@@ -271,11 +279,14 @@ read_code_object(Decoder *decoder, Record *record)
     if (code > UINT32_MAX) {
         return DAMAGED;
     }
+    if (!skip_bytes(decoder, length)) {
+        return END_OF_DATA;
+    }
     decoder->first_line = (int32_t)((uint32_t)decoder->first_line + (uint32_t)unzigzag(delta));
     record->kind = CODE_OBJECT;
     record->code = (uint32_t)code;
     record->number = decoder->first_line;
-    return skip_bytes(decoder, length) ? DECODED : END_OF_DATA;
+    return DECODED;
 }
 
 static Decoded
@@ -374,11 +385,25 @@ read_other(Decoder *decoder, unsigned char token, Record *record)
     }
 }
 
+/* Go back to the beginning of a record that is not complete. */
+static Decoded
+go_back(Decoder *decoder, const Record *record)
+{
+    decoder->offset = record->offset;
+    decoder->position = 0;
+    decoder->length = 0;
+    return END_OF_DATA;
+}
+
 Decoded
 decoder_next(Decoder *decoder, Record *record)
 {
     for (;;) {
         unsigned char token;
+        /* So only records with a text can pass the limit. These change nothing until they are read. */
+        if (decoder->limit - decoder_offset(decoder) < LONGEST_WITHOUT_TEXT) {
+            return END_OF_DATA;
+        }
         if (!read_byte(decoder, &token)) {
             return END_OF_DATA;
         }
@@ -395,6 +420,9 @@ decoder_next(Decoder *decoder, Record *record)
             return END_OF_DATA;
         }
         Decoded decoded = read_other(decoder, token, record);
+        if (decoded == END_OF_DATA) {
+            return go_back(decoder, record);
+        }
         if (decoded != DECODED || record->kind != FILLER) {
             return decoded;
         }
@@ -435,6 +463,7 @@ decoder_begin(Decoder *decoder, int fd, unsigned char *buffer)
     memset(decoder, 0, sizeof(*decoder));
     decoder->fd = fd;
     decoder->buffer = buffer;
+    decoder->limit = NO_LIMIT;
     decoder->chunk = FIRST_CHUNK;
     char magic[MAGIC_LENGTH];
     int version;
@@ -491,11 +520,11 @@ decoder_read_code(int fd, uint64_t begin, uint64_t end, CodeText *text)
 {
     size_t n = (size_t)(end - begin);
     size_t n_read;
-    text->bytes = malloc(n);
+    text->bytes = reader_malloc(n);
     if (!text->bytes || !read_at(fd, text->bytes, n, begin, &n_read) || n_read < n) {
         return DAMAGED;
     }
-    Decoder decoder = {.fd = -1, .buffer = text->bytes, .length = n};
+    Decoder decoder = {.fd = -1, .buffer = text->bytes, .length = n, .limit = NO_LIMIT};
     unsigned char token;
     uint64_t n_lines = 0;
     if (!read_byte(&decoder, &token) || token != CODE_OBJECT || skip_varints(&decoder, 1) != DECODED) {

@@ -1,7 +1,8 @@
 /* Decodes the records of a memray capture one by one; capture_format.h describes their format.
  *
  * Pure C; no Python. The file may still be written: a zero byte where a record would begin is the
- * present end. Bytes that were read ahead are not kept from one decoder_resume() to the next.
+ * present end. Bytes that were read ahead are not kept from one decoder_resume() to the next. With a
+ * `limit`, the decoder stops between two records, and can go on when the limit is higher.
  */
 #ifndef MEMBUDGET_CAPTURE_DECODER_H
 #define MEMBUDGET_CAPTURE_DECODER_H
@@ -41,6 +42,8 @@ typedef enum {
 
 enum { DECODER_BUFFER_SIZE = 1 << 16 };
 
+#define NO_LIMIT UINT64_MAX
+
 typedef struct {
     int fd;
     bool native_traces;
@@ -64,6 +67,7 @@ typedef struct {
     uint64_t offset;
     size_t position;
     size_t length;
+    uint64_t limit; /* where the part of the file ends that is complete; NO_LIMIT: unknown */
     size_t chunk; /* how much to read next: little at first, more in a long scan */
     unsigned char *buffer; /* DECODER_BUFFER_SIZE bytes */
 } Decoder;
@@ -81,7 +85,7 @@ Decoded decoder_next(Decoder *decoder, Record *record);
 /* Decode up to and including the next allocation record. */
 Decoded decoder_next_allocation(Decoder *decoder, Record *record);
 
-/* Make a copy that decodes ahead, with its own buffer. */
+/* Make a copy that decodes ahead, with its own buffer and the same limit. */
 Decoder decoder_fork(const Decoder *decoder, unsigned char *buffer);
 
 /* How many bytes of the file have been decoded. */

@@ -1,7 +1,8 @@
 #include "interned.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "reader_memory.h"
 
 enum { LEAST_ITEMS = 32, WORD = sizeof(uint32_t) };
 
@@ -12,16 +13,16 @@ grow(Interned *table, ItemShape shape)
         return false;
     }
     uint32_t capacity = table->capacity ? 2 * table->capacity : LEAST_ITEMS;
-    unsigned char *items = realloc(table->items, capacity * shape.n_bytes);
+    unsigned char *items = reader_realloc(table->items, capacity * shape.n_bytes);
     if (!items) {
         return false;
     }
     table->items = items;
-    uint32_t *places = calloc(2 * (size_t)capacity, sizeof(uint32_t));
+    uint32_t *places = reader_calloc(2 * (size_t)capacity, sizeof(uint32_t));
     if (!places) {
         return false;
     }
-    free(table->places);
+    reader_free(table->places);
     table->places = places;
     table->capacity = capacity;
     if (!table->n_items) {
@@ -51,7 +52,7 @@ interned_add(Interned *table, ItemShape shape, const uint32_t *words)
 void
 interned_clear(Interned *table)
 {
-    free(table->items);
-    free(table->places);
+    reader_free(table->items);
+    reader_free(table->places);
     memset(table, 0, sizeof(*table));
 }

@@ -1,6 +1,5 @@
 #include "live_memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "growth.h"
@@ -31,7 +30,7 @@ static bool
 grow(Allocations *table)
 {
     Allocations larger = {NULL, table->n_places ? 2 * table->n_places : LEAST_PLACES, table->n_used};
-    larger.places = calloc(larger.n_places, sizeof(Allocation));
+    larger.places = reader_calloc(larger.n_places, sizeof(Allocation));
     if (!larger.places) {
         return false;
     }
@@ -40,7 +39,7 @@ grow(Allocations *table)
             larger.places[place_of(&larger, table->places[i].address)] = table->places[i];
         }
     }
-    free(table->places);
+    reader_free(table->places);
     *table = larger;
     return true;
 }
@@ -97,7 +96,7 @@ allocations_remove(Allocations *table, uint64_t address, Allocation *removed)
 void
 allocations_clear(Allocations *table)
 {
-    free(table->places);
+    reader_free(table->places);
     *table = (Allocations){NULL, 0, 0};
 }
 
@@ -215,6 +214,6 @@ mappings_remove(Mappings *mappings, uint64_t address, uint64_t size, Unmapped un
 void
 mappings_clear(Mappings *mappings)
 {
-    free(mappings->ranges);
+    reader_free(mappings->ranges);
     *mappings = (Mappings){NULL, 0, 0};
 }

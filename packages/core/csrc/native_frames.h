@@ -6,7 +6,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include "growth.h"
 #include "stack_tree.h"
@@ -45,7 +44,7 @@ native_frames_add(NativeFrames *native, NativeFrame frame)
 static inline void
 native_frames_clear(NativeFrames *native)
 {
-    free(native->frames);
+    reader_free(native->frames);
     *native = (NativeFrames){NULL, 0, 0};
 }
 

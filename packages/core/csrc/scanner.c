@@ -1,8 +1,9 @@
 #include "scanner.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "reader_memory.h"
 
 /* How much a Python thread may allocate without a stack; see lost_stacks.py. */
 enum { BORDERS_OF_THREAD = 4096 };
@@ -27,9 +28,13 @@ fits(const Spelling *spelling, int position, uint64_t length)
     return length >= spelling->smallest && length - spelling->smallest < n_digits;
 }
 
-/* Look ahead whether `first` begins a mark. Records of other threads may be in between. */
-static bool
-begins_mark(Scanner *scanner, const Record *first, Mark *mark)
+typedef enum { NO_MARK, A_MARK, UNDECIDED } LookAhead;
+
+/* Look ahead whether `first` begins a mark. Records of other threads may be in between.
+ *
+ * UNDECIDED: the decoder has a limit, and it is too close. */
+static LookAhead
+look_ahead(Scanner *scanner, const Record *first, Mark *mark)
 {
     const Spelling *spelling = &scanner->spelling;
     Decoder ahead = decoder_fork(&scanner->decoder, scanner->ahead);
@@ -39,14 +44,15 @@ begins_mark(Scanner *scanner, const Record *first, Mark *mark)
     int n_read = 1;
     bool alive = true;
     Record record;
-    while (decoder_next_allocation(&ahead, &record) == DECODED) {
+    Decoded decoded;
+    while ((decoded = decoder_next_allocation(&ahead, &record)) == DECODED) {
         if (record.tid != first->tid) {
             continue;
         }
         if (alive) {
             /* In a mark, the object is freed before anything else happens on its thread. */
             if (!frees(record.allocator) || record.address != address) {
-                return false;
+                return NO_MARK;
             }
             alive = false;
             if (n_read == MARK_LENGTH) {
@@ -54,21 +60,21 @@ begins_mark(Scanner *scanner, const Record *first, Mark *mark)
                 mark->serial = digits[4] * spelling->n_digits + digits[5];
                 mark->first = first->index;
                 mark->last = record.index;
-                return true;
+                return A_MARK;
             }
         } else {
             uint64_t length = record.size - overhead;
             if (!allocates(record.allocator) || record.allocator == ALLOCATOR_MMAP
                 || record.size < overhead || !fits(spelling, n_read, length))
             {
-                return false;
+                return NO_MARK;
             }
             digits[n_read++] = length - spelling->smallest;
             address = record.address;
             alive = true;
         }
     }
-    return false;
+    return decoded == END_OF_DATA && ahead.limit != NO_LIMIT ? UNDECIDED : NO_MARK;
 }
 
 /* Threads. */
@@ -85,7 +91,7 @@ turn_to_thread(Scanner *scanner, uint64_t tid)
             return true;
         }
     }
-    Thread *threads = realloc(scanner->threads, (scanner->n_threads + 1) * sizeof(Thread));
+    Thread *threads = reader_realloc(scanner->threads, (scanner->n_threads + 1) * sizeof(Thread));
     if (!threads) {
         return false;
     }
@@ -116,7 +122,7 @@ scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only, StackUse sta
     if (can_be_written) {
         clock_gettime(CLOCK_REALTIME, &now);
     }
-    Block *blocks = realloc(scanner->blocks, (scanner->n_blocks + 1) * sizeof(Block));
+    Block *blocks = reader_realloc(scanner->blocks, (scanner->n_blocks + 1) * sizeof(Block));
     if (!blocks) {
         return false;
     }
@@ -138,14 +144,14 @@ clear_threads(Thread *threads, size_t n_threads)
     for (size_t i = 0; i < n_threads; i++) {
         stack_clear(&threads[i].stack);
     }
-    free(threads);
+    reader_free(threads);
 }
 
 /* Return a copy; NULL: no memory. */
 static Thread *
 copy_threads(const Thread *threads, size_t n_threads)
 {
-    Thread *copies = malloc(n_threads * sizeof(Thread));
+    Thread *copies = reader_malloc(n_threads * sizeof(Thread));
     for (size_t i = 0; copies && i < n_threads; i++) {
         copies[i] = threads[i];
         if (!stack_copy(&copies[i].stack, &threads[i].stack)) {
@@ -160,7 +166,7 @@ copy_threads(const Thread *threads, size_t n_threads)
 static bool
 keep_beginning(const Scanner *scanner, Block *block)
 {
-    Beginning *beginning = malloc(sizeof(Beginning));
+    Beginning *beginning = reader_malloc(sizeof(Beginning));
     if (!beginning) {
         return false;
     }
@@ -169,7 +175,7 @@ keep_beginning(const Scanner *scanner, Block *block)
     beginning->n_threads = scanner->n_threads;
     beginning->current = scanner->current;
     if (!beginning->threads) {
-        free(beginning);
+        reader_free(beginning);
         return false;
     }
     block->beginning = beginning;
@@ -180,7 +186,7 @@ keep_beginning(const Scanner *scanner, Block *block)
 static bool
 begin_running(Scanner *scanner, uint64_t serial)
 {
-    uint64_t *running = realloc(scanner->running, (scanner->n_running + 1) * sizeof(uint64_t));
+    uint64_t *running = reader_realloc(scanner->running, (scanner->n_running + 1) * sizeof(uint64_t));
     if (!running) {
         return false;
     }
@@ -221,12 +227,12 @@ leave_block(Scanner *scanner, Block *block)
 static void
 clear_block(Block *block)
 {
-    free(block->suspensions);
-    free(block->without_stack);
+    reader_free(block->suspensions);
+    reader_free(block->without_stack);
     block_stacks_clear(&block->stacks);
     if (block->beginning) {
         clear_threads(block->beginning->threads, block->beginning->n_threads);
-        free(block->beginning);
+        reader_free(block->beginning);
     }
 }
 
@@ -275,7 +281,7 @@ suspend(Scanner *scanner, Block *block)
         return true;
     }
     size_t length = (block->n_suspensions + 1) * sizeof(Suspension);
-    Suspension *suspensions = realloc(block->suspensions, length);
+    Suspension *suspensions = reader_realloc(block->suspensions, length);
     if (!suspensions) {
         return false;
     }
@@ -434,7 +440,7 @@ count_without_stack(const Scanner *scanner, Block *block, uint64_t size)
         i++;
     }
     if (i == block->n_without_stack) {
-        WithoutStack *longer = realloc(block->without_stack, (i + 1) * sizeof(WithoutStack));
+        WithoutStack *longer = reader_realloc(block->without_stack, (i + 1) * sizeof(WithoutStack));
         if (!longer) {
             return false;
         }
@@ -636,6 +642,7 @@ begin_mark(Scanner *scanner, Mark mark)
         return out_of_memory(scanner);
     } else if (mark.kind == LOOK && is_open) {
         block->n_looks++;
+        block->alive_at_look = block->alive;
     }
     thread->was_at_work = thread->at_work;
     thread->at_work = true;
@@ -729,7 +736,9 @@ next_record(Scanner *scanner, Record *record)
     return SCANNED;
 }
 
-/* Check whether a mark begins at an allocation record, whose thread becomes the current one. */
+/* Check whether a mark begins at an allocation record, whose thread becomes the current one.
+ *
+ * INCOMPLETE: that is not known yet. */
 static Scanned
 begin_allocation(Scanner *scanner, const Record *record)
 {
@@ -737,11 +746,15 @@ begin_allocation(Scanner *scanner, const Record *record)
         return out_of_memory(scanner);
     }
     Scanned found = SCANNED;
-    Mark mark;
-    if (!scanner->threads[scanner->current].in_mark && can_begin_mark(&scanner->spelling, record)
-        && begins_mark(scanner, record, &mark))
-    {
-        found = begin_mark(scanner, mark);
+    if (!scanner->threads[scanner->current].in_mark && can_begin_mark(&scanner->spelling, record)) {
+        Mark mark;
+        LookAhead seen = look_ahead(scanner, record, &mark);
+        if (seen == UNDECIDED) {
+            return INCOMPLETE;
+        }
+        if (seen == A_MARK) {
+            found = begin_mark(scanner, mark);
+        }
     }
     if (found == SCANNED && allocates(record->allocator) && !see_stack(scanner, record)) {
         return out_of_memory(scanner);
@@ -749,32 +762,41 @@ begin_allocation(Scanner *scanner, const Record *record)
     return found;
 }
 
+/* Stop at a record until something is there. */
+static Scanned
+wait_at(Scanner *scanner, const Record *record, Awaited awaited)
+{
+    scanner->waiting = *record;
+    scanner->awaited = awaited;
+    return awaited == AN_ANSWER ? ASKS : INCOMPLETE;
+}
+
 Scanned
 scanner_step(Scanner *scanner, Record *record)
 {
-    if (scanner->is_waiting) {
+    Awaited awaited = scanner->awaited;
+    scanner->awaited = NOTHING;
+    if (awaited != NOTHING) {
         *record = scanner->waiting;
-        scanner->is_waiting = false;
     } else {
-        Scanned begun = next_record(scanner, record);
-        if (begun == SCANNED && record->kind != ALLOCATION) {
+        Scanned read = next_record(scanner, record);
+        if (read != SCANNED) {
+            return read;
+        }
+        if (record->kind != ALLOCATION) {
             return follow(scanner, record);
         }
-        if (begun == SCANNED) {
-            begun = begin_allocation(scanner, record);
-        }
+    }
+    if (awaited != AN_ANSWER) {
+        Scanned begun = begin_allocation(scanner, record);
         if (begun != SCANNED) {
-            return begun;
+            return begun == INCOMPLETE ? wait_at(scanner, record, MORE_OF_A_MARK) : begun;
         }
     }
     Origin origin;
     Scanned found = find_origin(scanner, record, &origin);
-    if (found == ASKS) {
-        scanner->waiting = *record;
-        scanner->is_waiting = true;
-    }
     if (found != SCANNED) {
-        return found;
+        return found == ASKS ? wait_at(scanner, record, AN_ANSWER) : found;
     }
     if (!account(scanner, record, &origin)) {
         return out_of_memory(scanner);
@@ -813,6 +835,7 @@ is_at_a_look(const Block *block)
 static Scanned
 scan_until(Scanner *scanner, IsReached is_reached, uint64_t serial, const Block **block)
 {
+    scanner->decoder.limit = NO_LIMIT;
     decoder_resume(&scanner->decoder);
     Record record;
     while (!scanner->broken) {
@@ -848,6 +871,22 @@ scanner_look(Scanner *scanner, uint64_t serial, const Block **block)
     return found;
 }
 
+Scanned
+scanner_follow(Scanner *scanner, uint64_t limit)
+{
+    if (limit < decoder_offset(&scanner->decoder)) {
+        return INCOMPLETE;
+    }
+    scanner->decoder.limit = limit;
+    Record record;
+    Scanned step = SCANNED;
+    while (!scanner->broken && step == SCANNED) {
+        step = scanner_step(scanner, &record);
+        scanner->broken = step == BROKEN;
+    }
+    return scanner->broken ? BROKEN : step;
+}
+
 bool
 scanner_begin(Scanner *scanner, int fd, const Spelling *spelling)
 {
@@ -858,13 +897,15 @@ scanner_begin(Scanner *scanner, int fd, const Spelling *spelling)
 }
 
 bool
-scanner_begin_again(Scanner *scanner, const Spelling *spelling, const Block *block)
+scanner_begin_again(Scanner *scanner, const Scanner *from, const Block *block)
 {
     const Beginning *beginning = block->beginning;
     memset(scanner, 0, offsetof(Scanner, buffer));
     scanner->is_again = true;
-    scanner->spelling = *spelling;
+    scanner->spelling = from->spelling;
     scanner->decoder = decoder_fork(&beginning->decoder, scanner->buffer);
+    scanner->decoder.fd = from->decoder.fd; /* the beginning may have been read from another one */
+    scanner->decoder.limit = NO_LIMIT;
     scanner->threads = copy_threads(beginning->threads, beginning->n_threads);
     scanner->n_threads = scanner->threads ? beginning->n_threads : 0;
     scanner->current = beginning->current;
@@ -895,8 +936,8 @@ scanner_clear(Scanner *scanner)
         clear_block(&scanner->blocks[i]);
     }
     clear_threads(scanner->threads, scanner->n_threads);
-    free(scanner->blocks);
-    free(scanner->running);
+    reader_free(scanner->blocks);
+    reader_free(scanner->running);
     scanner->threads = NULL;
     scanner->blocks = NULL;
     scanner->running = NULL;

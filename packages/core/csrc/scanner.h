@@ -106,6 +106,7 @@ typedef struct {
     uint64_t histogram[HISTOGRAM_LENGTH]; /* by bit length of the size */
     uint64_t peak_index; /* the record that reached the peak; none if n_allocations is 0 */
     uint64_t n_looks; /* how many of its LOOK marks were scanned */
+    uint64_t alive_at_look; /* at the last of them */
     uint64_t n_seen; /* for how many of them scanner_look() has returned */
     uint32_t n_suspended; /* how many suspensions overlap now */
     Suspension *suspensions; /* in order, without overlaps */
@@ -121,6 +122,13 @@ typedef enum {
     ASKS,          /* call scanner_answer() first: does a stack count? */
     BROKEN,        /* the capture is damaged, or there is no memory; no more reading is possible */
 } Scanned;
+
+/* What the scanner needs in the middle of a record. */
+typedef enum {
+    NOTHING,
+    AN_ANSWER,      /* to `question` */
+    MORE_OF_A_MARK, /* the record may begin a mark whose end is beyond the decoder's limit */
+} Awaited;
 
 /* Whether a block counts a stack. */
 typedef struct {
@@ -138,9 +146,9 @@ typedef struct {
     Thread *threads;
     size_t n_threads;
     size_t current; /* the thread of the last record */
-    bool is_waiting; /* it waits for the answer to `question` */
+    Awaited awaited;
     Question question;
-    Record waiting; /* the record of the question, which is processed next */
+    Record waiting; /* the record to which it goes back when `awaited` is there */
     StackTree tree;
     NativeFrames native;
     size_t n_keeping_stacks; /* how many blocks that keep stacks have begun and not ended */
@@ -148,6 +156,7 @@ typedef struct {
     size_t n_blocks;
     size_t n_open;
     uint32_t epoch;
+    uint64_t given_back; /* the capture is no longer whole up to here; see capture_holes.h */
     uint64_t idle_bytes; /* how much of the capture was written while no block was open */
     uint64_t *running; /* serials of the blocks between their marks, expected or not */
     size_t n_running;
@@ -173,7 +182,7 @@ void scanner_track_objects(Scanner *);
 
 /* Begin to scan one block of another scanner again, for its records and not for its figures; the block
  * has a `beginning`. False: no memory. Call scanner_clear() in any case. */
-bool scanner_begin_again(Scanner *, const Spelling *, const Block *);
+bool scanner_begin_again(Scanner *, const Scanner *from, const Block *);
 
 /* Count for a block whose START mark is still to come. False: no memory.
  *
@@ -192,6 +201,11 @@ Scanned scanner_look(Scanner *, uint64_t serial, const Block **block);
 
 /* Answer `question` of a scanner that asks. */
 void scanner_answer(Scanner *, bool counts);
+
+/* Scan the records before `limit`, where the part of the file ends that is complete.
+ *
+ * INCOMPLETE: continue with a higher limit. ASKS: only scanner_close_block() and scanner_look() go on. */
+Scanned scanner_follow(Scanner *, uint64_t limit);
 
 /* Scan the next record. */
 Scanned scanner_step(Scanner *, Record *);

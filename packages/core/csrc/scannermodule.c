@@ -3,22 +3,31 @@
 #include <Python.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "block_writer.h"
+#include "follower.h"
 #include "line_table.h"
+#include "reader_memory.h"
 #include "scanner.h"
 
 typedef struct {
     PyObject_HEAD
+    CaptureFile file;
+    bool is_followed; /* the follower may be using the scanner */
     Scanner scanner;
 } ScannerObject;
 
+/* Return the scanner; the follower leaves it. */
 static Scanner *
 scanner_of(PyObject *self)
 {
-    return &((ScannerObject *)self)->scanner;
+    ScannerObject *object = (ScannerObject *)self;
+    if (object->is_followed) {
+        follower_leave(&object->scanner);
+        object->is_followed = false;
+    }
+    return &object->scanner;
 }
 
 static PyObject *
@@ -38,7 +47,9 @@ scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     Spelling spelling = {{first, second, third}, smallest, n_digits, least, most};
-    if (!scanner_begin(scanner_of(self), fd, &spelling)) {
+    if (!identify(&((ScannerObject *)self)->file, fd)
+        || !scanner_begin(scanner_of(self), fd, &spelling))
+    {
         Py_DECREF(self);
         PyErr_Format(PyExc_ValueError, "not a capture of all allocations with version %d",
                      CAPTURE_VERSION);
@@ -247,7 +258,7 @@ retained_so_far(PyObject *self, PyObject *args)
     if (!block) {
         return no_block();
     }
-    return PyLong_FromUnsignedLongLong(block->alive);
+    return PyLong_FromUnsignedLongLong(block->alive_at_look);
 }
 
 /* The block with a serial; NULL for an exception. */
@@ -394,7 +405,7 @@ frame(PyObject *self, PyObject *args)
     } else {
         broken();
     }
-    free(text.bytes);
+    reader_free(text.bytes);
     return found;
 }
 
@@ -427,7 +438,7 @@ alive_objects(PyObject *self, PyObject *arg)
         return scanned == INCOMPLETE ? Py_NewRef(Py_None) : broken();
     }
     const Allocations *objects = &scanner->objects;
-    uint64_t *addresses = malloc((objects->n_used + 1) * sizeof(uint64_t));
+    uint64_t *addresses = reader_malloc((objects->n_used + 1) * sizeof(uint64_t));
     if (!addresses) {
         return PyErr_NoMemory();
     }
@@ -439,7 +450,7 @@ alive_objects(PyObject *self, PyObject *arg)
     }
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)addresses,
                                                 (Py_ssize_t)(n * sizeof(uint64_t)));
-    free(addresses);
+    reader_free(addresses);
     return bytes;
 }
 
@@ -461,6 +472,51 @@ write_block_of(PyObject *self, PyObject *args)
     int error;
     Written written = write_block(scanner_of(self), serial, (size_t)n_outer, to, &error);
     return whether_written(written, error);
+}
+
+PyDoc_STRVAR(follow_doc,
+             "follow(least_unread, gives_back)\n--\n\n"
+             "Let the thread of start_follower() scan, until the next other use of this scanner.\n\n"
+             "It begins when `least_unread` bytes are to be scanned. gives_back: parts of the capture\n"
+             "that were scanned may be made holes in its file.");
+
+static PyObject *
+follow(PyObject *self, PyObject *args)
+{
+    unsigned long long least_unread;
+    int gives_back;
+    if (!PyArg_ParseTuple(args, "Kp", &least_unread, &gives_back)) {
+        return NULL;
+    }
+    ScannerObject *object = (ScannerObject *)self;
+    Scanner *scanner = scanner_of(self);
+    object->is_followed = true;
+    follower_follow(scanner, &object->file, (Following){least_unread, gives_back});
+    return Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(follow_up_to_doc,
+             "follow_up_to(limit)\n--\n\n"
+             "Scan as the thread does: up to a position before which the capture is complete.");
+
+static PyObject *
+follow_up_to(PyObject *self, PyObject *arg)
+{
+    unsigned long long limit = PyLong_AsUnsignedLongLong(arg);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    scanner_follow(scanner_of(self), limit); /* if it failed, the next scan says so */
+    return Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(given_back_doc, "Up to where the capture may have holes; 0 if it has none.");
+
+static PyObject *
+given_back(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(scanner_of(self)->given_back);
 }
 
 PyDoc_STRVAR(offset_doc, "How many bytes of the capture have been scanned.");
@@ -494,12 +550,15 @@ static PyMethodDef methods[] = {
         {"frame", frame, METH_VARARGS, frame_doc},
         {"alive_objects", alive_objects, METH_O, alive_objects_doc},
         {"write_block", write_block_of, METH_VARARGS, write_block_doc},
+        {"follow", follow, METH_VARARGS, follow_doc},
+        {"follow_up_to", follow_up_to, METH_O, follow_up_to_doc},
         {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
         {"offset", offset, NULL, offset_doc, NULL},
         {"idle_bytes", idle_bytes, NULL, idle_bytes_doc, NULL},
+        {"given_back", given_back, NULL, given_back_doc, NULL},
         {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -575,10 +634,54 @@ static PyModuleDef_Slot module_slots[] = {
         {0, NULL},
 };
 
+PyDoc_STRVAR(start_follower_doc,
+             "start_follower()\n--\n\n"
+             "Start the thread that follows captures, unless it runs. Not while a tracker runs.\n\n"
+             "Returns False if it cannot run here.");
+
+static PyObject *
+start_follower(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return PyBool_FromLong(follower_start());
+}
+
+PyDoc_STRVAR(followed_doc, "followed()\n--\n\n"
+                           "Return how much of the present or last capture that thread has scanned.");
+
+static PyObject *
+followed(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(follower_offset());
+}
+
+PyDoc_STRVAR(taken_bytes_doc,
+             "taken_bytes()\n--\n\n"
+             "Return how many bytes all scanners have taken from the system; see reader_memory.h.");
+
+static PyObject *
+taken_bytes(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return PyLong_FromSize_t(reader_memory_taken());
+}
+
+static PyMethodDef functions[] = {
+        {"start_follower", start_follower, METH_NOARGS, start_follower_doc},
+        {"followed", followed, METH_NOARGS, followed_doc},
+        {"taken_bytes", taken_bytes, METH_NOARGS, taken_bytes_doc},
+        {NULL, NULL, 0, NULL},
+};
+
 static PyModuleDef module = {
         PyModuleDef_HEAD_INIT,
         .m_name = "_scanner",
         .m_doc = "Reads the figures and stacks of blocks from the capture that memray is still writing.",
+        .m_methods = functions,
         .m_slots = module_slots,
 };
 

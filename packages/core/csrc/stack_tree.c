@@ -1,6 +1,5 @@
 #include "stack_tree.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "growth.h"
@@ -77,7 +76,7 @@ void
 tree_clear(StackTree *tree)
 {
     interned_clear(&tree->nodes);
-    free(tree->codes);
+    reader_free(tree->codes);
     memset(tree, 0, sizeof(*tree));
 }
 
@@ -100,7 +99,7 @@ stack_copy(CallStack *stack, const CallStack *from)
     if (!from->depth) {
         return true;
     }
-    stack->frames = malloc(from->depth * sizeof(StackFrame));
+    stack->frames = reader_malloc(from->depth * sizeof(StackFrame));
     if (!stack->frames) {
         stack->depth = stack->capacity = 0;
         return false;
@@ -112,6 +111,6 @@ stack_copy(CallStack *stack, const CallStack *from)
 void
 stack_clear(CallStack *stack)
 {
-    free(stack->frames);
+    reader_free(stack->frames);
     memset(stack, 0, sizeof(*stack));
 }

@@ -5,7 +5,8 @@ there forever. So a fork waits until no thread imports the engine or its plugins
 a tracker.
 
 Since Python 3.12, a fork warns when the process has several threads. memray's tracker starts a
-thread. If it is the only other one, the warning is suppressed.
+thread, and membudget one that follows the capture. If there are no others, the warning is
+suppressed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class _Fork(threading.local):
     """The state of the fork that this thread makes."""
 
     holds_lock = False
-    tracker_runs = False  # for the whole process
+    # For the whole process:
+    tracker_runs = False
+    follower_runs = False
 
 
 _fork = _Fork()
@@ -43,6 +46,11 @@ _fork = _Fork()
 def tracker_runs(runs: bool) -> None:
     """Remember whether a tracker of membudget, and so memray's thread, is running."""
     _Fork.tracker_runs = runs
+
+
+def follower_runs(runs: bool) -> None:
+    """Remember whether the thread that follows captures is running."""
+    _Fork.follower_runs = runs
 
 
 class _ForkWarningFilter:
@@ -86,7 +94,7 @@ _fork_warning = _ForkWarningFilter()
 def _before() -> None:
     # With a timeout: the thread that holds the lock could wait for a lock of the forking thread.
     _fork.holds_lock = not_forking.acquire(timeout=_LONGEST_WAIT_SECONDS)
-    if _WARNS and _fork.tracker_runs and _only_other_thread_is_memrays():
+    if _WARNS and (n_ours := _fork.tracker_runs + _fork.follower_runs) and _all_are_ours(n_ours):
         _fork_warning.suppress_next()
 
 
@@ -98,14 +106,16 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _fork_warning.forget()
+    _Fork.follower_runs = False
     _after()
 
 
-def _only_other_thread_is_memrays() -> bool:
+def _all_are_ours(n_ours: int) -> bool:
+    """Whether there are no other threads than this one and so many of memray and membudget."""
     if active_count() > 1:
         return False
     try:
-        return len(_listdir(_TASKS)) == 2
+        return len(_listdir(_TASKS)) == 1 + n_ours
     except OSError:  # not Linux; there Python counts only its own threads, or those of the system
         return True
 

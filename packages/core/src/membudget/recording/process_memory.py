@@ -2,6 +2,9 @@
 
 Pages that were never touched or were given back are not resident, so this is less exact than
 memray. But it includes memory that memray does not see.
+
+A part of it is membudget's own: the scanner's tables, which grow while a thread scans the capture
+of a running block.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Final, NamedTuple
 
 from ..host.raised import raised_by_us
 from ..host.system import Real
+from .readers.scanner import reader_bytes
 from .temp_files import open_to_read
 
 _PATH: Final = "/proc/self/statm"
@@ -25,14 +29,19 @@ class ProcessMemory(NamedTuple):
         resident_bytes: its pages that are in memory.
         shared_bytes: the part of them that belongs to files.
         most_bytes: the most that was ever in memory.
+        reader_bytes: the part of them that scanners have taken for what they read; pages of it that
+            were never touched are included.
     """
 
     resident_bytes: int
     shared_bytes: int
     most_bytes: int
+    reader_bytes: int = 0
 
     def growth_until(self, later: ProcessMemory) -> int:
         """Return a lower bound for the growth, at its largest, of memory that belongs to no file.
+
+        Memory of scanners is not included.
 
         The largest size in between is known only if the process had never been so large before.
         """
@@ -40,7 +49,9 @@ class ProcessMemory(NamedTuple):
         grown = later.resident_bytes - self.resident_bytes - shared
         if later.most_bytes > self.most_bytes:
             grown = max(grown, later.most_bytes - self.resident_bytes - max(shared, 0))
-        return max(grown, 0)
+        # A table that grows exists twice for a moment, the second time with half its size.
+        of_readers = max(later.reader_bytes * 3 // 2 - self.reader_bytes, 0)
+        return max(grown - of_readers, 0)
 
 
 def process_memory() -> ProcessMemory | None:
@@ -55,14 +66,14 @@ def process_memory() -> ProcessMemory | None:
             raise
         return None  # there are too many open files
     resident, shared = int(fields[1]) * _PAGE_BYTES, int(fields[2]) * _PAGE_BYTES
-    return ProcessMemory(resident, shared, _most_bytes())
+    return ProcessMemory(resident, shared, _most_bytes(), reader_bytes())
 
 
 def most_memory() -> ProcessMemory | None:
     """Return the largest size of this process so far as its present memory, without files.
 
     It takes a tenth of the time of :func:`process_memory`. Growth from this value is never
-    overestimated, because all memory of files is subtracted from it.
+    overestimated, because all memory of files and of scanners is subtracted from it.
     """
     if not _HAS_STATM:
         return None

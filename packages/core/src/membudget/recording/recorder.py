@@ -204,6 +204,7 @@ class Recorder:
             segment = self._ready_segment(trace)
             self._open[serial] = weakref.ref(block, lambda _: self.close(serial))
             segment.expect(request)
+            segment.follow()
             garbage.end()
             self._at_work_for = None
 
@@ -280,6 +281,8 @@ class Recorder:
                 garbage.begin()
                 return None if self._segment is None else self._segment.retained_so_far(request)
             finally:
+                if self._segment is not None:
+                    self._segment.follow()
                 garbage.end()
                 self._at_work_for = None
 
@@ -305,6 +308,7 @@ class Recorder:
             return
         segment.forget(serial)
         if self._open:
+            segment.follow()
             return
         if was_open and self._continues(segment):
             segment.rest()
@@ -368,6 +372,7 @@ class Recorder:
                 try:
                     garbage.begin()
                     self._segment.read_late(late)
+                    self._segment.follow()
                 finally:
                     garbage.end()
                     self._at_work_for = None

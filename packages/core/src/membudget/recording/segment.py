@@ -8,6 +8,7 @@ from os import getpid
 from typing import Final, TypeVar
 
 from ..errors import CaptureError
+from ..host.forks import follower_runs
 from ..host.raised import raised_by_us
 from ..host.system import Real
 from ..host.whole_files import whole_file
@@ -17,8 +18,8 @@ from .marks import Alphabet
 from .readers.accounting import Account
 from .readers.leaked_objects import summarized
 from .readers.process import ReaderProcess, RemoteReader
-from .readers.scanner import ScannedStacks, Scanner, scanner_problem
-from .readers.whole_captures import BlockReader
+from .readers.scanner import ScannedStacks, Scanner, scanner_problem, start_follower
+from .readers.whole_captures import BlockReader, checked
 from .request import BlockRequest, LateStacks, TraceSettings
 
 T = TypeVar("T")
@@ -38,12 +39,16 @@ class Segment:
         self._scanner: Scanner | None = None
         self._late: dict[LateStacks, ScannedStacks] = {}
         self._idle_at_rest: int | None = None
+        self._is_followed = False
+        self._is_whole = True
         self.start_seconds = 0.0
         self.trace: Final = trace
 
     def start(self) -> None:
         """Start the tracker; see :meth:`Capture.start`."""
         begin = Real.perf_counter()
+        self._is_followed = start_follower()
+        follower_runs(self._is_followed)
         self._capture.start()
         self.start_seconds = Real.perf_counter() - begin
         if scanner_problem() is None:
@@ -58,6 +63,16 @@ class Segment:
         """Prepare for a block, before its start mark."""
         if self._scanner is not None:
             self._scanner.expect(request)
+
+    def follow(self) -> None:
+        """Scan in a thread what is recorded from now on, if the program can have such a thread.
+
+        What was scanned is removed from the file, unless memray's reader, or a second pass, may
+        read it.
+        """
+        if self._scanner is not None and self._is_followed:
+            is_read_again = self.trace.native_traces or self.trace.track_objects
+            self._scanner.follow(gives_back=not is_read_again)
 
     def forget(self, serial: int) -> None:
         """Drop a block that was read or abandoned."""
@@ -85,6 +100,7 @@ class Segment:
         except ValueError as error:
             if not raised_by_us(error):
                 raise
+            self._is_whole &= not self._scanner.has_given_back
             self._scanner = None
             return None
 
@@ -135,11 +151,26 @@ class Segment:
             CaptureError: the capture cannot be read.
         """
         self._capture.stop()
+        self._check_whole()
         return BlockReader(self._capture.path(), self._alphabet, request)
 
     def remote_reader_of(self, request: BlockRequest, process: ReaderProcess) -> RemoteReader:
-        """Return what reads a block in another process, while the tracker keeps running here."""
+        """Return what reads a block in another process, while the tracker keeps running here.
+
+        Raises:
+            CaptureError: the capture cannot be read.
+        """
+        self._check_whole()
         return RemoteReader(process, self._capture.path(getpid()), self._alphabet, request)
+
+    def _check_whole(self) -> None:
+        """Raise an error if the scanner has removed what it had scanned, and then failed."""
+        if self._scanner is not None and self._scanner.has_given_back:
+            checked(None)
+        if not self._is_whole:
+            raise CaptureError(
+                "the capture of this block is damaged, or there was not enough memory to read it"
+            )
 
     def rest(self) -> None:
         """Continue recording between two blocks, at less cost; see :meth:`Capture.rest`."""

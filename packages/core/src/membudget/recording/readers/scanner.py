@@ -2,7 +2,8 @@
 
 It reads only what these need, in one pass, so it is much faster than the replay. It does not use
 memray's reader, so it can run while a tracker is active. One scanner follows one capture; each scan
-continues where the last one stopped. The C code is in ``csrc``.
+continues where the last one stopped. While a long block runs, a thread in C scans most of it
+(:meth:`Scanner.follow`). The C code is in ``csrc``.
 
 The scanner can be used if the C extension could be built (``pip install`` builds it if there is a
 compiler) and it knows the version of the capture. :func:`scanner_problem` says what is missing.
@@ -16,6 +17,7 @@ import importlib
 from dataclasses import dataclass
 from os import environ
 from types import ModuleType
+from typing import Final
 
 from ...errors import CaptureError, FilterError, InvalidOptionError
 from ...host.system import real_functions
@@ -29,6 +31,10 @@ try:
     _c_module: ModuleType | str = importlib.import_module("membudget.recording._scanner")
 except ImportError as error:
     _c_module = str(error)
+
+LEAST_UNREAD_BYTES: Final = 1 << 20
+"""How much of a capture must be unread before the thread begins to scan it: about a hundredth of a
+second of scanning. So most blocks end before."""
 
 READER_VARIABLE = "MEMBUDGET_READER"
 """Environment variable: ``replay`` turns off the scanner; ``auto`` is the default."""
@@ -167,6 +173,22 @@ class Scanner:
             return False
         return counts
 
+    def follow(self, *, gives_back: bool) -> None:
+        """Let the thread of :func:`start_follower` scan, until this scanner is used again.
+
+        It stops at a stack that is new to a filter, which only this thread can call.
+
+        Args:
+            gives_back: whether to free disk space of what was scanned. Then nothing else can read
+                the capture.
+        """
+        self._scanner.follow(LEAST_UNREAD_BYTES, gives_back)
+
+    @property
+    def has_given_back(self) -> bool:
+        """Whether parts of the capture are no longer in its file."""
+        return bool(self._scanner.given_back)
+
     def lost_stacks(self, serial: int) -> bool:
         """Whether memray has lost stacks of a block that wants or filters stacks."""
         return bool(self._scanner.lost_stacks(serial))
@@ -245,6 +267,20 @@ class Scanner:
 def _in_c() -> ModuleType:
     assert isinstance(_c_module, ModuleType), _c_module
     return _c_module
+
+
+def start_follower() -> bool:
+    """Start the thread that follows captures, unless it runs. Call it while no tracker runs.
+
+    Returns:
+        Whether it runs. It does so on Linux, if there is more than one processor.
+    """
+    return scanner_problem() is None and bool(_in_c().start_follower())
+
+
+def reader_bytes() -> int:
+    """Return how much memory all scanners have taken, where memray does not see it; else 0."""
+    return 0 if isinstance(_c_module, str) else int(_c_module.taken_bytes())
 
 
 @functools.cache
