@@ -4,7 +4,8 @@
 
 Whole processes, interleaved, so that a busy machine is busy for all of them; the table shows
 medians of the user and system time, and ratios of them. ``--quick`` runs small ones, to try the
-script; names of benchmarks run only those.
+script; names of benchmarks run only those. ``modes`` compares 16 commands, so it has only one round
+by default.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import suites
 
+ROUNDS = 5
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 PLAIN = (*PYTEST, "-p", "no:memray", "-p", "no:membudget")
 OURS = (*PYTEST, "-p", "no:memray", "--memray")
@@ -64,8 +66,9 @@ def cpu_seconds(command: Command, directory: Path) -> float:
 
 def interleaved(commands: Sequence[Command], directory: Path, rounds: int) -> dict[str, float]:
     """Run the commands by turns; return the median seconds of each."""
-    for each in commands:
-        cpu_seconds(each, directory)  # writes compiled files
+    for each in {each.arguments[: len(OURS)]: each for each in commands}.values():
+        # Write the compiled files of each program.
+        cpu_seconds(replace(each, arguments=(*each.arguments, "--collect-only")), directory)
     seconds: dict[str, list[float]] = {each.name: [] for each in commands}
     for _ in range(rounds):
         for each in commands:
@@ -82,9 +85,10 @@ def row(name: str, figures: dict[str, float], ratio: float, goal: float | None) 
 class Benchmarks:
     """Each method is one benchmark; its first line says what it compares."""
 
-    def __init__(self, directory: Path, rounds: int, scale: float) -> None:
+    def __init__(self, directory: Path, rounds: int | None, scale: float) -> None:
         self._directory = directory
-        self._rounds = rounds
+        self._rounds = rounds or ROUNDS
+        self._rounds_of_modes = rounds or 1
         self._scale = scale
 
     def _n(self, n: int) -> int:
@@ -223,7 +227,7 @@ class Benchmarks:
                 ),
             ],
             self._directory,
-            self._rounds,
+            self._rounds_of_modes,
         )
         for mode in modes:
             other = f"theirs, {mode}" if mode in theirs else "theirs, a limit"
@@ -285,7 +289,7 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benchmarks))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}, and 1 for modes")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     unknown = set(given.names) - set(benchmarks)
@@ -294,7 +298,8 @@ def main() -> None:
     print(
         f"CPython {platform.python_version()}, memray {version('memray')}, "
         f"pytest-memray {version('pytest-memray')}, pytest {version('pytest')}, "
-        f"{os.cpu_count()} cores, median of {given.rounds} rounds\n"
+        f"{os.cpu_count()} cores, median of {given.rounds or ROUNDS} rounds "
+        f"(modes: {given.rounds or 1})\n"
     )
     print("| benchmark | user + system time | ratio | at most | reached |")
     print("| --- | --- | --- | --- | --- |")
