@@ -95,6 +95,7 @@ class Capture:
 
     Between :meth:`rest` and :meth:`wake` the tracker keeps running, but without its profile
     function, which slows down every call of a Python function. Stack traces of that time are wrong.
+    Between :meth:`rest_objects` and :meth:`wake_objects` it records nothing of Python's objects.
     """
 
     def __init__(self, trace: TraceSettings) -> None:
@@ -229,14 +230,16 @@ class Capture:
     def wake(self) -> bool:
         """End :meth:`rest`. Return False, and do nothing, if a new tracker is needed.
 
-        This is so in another thread than that of :meth:`rest`; if the program has closed the file;
-        and if new threads would have no stacks, because the program has called
-        ``threading.setprofile``.
+        This is so in another thread than that of :meth:`rest`; if the program has closed the file
+        or replaced Python's allocators; and if new threads would have no stacks, because the
+        program has called ``threading.setprofile``.
         """
         start_thread_trace = import_memray().start_thread_trace
         follows_new_threads = get_thread_profile() is start_thread_trace
         is_here = self._profile_thread == get_ident()
         if not (is_here and follows_new_threads and self._file.is_ours):
+            return False
+        if self._guard is not None and not self._guard.can_wake():
             return False
         self._program_profile = _take_profile_function()
         # threading calls this function for a new thread. It sets memray's profile function for this
@@ -244,6 +247,23 @@ class Capture:
         start_thread_trace(None, "call", None)
         self.resting = False
         return True
+
+    def rest_objects(self) -> None:
+        """Restore Python's allocators until :meth:`wake_objects`, if they are traced."""
+        if self._guard is not None:
+            self._guard.rest()
+
+    def wake_objects(self) -> None:
+        """End :meth:`rest_objects`.
+
+        Raises:
+            CaptureError: the program has replaced the allocators.
+        """
+        if self._guard is not None and not self._guard.wake():
+            raise CaptureError(
+                "this block cannot count Python's objects, because something has replaced Python's "
+                "allocators while the block began"
+            )
 
     def stop(self) -> None:
         """Stop recording, and make the file ready to be read."""
@@ -271,6 +291,8 @@ class Capture:
         profile functions that the program has set since, and in another thread than that in which
         it started.
         """
+        if self._guard is not None:
+            self._guard.wake()  # memray then finds its allocators as it left them
         if self._found is None:  # stored, because this can be interrupted and called again
             profile = _take_profile_function()
             is_replaced = self._profile_thread == get_ident() and not self.resting
