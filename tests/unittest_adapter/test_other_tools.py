@@ -10,8 +10,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, run_python_in
+from conftest import REPOSITORY, RunPython, run_python_in
 from membudget.recording.readers.scanner import scanner_problem
+from membudget.results import read_run
 
 WORKLOADS = str(REPOSITORY / "tests/contract")
 
@@ -660,3 +661,34 @@ def test_a_baseline_compares_with_an_earlier_run(tmp_path: Path) -> None:
     done = run("--memray-require-baseline")
     assert done.returncode == 2
     assert "has no baseline for test_it.One.test_new" in done.stderr
+
+
+RESULT_OF_ITS_OWN = """
+import unittest
+from membudget.runs import Settings
+from unittest_membudget import MemoryRunnerMixin
+
+class Result(unittest.TextTestResult):
+    def addUnexpectedSuccess(self, test):
+        self.addFailure(test, (AssertionError, AssertionError("it passed"), None))
+
+class Runner(MemoryRunnerMixin, unittest.TextTestRunner):
+    settings = Settings(memray_json="run.json")
+    resultclass = Result
+
+class Tests(unittest.TestCase):
+    @unittest.expectedFailure
+    def test_it(self):
+        pass
+
+result = Runner().run(unittest.defaultTestLoader.loadTestsFromTestCase(Tests))
+assert isinstance(result, Result) and len(result.failures) == 1
+"""
+
+
+def test_what_a_result_reports_to_itself_is_seen(run_python: RunPython, tmp_path: Path) -> None:
+    """An object in place of the result of another tool would not see these calls."""
+    done = run_python("-c", RESULT_OF_ITS_OWN)
+    assert done.returncode == 0, done.stderr
+    (result,) = read_run(str(tmp_path / "run.json")).results
+    assert result.outcome == "failed"

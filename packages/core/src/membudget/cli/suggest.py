@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ..report.suggestions_text import table_lines
-from ..results import read_run
+from ..results.reading import RunReader
 from ..results.suggest import Observed, observed_in, suggest
 from ..verdict import Result
 
@@ -19,7 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> tuple[list[str], int]:
     """Return the lines to show, and the exit status."""
-    results = [result for path in arguments.runs for result in read_run(path).results]
+    readers = [RunReader(path, reads_sources=False) for path in arguments.runs]
+    results = (stored.result() for reader in readers for stored in reader.results())
     observed = [_observed(result) for result in results if result.outcome != "skipped"]
     return [line.text for line in table_lines(suggest(observed))], 0
 
