@@ -1,4 +1,5 @@
-/* membudget.recording._tracemalloc: lets tracemalloc start and stop below memray.
+/* membudget.recording._tracemalloc: lets tracemalloc start and stop below memray, and removes memray's
+ * allocators between blocks.
  *
  * A tracker that traces Python's allocators puts its own in front of the present ones, and restores
  * these when it stops. tracemalloc does the same. The last to start must be the first to stop:
@@ -8,6 +9,9 @@
  *
  * The C functions behind the two functions of _tracemalloc are replaced, so that it does not matter
  * under which name, or from where, a program calls them.
+ *
+ * No block counts what is allocated between blocks. So memray's allocators are removed then, and memray
+ * records nothing of what a test framework allocates there.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -26,11 +30,17 @@ typedef int PyMemAllocatorDomain;
 
 extern void PyMem_GetAllocator(PyMemAllocatorDomain, PyMemAllocatorEx *);
 extern void PyMem_SetAllocator(PyMemAllocatorDomain, PyMemAllocatorEx *);
+extern PyInterpreterState *PyInterpreterState_Head(void);
+extern PyInterpreterState *PyInterpreterState_Next(PyInterpreterState *);
 #endif
 
 typedef PyMemAllocatorEx Allocator;
 
 enum { N_DOMAINS = 3 }; /* raw, mem, obj */
+
+/* The domains whose functions are called only with the GIL. Other threads may be calling those of the
+ * first domain at any time, so these are not replaced often. */
+enum { FIRST_WITH_GIL = 1 };
 
 /* The beginning of PyCFunctionObject, which is not in the limited API either. */
 typedef struct {
@@ -45,6 +55,8 @@ static FastFunction real_start;
 static PyCFunction real_stop;
 static PyObject *before_switch; /* NULL: no tracker is guarded */
 static Allocator below[N_DOMAINS];
+static bool resting; /* memray's allocators `at_rest` are removed */
+static Allocator at_rest[N_DOMAINS];
 
 static void
 get_allocators(Allocator *allocators)
@@ -169,6 +181,73 @@ definition_of(PyObject *module, const char *name, int flags)
     return definition;
 }
 
+/* Whether no other thread can call the functions while this one replaces them. */
+static bool
+can_replace(void)
+{
+#ifdef Py_GIL_DISABLED
+    return false;
+#else
+    return !PyInterpreterState_Next(PyInterpreterState_Head()); /* others can have a GIL of their own */
+#endif
+}
+
+static bool
+are_set(const Allocator *allocators)
+{
+    Allocator present[N_DOMAINS];
+    get_allocators(present);
+    return memcmp(present + FIRST_WITH_GIL, allocators + FIRST_WITH_GIL,
+                  (N_DOMAINS - FIRST_WITH_GIL) * sizeof(Allocator))
+           == 0;
+}
+
+static void
+set_with_gil(Allocator *allocators)
+{
+    for (int domain = FIRST_WITH_GIL; domain < N_DOMAINS; domain++) {
+        PyMem_SetAllocator((PyMemAllocatorDomain)domain, &allocators[domain]);
+    }
+}
+
+PyDoc_STRVAR(rest_doc, "rest()\n--\n\n"
+                       "Remove memray's allocators until wake(), if they are set. Not the one for\n"
+                       "memory that is allocated without the GIL.");
+
+static PyObject *
+rest(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    if (before_switch && !resting && can_replace()) {
+        get_allocators(at_rest);
+        if (are_above(at_rest)) {
+            set_with_gil(below);
+            resting = true;
+        }
+    }
+    return Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(wake_doc, "wake()\n--\n\n"
+                       "End rest(). Return False, and change nothing, if the program has replaced the\n"
+                       "allocators, or has another interpreter by now.");
+
+static PyObject *
+wake(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    if (resting) {
+        if (!can_replace() || !are_set(below)) {
+            return Py_NewRef(Py_False);
+        }
+        set_with_gil(at_rest);
+        resting = false;
+    }
+    return Py_NewRef(Py_True);
+}
+
 PyDoc_STRVAR(guard_doc, "guard(before_switch)\n--\n\n"
                         "Call it before a tracker that traces Python's allocators starts.\n\n"
                         "before_switch() is called just before tracemalloc starts or stops.");
@@ -178,6 +257,7 @@ guard(PyObject *module, PyObject *callback)
 {
     (void)module;
     get_allocators(below);
+    resting = false;
     PyObject *last = before_switch;
     before_switch = Py_NewRef(callback);
     Py_XDECREF(last);
@@ -191,6 +271,7 @@ end(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
+    resting = false;
     Py_CLEAR(before_switch);
     return Py_NewRef(Py_None);
 }
@@ -198,6 +279,8 @@ end(PyObject *module, PyObject *unused)
 static PyMethodDef functions[] = {
         {"guard", guard, METH_O, guard_doc},
         {"end", end, METH_NOARGS, end_doc},
+        {"rest", rest, METH_NOARGS, rest_doc},
+        {"wake", wake, METH_NOARGS, wake_doc},
         {NULL, NULL, 0, NULL},
 };
 
@@ -233,7 +316,7 @@ static PyModuleDef_Slot module_slots[] = {
 static PyModuleDef module = {
         PyModuleDef_HEAD_INIT,
         .m_name = "_tracemalloc",
-        .m_doc = "Lets tracemalloc start and stop below memray.",
+        .m_doc = "Lets tracemalloc start and stop below memray; removes memray between blocks.",
         .m_methods = functions,
         .m_slots = module_slots,
 };

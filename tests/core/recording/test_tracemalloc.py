@@ -165,3 +165,58 @@ def test_it_stops_what_began_with_python(run_python: RunPython, option: list[str
     """
     done = run_python(*option, "-c", program)
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+@in_subprocess
+def test_python_objects_between_the_blocks_of_a_run_are_not_recorded() -> None:
+    """A test framework's own objects cost nothing; blocks stay exact, whatever happens between."""
+    import ctypes
+    import tracemalloc
+
+    from membudget import limit_memory
+    from membudget.recording import get_recorder
+    from membudget.recording.tracemalloc_guard import _below
+
+    def measured() -> int:
+        with limit_memory("5 MB", stable=True) as memory:
+            objects = [str(n) for n in range(1000)]
+        del objects
+        return memory.n_allocations
+
+    def scanned_bytes() -> int:
+        assert recorder._segment is not None
+        return recorder._segment.scanned_bytes
+
+    class Allocator(ctypes.Structure):
+        _fields_ = (("context", ctypes.c_void_p), ("functions", ctypes.c_void_p * 4))
+
+    def present() -> Allocator:
+        allocator = Allocator()
+        ctypes.pythonapi.PyMem_GetAllocator(2, ctypes.byref(allocator))
+        return allocator
+
+    recorder = get_recorder()
+    measured()
+    expected = measured()
+    recorder.begin_run()
+    original = present().functions[0]
+    assert measured() == expected
+    if _below is not None and recorder.scans:
+        assert present().functions[0] == original
+        before = scanned_bytes()
+        objects = [str(n) for n in range(100_000)]
+        assert measured() == expected
+        assert scanned_bytes() - before < 100_000
+        del objects
+    # tracemalloc ends the recording; the next block begins another.
+    tracemalloc.start()
+    assert measured() == expected
+    tracemalloc.stop()
+    assert measured() == expected
+    # So does a program that replaces the allocators, here by the same with another context.
+    replaced = present()
+    replaced.context = ctypes.addressof(replaced)
+    ctypes.pythonapi.PyMem_SetAllocator(2, ctypes.byref(replaced))
+    assert measured() == expected
+    recorder.end_run()
+    assert present().functions[0] == original

@@ -94,7 +94,8 @@ class Capture:
     """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`.
 
     Between :meth:`rest` and :meth:`wake` the tracker keeps running, but without its profile
-    function, which slows down every call of a Python function. Stack traces of that time are wrong.
+    function, which slows down every call of a Python function, and without its allocators, if it
+    traces Python's. Stack traces of that time are wrong, and memory of Python objects is missing.
     """
 
     def __init__(self, trace: TraceSettings) -> None:
@@ -219,7 +220,9 @@ class Capture:
         tracker_runs(False)
 
     def rest(self) -> None:
-        """Restore the profile function of the calling thread, until :meth:`wake`."""
+        """Restore the profile function of the calling thread, and Python's allocators."""
+        if self._guard is not None:
+            self._guard.rest()
         if getprofile() is None:  # otherwise the program has set its own in the meantime
             own = self._profile_thread == get_ident()
             _set_profile_function(self._program_profile if own else None)
@@ -229,14 +232,16 @@ class Capture:
     def wake(self) -> bool:
         """End :meth:`rest`. Return False, and do nothing, if a new tracker is needed.
 
-        This is so in another thread than that of :meth:`rest`; if the program has closed the file;
-        and if new threads would have no stacks, because the program has called
-        ``threading.setprofile``.
+        This is so in another thread than that of :meth:`rest`; if the program has closed the file
+        or replaced Python's allocators; and if new threads would have no stacks, because the
+        program has called ``threading.setprofile``.
         """
         start_thread_trace = import_memray().start_thread_trace
         follows_new_threads = get_thread_profile() is start_thread_trace
         is_here = self._profile_thread == get_ident()
         if not (is_here and follows_new_threads and self._file.is_ours):
+            return False
+        if self._guard is not None and not self._guard.wake():
             return False
         self._program_profile = _take_profile_function()
         # threading calls this function for a new thread. It sets memray's profile function for this
@@ -271,6 +276,8 @@ class Capture:
         profile functions that the program has set since, and in another thread than that in which
         it started.
         """
+        if self._guard is not None:
+            self._guard.wake()  # memray then finds its allocators as it left them
         if self._found is None:  # stored, because this can be interrupted and called again
             profile = _take_profile_function()
             is_replaced = self._profile_thread == get_ident() and not self.resting

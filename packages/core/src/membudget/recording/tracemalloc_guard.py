@@ -11,6 +11,8 @@ error.
 It is also an error while objects are tracked. Python notifies only one tracer of objects that are
 made and destroyed. If tracemalloc starts or stops, it replaces memray there. memray (1.20) then
 keeps addresses of objects that are gone, and the process crashes when its tracker stops.
+
+The C code also removes memray's allocators between blocks, see :meth:`TracemallocGuard.rest`.
 """
 
 from __future__ import annotations
@@ -66,6 +68,18 @@ class TracemallocGuard:
             _below.end()
         for (module, name), function in zip(_FUNCTIONS, self._replaced, strict=False):
             setattr(module, name, function)
+
+    def rest(self) -> None:
+        """Remove memray's allocators until :meth:`wake`, so that it records no Python objects."""
+        if _below is not None and not self._ended:
+            _below.rest()
+
+    def wake(self) -> bool:
+        """End :meth:`rest`, if it has begun.
+
+        Return False, and do nothing, if the program has replaced the allocators in the meantime.
+        """
+        return self._ended or _below is None or bool(_below.wake())
 
     def _refusing(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def switch(*arguments: Any, **keywords: Any) -> Any:
