@@ -229,6 +229,22 @@ rest(PyObject *module, PyObject *unused)
     return Py_NewRef(Py_None);
 }
 
+static bool
+may_wake(void)
+{
+    return !resting || (can_replace() && are_set(below));
+}
+
+PyDoc_STRVAR(can_wake_doc, "can_wake()\n--\n\nReturn whether wake() would return True now.");
+
+static PyObject *
+can_wake(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(may_wake());
+}
+
 PyDoc_STRVAR(wake_doc, "wake()\n--\n\n"
                        "End rest(). Return False, and change nothing, if the program has replaced the\n"
                        "allocators, or has another interpreter by now.");
@@ -238,10 +254,10 @@ wake(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
+    if (!may_wake()) {
+        return Py_NewRef(Py_False);
+    }
     if (resting) {
-        if (!can_replace() || !are_set(below)) {
-            return Py_NewRef(Py_False);
-        }
         set_with_gil(at_rest);
         resting = false;
     }
@@ -279,6 +295,7 @@ end(PyObject *module, PyObject *unused)
 static PyMethodDef functions[] = {
         {"guard", guard, METH_O, guard_doc},
         {"end", end, METH_NOARGS, end_doc},
+        {"can_wake", can_wake, METH_NOARGS, can_wake_doc},
         {"rest", rest, METH_NOARGS, rest_doc},
         {"wake", wake, METH_NOARGS, wake_doc},
         {NULL, NULL, 0, NULL},

@@ -208,6 +208,18 @@ def test_python_objects_between_the_blocks_of_a_run_are_not_recorded() -> None:
         assert measured() == expected
         assert scanned_bytes() - before < 100_000
         del objects
+    # A block that is open when another one begins or ends counts all the same.
+    outer, inner, last = (limit_memory("5 MB", stable=True) for _ in range(3))
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    objects = [str(n) for n in range(1000)]
+    last.__enter__()
+    inner.__exit__(None, None, None)
+    more = [str(n) for n in range(1000)]
+    last.__exit__(None, None, None)
+    assert inner.n_allocations >= len(objects)
+    assert last.n_allocations >= len(more)
     # tracemalloc ends the recording; the next block begins another.
     tracemalloc.start()
     assert measured() == expected

@@ -238,6 +238,7 @@ class Block(MarkedBlock):
         if self.place is not None:
             self._watched = self._watched or watch(self, self.place)
             self._watched.was_entered = True
+        block.begins()
         self._open = block
         self._opening = None
 
@@ -336,6 +337,8 @@ class Block(MarkedBlock):
             # In a generator that was never finished, for example: nothing can be read any more, and
             # a warning about the limit was emitted at exit.
             return
+        if not block.is_parents:
+            block.ended()
         self._counts_as_used()
         self._unseen.end()
         self._garbage.end()

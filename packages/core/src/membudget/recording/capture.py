@@ -94,8 +94,8 @@ class Capture:
     """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`.
 
     Between :meth:`rest` and :meth:`wake` the tracker keeps running, but without its profile
-    function, which slows down every call of a Python function, and without its allocators, if it
-    traces Python's. Stack traces of that time are wrong, and memory of Python objects is missing.
+    function, which slows down every call of a Python function. Stack traces of that time are wrong.
+    Between :meth:`rest_objects` and :meth:`wake_objects` it records nothing of Python's objects.
     """
 
     def __init__(self, trace: TraceSettings) -> None:
@@ -220,9 +220,7 @@ class Capture:
         tracker_runs(False)
 
     def rest(self) -> None:
-        """Restore the profile function of the calling thread, and Python's allocators."""
-        if self._guard is not None:
-            self._guard.rest()
+        """Restore the profile function of the calling thread, until :meth:`wake`."""
         if getprofile() is None:  # otherwise the program has set its own in the meantime
             own = self._profile_thread == get_ident()
             _set_profile_function(self._program_profile if own else None)
@@ -241,7 +239,7 @@ class Capture:
         is_here = self._profile_thread == get_ident()
         if not (is_here and follows_new_threads and self._file.is_ours):
             return False
-        if self._guard is not None and not self._guard.wake():
+        if self._guard is not None and not self._guard.can_wake():
             return False
         self._program_profile = _take_profile_function()
         # threading calls this function for a new thread. It sets memray's profile function for this
@@ -249,6 +247,23 @@ class Capture:
         start_thread_trace(None, "call", None)
         self.resting = False
         return True
+
+    def rest_objects(self) -> None:
+        """Restore Python's allocators until :meth:`wake_objects`, if they are traced."""
+        if self._guard is not None:
+            self._guard.rest()
+
+    def wake_objects(self) -> None:
+        """End :meth:`rest_objects`.
+
+        Raises:
+            CaptureError: the program has replaced the allocators.
+        """
+        if self._guard is not None and not self._guard.wake():
+            raise CaptureError(
+                "this block cannot count Python's objects, because something has replaced Python's "
+                "allocators while the block began"
+            )
 
     def stop(self) -> None:
         """Stop recording, and make the file ready to be read."""

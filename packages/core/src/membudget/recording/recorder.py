@@ -96,6 +96,18 @@ class OpenBlock:
         """
         self._recorder.open(self, self._request, trace, self._garbage)
 
+    def begins(self) -> None:
+        """Record Python's objects, if they are traced: call it just before the start mark.
+
+        Raises:
+            CaptureError: the program has replaced Python's allocators.
+        """
+        self._recorder.wake_objects()
+
+    def ended(self) -> None:
+        """Record no Python objects, unless other blocks are open: call it after the end mark."""
+        self._recorder.rest_objects(self._request.serial)
+
     def suspend(self) -> None:
         """Make the block count nothing until :meth:`go_on`; such stretches can overlap."""
         make_mark(self._suspend_mark)
@@ -243,6 +255,18 @@ class Recorder:
             if not self._restart_policy.restart_seconds:
                 self._restart_policy.restart_seconds = segment.start_seconds
         return segment
+
+    def wake_objects(self) -> None:
+        """Record Python's objects for a block that begins; see ``OpenBlock.begins``."""
+        with self._lock:
+            if self._segment is not None:
+                self._segment.wake_objects()
+
+    def rest_objects(self, serial: int) -> None:
+        """Record no Python objects if a block was the last one; see ``OpenBlock.ended``."""
+        with self._lock:
+            if self._segment is not None and self._open.keys() <= {serial}:
+                self._segment.rest_objects()
 
     def close(self, serial: int, garbage: CollectorPause | None = None) -> None:
         """Close a block, if it is open; see ``OpenBlock.close``."""

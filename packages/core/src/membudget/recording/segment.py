@@ -151,6 +151,14 @@ class Segment:
         """End :meth:`rest`; see :meth:`Capture.wake`."""
         return self._capture.wake()
 
+    def rest_objects(self) -> None:
+        """Record nothing of Python's objects; see :meth:`Capture.rest_objects`."""
+        self._capture.rest_objects()
+
+    def wake_objects(self) -> None:
+        """End :meth:`rest_objects`; see :meth:`Capture.wake_objects`."""
+        self._capture.wake_objects()
+
     @property
     def resting(self) -> bool:
         """Whether it is between :meth:`rest` and :meth:`wake`."""

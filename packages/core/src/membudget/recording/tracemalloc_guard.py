@@ -74,6 +74,10 @@ class TracemallocGuard:
         if _below is not None and not self._ended:
             _below.rest()
 
+    def can_wake(self) -> bool:
+        """Return what :meth:`wake` would return now."""
+        return self._ended or _below is None or bool(_below.can_wake())
+
     def wake(self) -> bool:
         """End :meth:`rest`, if it has begun.
 
