@@ -11,9 +11,10 @@ import functools
 import os
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
-from types import FunctionType, ModuleType
+from operator import call, is_
+from types import FunctionType, ModuleType, NoneType
 from typing import Any, Final
 
 from .raised import suppressed
@@ -66,19 +67,40 @@ class ModuleNames:
         self._seen: dict[str, weakref.ref[ModuleType]] = {}
         self._names: dict[str, dict[str, None]] = {}
         self._not_utf_8: dict[str, None] = {}
-        self._loaded: frozenset[str] = frozenset()
+        # sys.modules at the last refresh: the names, and functions that return the modules.
+        self._loaded: tuple[str, ...] = ()
+        self._get_loaded: list[Callable[[], object]] = []
+        # Those of them that are read each time.
+        self._may_grow: list[str] = []
 
     def refresh(self) -> None:
         """Record the modules that are loaded now."""
-        self._loaded = frozenset(sys.modules)
-        for name, module in list(sys.modules.items()):
-            seen = self._seen.get(name)
-            if (seen is None or seen() is not module) and isinstance(module, ModuleType):
-                self._record(name, module)
+        names, modules = tuple(sys.modules), list(sys.modules.values())
+        # Most blocks find the modules of the block before, and need not look at each of them.
+        if not self._are_loaded(names, modules):
+            self._loaded = ()
+            for name, module in list(sys.modules.items()):
+                seen = self._seen.get(name)
+                if (seen is None or seen() is not module) and isinstance(module, ModuleType):
+                    self._record(name, module)
+            self._get_loaded = list(map(_getter_of, modules))
+            self._may_grow = [name for name in names if name not in self._seen]
+            self._loaded = names
+            return
+        for name in self._may_grow:
+            growing = sys.modules.get(name)
+            if isinstance(growing, ModuleType):
+                self._record(name, growing)
+
+    def _are_loaded(self, names: tuple[str, ...], modules: list[ModuleType]) -> bool:
+        """Whether these are the modules of the last refresh."""
+        if names != self._loaded or len(modules) != len(self._get_loaded):
+            return False
+        return all(map(is_, map(call, self._get_loaded), modules))
 
     def refresh_for(self, file: str) -> None:
         """Record the modules that are loaded now, if that can matter for a file."""
-        if file not in self._names or sys.modules.keys() != self._loaded:
+        if file not in self._names or tuple(sys.modules) != self._loaded:
             self.refresh()
 
     def _record(self, name: str, module: ModuleType) -> None:
@@ -116,6 +138,14 @@ class ModuleNames:
 
 
 module_names: Final = ModuleNames()
+
+
+def _getter_of(module: object) -> Callable[[], object]:
+    """Return a function that returns a module, and does not keep it alive."""
+    try:
+        return weakref.ref(module)
+    except TypeError:  # sys.modules can have anything, such as None
+        return NoneType if module is None else object  # a new object is never the same one
 
 
 def _may_get_functions(namespace: Mapping[str, Any], spec: Any) -> bool:

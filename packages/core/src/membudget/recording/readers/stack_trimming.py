@@ -83,7 +83,7 @@ class StackTraces:
         """Count the outermost frames of a stack that are also around the block."""
         shared = 0
         for frame, around in zip(reversed(stack), reversed(self._outer), strict=False):
-            if frame != around:
+            if frame is not around and frame != around:  # most often it is the same object
                 break
             shared += 1
         return shared
