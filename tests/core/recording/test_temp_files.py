@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from conftest import in_subprocess, run_python_in
+from membudget.host.system import Real
 from membudget.host.whole_files import whole_file, write_whole
 from membudget.recording.readers.scanner import scanner_problem
-from membudget.recording.temp_files import OwnFile, temporary_file
+from membudget.recording.temp_files import OwnFile, read_beginning, temporary_file
 
 
 def test_a_file_number_that_belongs_to_another_file_is_neither_used_nor_closed(
@@ -128,6 +129,29 @@ def test_the_reading_process_makes_no_file_with_a_name() -> None:
     is_done.set()
     thread.join()
     assert not seen, seen
+
+
+def test_a_file_that_is_read_in_one_step_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    closed: list[int] = []
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        os.close(fd)
+
+    monkeypatch.setattr(Real, "close", close)
+    assert read_beginning(str(path), 3) == b"123"
+    assert read_beginning(os.devnull, 3) == b""
+    assert len(closed) == 2
+    with pytest.raises(IsADirectoryError):
+        read_beginning(str(tmp_path), 3)
+    assert len(closed) == 3
+    with pytest.raises(FileNotFoundError):
+        read_beginning(str(tmp_path / "other"), 3)
+    assert len(closed) == 3
 
 
 def test_a_file_is_written_as_a_whole_or_not_changed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ..host.raised import raised_by_us
 from ..host.system import Real
-from .temp_files import open_to_read
+from .temp_files import read_beginning
 
 _PATH: Final = "/proc/self/statm"
 _HAS_STATM: Final = os.path.exists(_PATH)
@@ -48,8 +48,7 @@ def process_memory() -> ProcessMemory | None:
     if not _HAS_STATM:
         return None
     try:
-        with open_to_read(_PATH) as file:
-            fields = file.read(128).split()
+        fields = read_beginning(_PATH, 128).split()
     except OSError as error:
         if not raised_by_us(error):
             raise
