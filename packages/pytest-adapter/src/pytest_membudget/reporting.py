@@ -223,7 +223,7 @@ class ReportingPlugin:
         elif "result" in data:
             notes.unmeasured.pop(name, None)
         # Measured in another process: a worker of pytest-xdist, or a child of pytest-forked.
-        if "result" in data and (hasattr(report, "node") or name not in self._run):
+        if data.get("result") and (hasattr(report, "node") or name not in self._run):
             self._run.add_result(result_from_json(loads(data["result"])))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from json import dumps, loads
+from os import getpid
 from typing import NamedTuple, TypedDict, Unpack
 
 import pytest
@@ -47,7 +48,7 @@ class ReportData(TypedDict, total=False):
     never_ran: bool
     """Whether the test returned work that nothing ran."""
     result: str
-    """The result, as JSON."""
+    """The result, as JSON; empty if it is within the limits and stays in this process."""
     is_over: bool
     """Whether the result is over the limit of the test."""
     exceeded: bool
@@ -78,14 +79,27 @@ class Details(NamedTuple):
     n_allocations: int | None
     capture_of: Callable[[str], str]
     """Returns the path of the capture of a test."""
+    reporting_process: int
+    """The number of the process that reports; 0 for another one than that which made this."""
 
     @classmethod
     def of(cls, config: pytest.Config, run: Run) -> Details:
         """Return the detail that ``--stacks`` and ``-q``, ``-v`` or ``verbosity_memray`` set."""
         verbosity = config.get_verbosity("memray")
+        process = 0 if run.is_worker else getpid()
         if verbosity < 0:
-            return cls(1, _N_WITH_Q, run.path_of)
-        return cls(run.settings.stacks, None if verbosity > 1 else N_ALLOCATIONS, run.path_of)
+            return cls(1, _N_WITH_Q, run.path_of, process)
+        n_allocations = None if verbosity > 1 else N_ALLOCATIONS
+        return cls(run.settings.stacks, n_allocations, run.path_of, process)
+
+    def text_of(self, result: Result) -> str:
+        """Return the result for a report.
+
+        The process that reports has its own results already. A forked child may send its reports.
+        """
+        if result.verdict.within and getpid() == self.reporting_process:
+            return ""
+        return dumps(result_to_json(result))
 
 
 def add_rules(
@@ -116,8 +130,8 @@ def add_result(
         add_data(report, not_measurable=True)
     if result is None:
         return
-    add_data(report, result=dumps(result_to_json(result)))
-    add_data(report, is_over=not (result.verdict.within or failed_before))
+    is_over = not (result.verdict.within or failed_before)
+    add_data(report, result=details.text_of(result), is_over=is_over)
     is_expected = report.skipped and hasattr(report, "wasxfail")
     if not ((report.failed or is_expected) and isinstance(raised, MemoryLimitExceeded)):
         return
