@@ -40,9 +40,8 @@ recording.process_memory recording.segment recording.reading recording.recorder 
 budget verdict limit_words
 option_values availability settings settings_sources rules
 
-stack_filter hookspecs plugins sites lazy_work noted_verdicts testing
+stack_filter hookspecs plugins sites lazy_work noted_verdicts testing suggestions
 
-results.suggest
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source.sources
 source

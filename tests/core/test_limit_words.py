@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from membudget import Figure, Limit, Measurement, Unseen
 from membudget.limit_words import limit_words
 from membudget.report.run_text import margin_lines
-from membudget.results.suggest import LimitNow, Observed, suggest
+from membudget.suggestions import LimitNow, Observed, suggest
 from membudget.testing import make_measurement, make_result
 
 KB, MB = 1 << 10, 1 << 20

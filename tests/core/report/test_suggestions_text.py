@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from membudget.report.suggestions_text import table_lines
-from membudget.results.suggest import LimitNow, Observed, suggest
+from membudget.suggestions import LimitNow, Observed, suggest
 
 MB = 1 << 20
 

@@ -19,9 +19,9 @@ from membudget import (
     Unseen,
 )
 from membudget.results.baseline import Baseline, Entry
-from membudget.results.suggest import LimitNow, observed_in
 from membudget.runs import Settings, SuggestedLimits, WrittenTest
 from membudget.source.definitions import Definition
+from membudget.suggestions import LimitNow, observed_in
 from membudget.tolerance import Tolerance
 from membudget.verdict import judge
 

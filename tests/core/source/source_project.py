@@ -11,10 +11,10 @@ from pathlib import Path
 
 from membudget.limit_words import LimitKind
 from membudget.option_values import FixMode
-from membudget.results.suggest import LimitNow, Observed, suggest
 from membudget.source.definitions import Definition, Framework, WrittenTest, written_test
 from membudget.source.files import fingerprint
 from membudget.source.fix import FixPlan, plan_fixes
+from membudget.suggestions import LimitNow, Observed, suggest
 
 MB = 1 << 20
 _numbers = itertools.count()

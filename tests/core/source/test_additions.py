@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from membudget.results.suggest import LimitNow
+from membudget.suggestions import LimitNow
 from source_project import MB, Project, Use
 
 LIMIT = '@pytest.mark.limit_memory("12 MB")'

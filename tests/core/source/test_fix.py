@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from membudget.limit_words import LimitKind
 from membudget.option_values import FixMode
-from membudget.results.suggest import LimitNow
+from membudget.suggestions import LimitNow
 from source_project import MB, Project, Use
 
 OVER = Use(limit=5 * MB)  # 9 MB used, 12 MB suggested

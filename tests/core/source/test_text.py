@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from membudget.results.suggest import round_up_size, suggested_maximum
 from membudget.source.text import Edit, SourceText, UnchangeableError, parsed, same_tree
+from membudget.suggestions import round_up_size, suggested_maximum
 from source_project import MB, Project, Use
 
 ENCODINGS = [

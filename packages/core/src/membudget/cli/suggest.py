@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..report.suggestions_text import table_lines
 from ..results.reading import RunReader
-from ..results.suggest import Observed, observed_in, suggest
+from ..suggestions import Observed, observed_in, suggest
 from ..verdict import Result
 
 HELP = "suggest a limit for each test in run files; with several runs, the largest figure counts"

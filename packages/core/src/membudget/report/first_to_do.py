@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from ..limit_words import KIND_NAMES, LimitKind, LimitUse, limit_uses
-from ..results.suggest import Suggestion, observed_in, suggest
 from ..sizes import format_size
+from ..suggestions import Suggestion, observed_in, suggest
 from ..verdict import Result
 from .failure_text import amount, leaks_of, unseen_words
 from .left_behind_text import WORTH_A_LINE_BYTES

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..limit_words import KIND_NAMES, LimitKind, limit_uses
 from ..measurement import Allocation
 from ..results.capture_names import capture_of
-from ..results.suggest import Suggestion
+from ..suggestions import Suggestion
 from ..verdict import Result
 from .explanation_text import conditions
 from .failure_text import (

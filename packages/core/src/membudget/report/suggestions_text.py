@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..limit_words import KIND_NAMES
-from ..results.suggest import Need, Suggestion
 from ..source.fix import FixPlan
 from ..source.text import lines_of
 from ..source.writing import Written, diff
+from ..suggestions import Need, Suggestion
 from .failure_text import counted
 from .printable import printable
 from .run_text import Line, named

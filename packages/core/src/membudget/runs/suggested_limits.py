@@ -14,13 +14,13 @@ from ..plain_data import coder_of
 from ..report.run_text import Line
 from ..report.suggestions_text import diff_lines, fix_lines, table_lines
 from ..results.run_file import RunFile
-from ..results.suggest import Observed, Suggestion, observed_in, suggest
 from ..settings import Settings
 from ..source.definitions import WrittenTest
 from ..source.files import fingerprint, is_of_the_project
 from ..source.fix import FixPlan, plan_fixes
 from ..source.sources import ImportedFile, Sources, combined
 from ..source.writing import Written, write_fixes
+from ..suggestions import Observed, Suggestion, observed_in, suggest
 from ..verdict import Result
 
 _FORMAT: Final = 2

@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass
 
 from ..limit_words import KIND_NAMES, LimitKind
-from ..results.suggest import limit_text
+from ..suggestions import limit_text
 from .additions import Insertion, decorator, limit_function
 from .files import FileOnDisk
 from .literals import with_number

@@ -13,7 +13,7 @@ from typing import Final
 
 from ..limit_words import LimitKind
 from ..option_values import FixMode
-from ..results.suggest import Need, Suggestion
+from ..suggestions import Need, Suggestion
 from .changes import Change, ChangedFile, FileChanges
 from .definitions import WrittenTest
 from .files import ChangeableFiles

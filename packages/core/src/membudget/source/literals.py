@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from ..limit_words import LimitKind
-from ..results.suggest import limit_text
 from ..sizes import parse_size
+from ..suggestions import limit_text
 from .text import Edit, SourceText, UnchangeableError
 
 _STRING: Final = re.compile(r"(?P<prefix>[a-zA-Z]*)(?P<quote>'''|\"\"\"|'|\")")

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..results.suggest import LimitNow, figure_text
+from ..suggestions import LimitNow, figure_text
 from .definitions import Definition, Definitions, Found, WrittenTest
 from .files import ChangeableFiles, FileOnDisk
 from .names import Names

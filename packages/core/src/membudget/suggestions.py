@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from ..budget import LimitSource
-from ..limit_words import LimitKind, noise
-from ..measurement import Figure
-from ..sizes import format_size, parse_size
-from ..verdict import Result
+from .budget import LimitSource
+from .limit_words import LimitKind, noise
+from .measurement import Figure
+from .sizes import format_size, parse_size
+from .verdict import Result
 
 Need: TypeAlias = Literal["add", "raise", "lower", "keep"]
 """What to do with a limit: add, raise or lower it to the suggested one, or keep it."""

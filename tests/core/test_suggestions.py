@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from membudget import parse_size
 from membudget.limit_words import LimitKind
-from membudget.results.suggest import (
+from membudget.runs import memory_budget
+from membudget.suggestions import (
     LimitNow,
     Observed,
     Suggestion,
@@ -18,7 +19,6 @@ from membudget.results.suggest import (
     suggest,
     suggested_maximum,
 )
-from membudget.runs import memory_budget
 
 MB = 1 << 20
 KINDS: list[LimitKind] = ["peak_bytes", "total_bytes", "n_allocations", "retained_bytes", "leaks"]
