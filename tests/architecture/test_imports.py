@@ -44,7 +44,7 @@ stack_filter hookspecs plugins sites lazy_work noted_verdicts testing suggestion
 
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source.sources
-source
+source.limit_origins source
 results.git_files results.environment results.run_file results.json_stream results.reading
 results.writing results.json_data results.capture_names results.comparable results.merging
 results.comparing results.baseline results

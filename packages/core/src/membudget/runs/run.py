@@ -28,6 +28,7 @@ from ..results.run_file import RunFile
 from ..results.run_log import RunLog
 from ..rules import TestRules
 from ..settings import FrontEnd, Settings, option_named
+from ..source.limit_origins import with_origins
 from ..source.sources import Sources
 from ..verdict import Result, Verdict
 from .baseline import RunBaseline
@@ -317,8 +318,10 @@ class Run:
         environment = Environment.here(
             settings, root=self.root, workers=self.n_workers, started=self._started
         )
-        results = map(self._without_removed_capture, self.results)
+        results = list(map(self._without_removed_capture, self.results))
         sources = None if self.find_sources is None else self.find_sources()
+        if sources is not None:
+            results = list(with_origins(results, sources, self.root))
         return RunFile(environment, tuple(map(self.notes.completed, results)), sources)
 
     def _without_removed_capture(self, result: Result) -> Result:

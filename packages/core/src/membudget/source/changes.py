@@ -11,7 +11,7 @@ from ..suggestions import limit_text
 from .additions import Insertion, decorator, limit_function
 from .files import FileOnDisk
 from .literals import with_number
-from .places import BarePlace, LiteralPlace, SourceFile
+from .places import BarePlace, LimitPlace, SourceFile
 from .text import Edit, Function, UnchangeableError, parsed, same_tree
 
 
@@ -75,7 +75,7 @@ class FileChanges:
         self._imports: list[Insertion] = []
 
     def write_number(
-        self, place: LiteralPlace, maximum: int, tests: tuple[str, ...], old: str
+        self, place: LimitPlace, maximum: int, tests: tuple[str, ...], old: str
     ) -> None:
         """Change the number of a limit.
 

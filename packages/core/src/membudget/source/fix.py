@@ -17,7 +17,7 @@ from ..suggestions import Need, Suggestion
 from .changes import Change, ChangedFile, FileChanges
 from .definitions import WrittenTest
 from .files import ChangeableFiles
-from .places import BarePlace, LiteralPlace, Places, SourceFile
+from .places import BarePlace, LimitPlace, Places, SourceFile
 from .text import UnchangeableError
 
 _WAIVED: Final = "it has a waiver of limits, or is not to be measured"
@@ -93,7 +93,7 @@ def plan_fixes(
 class _Group:
     """A place in the source, and the suggestions for it, by their index."""
 
-    place: LiteralPlace | BarePlace
+    place: LimitPlace | BarePlace
     members: dict[int, Suggestion] = field(default_factory=dict)
 
     @property
@@ -170,7 +170,7 @@ class _Plan:
                 groups.setdefault(place.node, _Group(place)).members[number] = one
         return list(groups.values())
 
-    def _place_of(self, one: Suggestion) -> LiteralPlace | BarePlace:
+    def _place_of(self, one: Suggestion) -> LimitPlace | BarePlace:
         test = self._tests.get(one.test)
         if test is None:
             raise UnchangeableError("it is unknown where the test is written")
@@ -242,7 +242,7 @@ def _not_asked_for(one: Suggestion, need: Need, mode: FixMode) -> str:
 def _add(changes: FileChanges, group: _Group) -> None:
     largest = group.largest
     tests = tuple(dict.fromkeys(one.test for one in group.members.values()))
-    if isinstance(group.place, LiteralPlace):
+    if isinstance(group.place, LimitPlace):
         changes.write_number(group.place, largest.maximum, tests, largest.now_text)
     else:
         changes.add_limit(group.place, largest.maximum, tests)

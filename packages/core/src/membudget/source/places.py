@@ -49,8 +49,8 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class LiteralPlace:
-    """A literal that is the limit of a test, and the definition or module that has it."""
+class LimitPlace:
+    """What is written as the limit of a test, and the definition or module that has it."""
 
     file: SourceFile
     limit: WrittenLimit
@@ -58,7 +58,7 @@ class LiteralPlace:
 
     @property
     def node(self) -> ast.expr:
-        """The literal."""
+        """The literal, or another expression."""
         return self.limit.node
 
 
@@ -105,8 +105,21 @@ class Places:
             raise UnchangeableError(f"{file.at(found.node)}: another function runs instead of it")
         return BarePlace(file, found, found.node, test)
 
-    def limit_of(self, test: WrittenTest, now: LimitNow) -> LiteralPlace:
+    def limit_of(self, test: WrittenTest, now: LimitNow) -> LimitPlace:
         """Return the literal that is the limit of a test.
+
+        Raises:
+            UnchangeableError: there is none, or it is not clear which one it is.
+        """
+        place = self.expression_of(test, now)
+        if place.limit.fixed:
+            raise UnchangeableError(f"{place.file.at(place.node)}: {place.limit.fixed}")
+        return place
+
+    def expression_of(self, test: WrittenTest, now: LimitNow) -> LimitPlace:
+        """Return the expression that is the limit of a test: a literal, a name, a call.
+
+        Its ``maximum`` is None if it cannot be read. Then another one can be the limit.
 
         Raises:
             UnchangeableError: there is none, or it is not clear which one it is.
@@ -114,16 +127,15 @@ class Places:
         missed: list[str] = []
         for level in self._levels(test, missed):
             limits = [
-                LiteralPlace(file, limit, holder)
+                LimitPlace(file, limit, holder)
                 for file, holder in level
                 for limit in file.written_at(holder).limits
                 if limit.kind in (now.kind, None) and limit.counts_for(test.framework)
             ]
             alike = [one for one in limits if one.limit.maximum == now.maximum]
             unclear = [one for one in limits if one.limit.maximum is None]
-            if unclear or (len(alike) == 1 and alike[0].limit.fixed):
-                place = (unclear or alike)[0]
-                raise UnchangeableError(f"{place.file.at(place.node)}: {place.limit.fixed}")
+            if unclear:
+                return unclear[0]
             if len(alike) > 1:
                 lines = ", ".join(one.file.at(one.node) for one in alike)
                 raise UnchangeableError(f"several limits have the same value: {lines}")
@@ -142,7 +154,7 @@ class Places:
         for level in self._levels(test, []):
             yield from (holder for _, holder in level)
 
-    def is_in_its_module(self, place: LiteralPlace | BarePlace, test: WrittenTest) -> bool:
+    def is_in_its_module(self, place: LimitPlace | BarePlace, test: WrittenTest) -> bool:
         """Whether a place is in the module from which a test is run."""
         return place.file.disk.path == self._files.real(test.module)
 
@@ -190,7 +202,7 @@ class Places:
         return file
 
 
-def _differs(place: LiteralPlace, now: LimitNow) -> str:
+def _differs(place: LimitPlace, now: LimitNow) -> str:
     assert place.limit.maximum is not None
     written = figure_text(now.kind, place.limit.maximum)
     enforced = figure_text(now.kind, now.maximum)
