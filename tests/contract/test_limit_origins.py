@@ -45,7 +45,7 @@ def test_every_limit_of_a_marker_has_its_line(tmp_path: Path, workers: tuple[str
     run_python_in(tmp_path, "-m", "pytest", "--memray", "--memray-json=run.json", *workers)
     verdicts = {
         result.name.rpartition("::")[2]: result.verdict
-        for result in read_run(tmp_path / "run.json").results
+        for result in read_run(str(tmp_path / "run.json")).results
     }
     assert {
         name: [limit.origin for limit in verdict.budget.limits]
@@ -73,5 +73,5 @@ def test_a_file_that_has_changed_says_nothing(tmp_path: Path) -> None:
         "    with open(__file__, 'a') as file: file.write('# changed')\n"
     )
     run_python_in(tmp_path, "-m", "pytest", "--memray", "--memray-json=run.json")
-    (result,) = read_run(tmp_path / "run.json").results
+    (result,) = read_run(str(tmp_path / "run.json")).results
     assert [limit.origin for limit in result.verdict.budget.limits] == [""]

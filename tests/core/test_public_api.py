@@ -52,11 +52,18 @@ def test_an_exceeded_limit_travels_between_processes() -> None:
 
 
 def test_code_with_budgets_imports_only_what_it_needs(run_python: RunPython) -> None:
-    """Not what reads and writes run files and source files, or runs tests."""
+    """Not what reads and writes run files and source files, or runs tests.
+
+    A plugin that runs tests does not import what changes source files.
+    """
     done = run_python("-c", "import sys, membudget; print(*sys.modules)")
     rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("membudget.")}
     assert "block" in rooms
     assert not rooms & {"results", "source", "runs", "cli"}
+    done = run_python("-c", "import sys, membudget.runs; print(*sys.modules)")
+    assert "membudget.runs.run" in done.stdout
+    assert "membudget.source.fix" not in done.stdout
+    assert "membudget.source.places" not in done.stdout
 
 
 @in_fresh_interpreter

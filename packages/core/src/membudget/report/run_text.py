@@ -29,6 +29,7 @@ from .failure_text import (
 from .printable import printable, without_directories
 
 TITLE: Final = "MEMRAY REPORT"
+SUGGESTIONS_TITLE: Final = "SUGGESTED MEMORY LIMITS"
 N_FUNCTIONS: Final = 5
 """How many of the biggest allocating functions a report shows for each test."""
 N_NAMES: Final = 3

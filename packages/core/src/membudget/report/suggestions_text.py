@@ -15,7 +15,6 @@ from .printable import printable
 from .run_text import Line, named
 from .tables import aligned
 
-TITLE: Final = "SUGGESTED MEMORY LIMITS"
 _HEADINGS: Final = ("test", "used", "limit now", "suggested", "why")
 _FIRST: Final[tuple[Need, ...]] = ("raise", "add", "lower")
 

@@ -36,8 +36,7 @@ from ..recording.garbage import collect_garbage, new_garbage_collected
 from ..recording.request import LateStacks, TraceSettings
 from ..report.failure_text import N_ALLOCATIONS, exceeded_line, exceeded_message, exceeded_section
 from ..report.junit_properties import junit_properties
-from ..report.run_text import TITLE, Line
-from ..report.suggestions_text import TITLE as SUGGESTIONS_TITLE
+from ..report.run_text import SUGGESTIONS_TITLE, TITLE, Line
 from ..results.json_data import result_from_json, result_to_json
 from ..rules import TestRules, has_nothing_to_measure
 from ..settings import Option, Settings, add_options, options_of

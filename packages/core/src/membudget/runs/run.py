@@ -28,7 +28,6 @@ from ..results.run_file import RunFile
 from ..results.run_log import RunLog
 from ..rules import TestRules
 from ..settings import FrontEnd, Settings, option_named
-from ..source.limit_origins import with_origins
 from ..source.sources import Sources
 from ..verdict import Result, Verdict
 from .baseline import RunBaseline
@@ -321,6 +320,8 @@ class Run:
         results = list(map(self._without_removed_capture, self.results))
         sources = None if self.find_sources is None else self.find_sources()
         if sources is not None:
+            from ..source.limit_origins import with_origins  # only for runs that write a file
+
             results = list(with_origins(results, sources, self.root))
         return RunFile(environment, tuple(map(self.notes.completed, results)), sources)
 

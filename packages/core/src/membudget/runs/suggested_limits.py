@@ -6,22 +6,23 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from json import dumps, loads
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import MembudgetError, RunFileError
 from ..host.system import Real
 from ..plain_data import coder_of
 from ..report.run_text import Line
-from ..report.suggestions_text import diff_lines, fix_lines, table_lines
 from ..results.run_file import RunFile
 from ..settings import Settings
 from ..source.definitions import WrittenTest
 from ..source.files import fingerprint, is_of_the_project
-from ..source.fix import FixPlan, plan_fixes
 from ..source.sources import ImportedFile, Sources, combined
-from ..source.writing import Written, write_fixes
 from ..suggestions import Observed, Suggestion, observed_in, suggest
 from ..verdict import Result
+
+if TYPE_CHECKING:  # imported at run time only if limits are suggested
+    from ..source.fix import FixPlan
+    from ..source.writing import Written
 
 _FORMAT: Final = 2
 _SOURCES: Final = coder_of(Sources)
@@ -59,7 +60,7 @@ class SuggestedLimits:
         self._reasons: list[str] = []
         self._suggestions: list[Suggestion] | None = None
         self._plan: FixPlan | None = None
-        self._written = Written((), ())
+        self._written: Written | None = None
         self._refusal = ""
 
     def imports(self, path: str) -> None:
@@ -188,6 +189,10 @@ class SuggestedLimits:
         mode = self._settings.memray_fix
         if mode is None:
             return
+        from ..source.fix import plan_fixes
+        from ..source.writing import Written, write_fixes
+
+        self._written = Written((), ())
         measured = {one.test for one in observed}
         self._plan = plan_fixes(
             self._suggestions,
@@ -215,10 +220,13 @@ class SuggestedLimits:
         """Yield the lines of a report; none before :meth:`finish`."""
         if self._suggestions is None:
             return
+        from ..report.suggestions_text import diff_lines, fix_lines, table_lines
+
         if self._settings.memray_suggest:
             yield from table_lines(self._suggestions)
         if self._plan is not None:
             yield from diff_lines(self._plan)
+            assert self._written is not None
             yield from fix_lines(self._plan, self._written)
         if self._refusal and self._plan is not None and self._plan.changes:
             yield Line(f"Nothing was written: {self._refusal}", "near")
