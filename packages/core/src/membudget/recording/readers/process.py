@@ -122,7 +122,7 @@ class ReaderProcess:
             if not said:
                 raise BrokenPipeError(errno.EPIPE, "it has exited")
             answer += said.replace(_SIGN_OF_LIFE, b"")
-        read: dict[str, Any] = loads(answer)
+        read: dict[str, Any] = loads(answer.decode())  # of bytes, json would look up a function
         return read
 
     @property
