@@ -27,6 +27,7 @@ from programs import Machine, Operation  # noqa: E402
 FLAGS = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 C_SOURCES = (
     "scanner",
+    "curve",
     "live_memory",
     "block_stacks",
     "stack_tree",

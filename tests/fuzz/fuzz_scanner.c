@@ -115,6 +115,7 @@ static uint64_t n_kept;
 static uint64_t n_frames;
 static uint64_t n_asked;
 static uint64_t n_followed;
+static uint64_t n_curves;
 
 static void
 empty(int out)
@@ -202,6 +203,26 @@ sum_stacks(const Block *block)
     return hash ^ block->lost_stacks;
 }
 
+/* The largest value of the curve of a block has to be its peak. */
+static void
+check_curve(const Block *block)
+{
+    const Curve *curve = block->curve;
+    uint64_t peak = 0;
+    if (!curve) {
+        return;
+    }
+    for (size_t i = 0; i < curve->n_buckets; i++) {
+        peak = curve->maxima[i] > peak ? curve->maxima[i] : peak;
+    }
+    if (peak != block->peak || !curve->n_buckets || curve->n_buckets > MOST_BUCKETS) {
+        fprintf(stderr, "the curve of block %llu is not what it has\n",
+                (unsigned long long)block->serial);
+        abort();
+    }
+    n_curves++;
+}
+
 /* Read the frames of all stacks, as the module does. */
 static void
 read_frames(const Scanner *scanner)
@@ -224,6 +245,19 @@ read_frames(const Scanner *scanner)
     }
 }
 
+/* Note when some parts of the capture were written, as the thread does. */
+static void
+tick(Scanner *scanner)
+{
+    uint64_t now = clock_ms();
+    uint64_t offset = decoder_offset(&scanner->decoder);
+    for (uint64_t n = draw(8) ? draw(40) : draw(6000); n; n--) {
+        offset += draw(9);
+        now += draw(30) ? draw(40) : draw(UINT64_C(1) << 50);
+        scanner_tick(scanner, offset, now);
+    }
+}
+
 /* Read these blocks, a bit for each. Returns which of them could be asked for. */
 static unsigned
 read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, bool follows,
@@ -243,6 +277,7 @@ read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, bo
     if (objects) {
         scanner_track_objects(&scanner);
     }
+    tick(&scanner);
     for (unsigned serial = 0; serial < N_SERIALS; serial++) {
         memset(&found[serial], 0, sizeof(Found));
         found[serial].scanned = BROKEN;
@@ -255,6 +290,7 @@ read_blocks(int fd, const Spelling *spelling, unsigned serials, bool objects, bo
         if (found[serial].scanned == SCANNED) {
             found[serial] = (Found){SCANNED, block->peak, block->total, block->n_allocations,
                                     block->alive, count_objects(&scanner, block), sum_stacks(block)};
+            check_curve(block);
         }
     }
     read_frames(&scanner);
@@ -359,10 +395,11 @@ main(int argc, char **argv)
     free(seeds);
     free(lengths);
     printf("%llu inputs, %llu blocks read, %llu kept, %llu frames read, %llu stacks asked about, %llu "
-           "times followed; "
+           "times followed, %llu curves; "
            "%llu allocations failed, %llu blocks could not be read for it; no finding\n",
            (unsigned long long)n_inputs, (unsigned long long)n_scanned, (unsigned long long)n_kept,
            (unsigned long long)n_frames, (unsigned long long)n_asked, (unsigned long long)n_followed,
+           (unsigned long long)n_curves,
            (unsigned long long)n_failed, (unsigned long long)n_unread);
     return 0;
 }

@@ -57,6 +57,9 @@ static struct {
     CaptureFile file;
     Following following;
     bool is_busy;      /* it has scanned a part of this capture */
+    bool is_stuck;     /* it cannot scan further, and only notes the time */
+    uint64_t written;  /* up to where the capture was written, */
+    uint64_t noted_ms; /* at that time */
     uint64_t reach;    /* up to where it may scan next: more than BATCH if that was too little */
     int fd;            /* of the file, in the table of the thread; -1: none */
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER, .called = PTHREAD_COND_INITIALIZER, .fd = -1};
@@ -122,6 +125,50 @@ is_written(uint64_t offset)
     return written;
 }
 
+/* Return where the written part ends; everything before `begin` is written. */
+static uint64_t
+end_of_written(uint64_t begin)
+{
+    uint64_t low = begin;
+    uint64_t high = begin + PROBE;
+    if (!is_written(low)) {
+        return begin;
+    }
+    while (is_written(high)) {
+        uint64_t step = 2 * (high - begin);
+        low = high;
+        high = begin + step;
+    }
+    while (high - low > PROBE) {
+        uint64_t middle = low + (high - low) / 2;
+        if (is_written(middle)) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    unsigned char bytes[PROBE];
+    size_t n = 0;
+    bool is_read = read_at(shared.fd, bytes, sizeof(bytes), low, &n);
+    while (is_read && n && !bytes[n - 1]) {
+        n--;
+    }
+    return low + n;
+}
+
+/* Note for curves up to where the capture is written now. */
+static void
+note_time(void)
+{
+    uint64_t now = clock_ms();
+    if (now - shared.noted_ms >= LAZY_MS) {
+        uint64_t scanned = decoder_offset(&shared.scanner->decoder);
+        shared.written = end_of_written(shared.written > scanned ? shared.written : scanned);
+        shared.noted_ms = now;
+        scanner_tick(shared.scanner, shared.written, now);
+    }
+}
+
 static Scanned
 scan_up_to(uint64_t limit)
 {
@@ -147,12 +194,13 @@ follow(void)
         shared.scanner = NULL;
         return false;
     }
-    if (!is_written(written)) {
+    note_time();
+    if (shared.is_stuck || !is_written(written)) {
         return false;
     }
     shared.is_busy = true;
     if (scan_up_to(end) != INCOMPLETE) {
-        shared.scanner = NULL; /* it is broken, or has a question for Python */
+        shared.is_stuck = true; /* it is broken, or has a question for Python */
         return false;
     }
     bool has_moved = decoder_offset(&scanner->decoder) > begin;
@@ -191,7 +239,7 @@ run(void *unused)
             n_idle = 0;
             pthread_cond_wait(&shared.called, &shared.lock);
         }
-        bool is_busy = shared.scanner && shared.is_busy;
+        bool is_busy = shared.scanner && shared.is_busy && !shared.is_stuck;
         pthread_mutex_unlock(&shared.lock);
         if (!has_more) {
             sleep_ms(is_busy ? BUSY_MS : LAZY_MS);
@@ -271,6 +319,8 @@ follower_follow(Scanner *scanner, const CaptureFile *file, Following following)
         shared.file = *file;
         shared.following = following;
         shared.is_busy = false;
+        shared.is_stuck = false;
+        shared.written = 0;
         shared.reach = BATCH;
         pthread_cond_signal(&shared.called);
     }

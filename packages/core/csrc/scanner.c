@@ -133,6 +133,7 @@ scanner_expect(Scanner *scanner, uint64_t serial, bool thread_only, StackUse sta
             .stack_use = stack_use,
             .state = EXPECTED,
             .can_be_written = can_be_written,
+            .begin_ms = clock_ms(),
             .expected_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
     };
     return true;
@@ -229,6 +230,7 @@ clear_block(Block *block)
 {
     reader_free(block->suspensions);
     reader_free(block->without_stack);
+    reader_free(block->curve);
     block_stacks_clear(&block->stacks);
     if (block->beginning) {
         clear_threads(block->beginning->threads, block->beginning->n_threads);
@@ -353,6 +355,9 @@ count_in(Block *block, BlockStack *stack, const Record *record, StackSums sums, 
     block->total += sums.size;
     block->n_allocations++;
     block->histogram[magnitude]++;
+    if (block->alive > block->recent_peak) {
+        block->recent_peak = block->alive;
+    }
     if (block->alive >= block->peak) {
         block->peak = block->alive;
         block->peak_index = record->index;
@@ -630,6 +635,9 @@ begin_mark(Scanner *scanner, Mark mark)
     if (mark.kind == END) {
         if (is_open) {
             block->end_index = mark.first;
+            if (block->curve) {
+                curve_go_on(block->curve, scanner->closed_ms, block->recent_peak);
+            }
             leave_block(scanner, block);
         }
         end_running(scanner, mark.serial);
@@ -673,6 +681,87 @@ end_mark(Scanner *scanner, Thread *thread)
         return !block->can_be_written || keep_beginning(scanner, block);
     } else if (kind == CONTINUE && block->state == OPEN) {
         go_on(scanner, block);
+    }
+    return true;
+}
+
+/* Ticks. */
+
+uint64_t
+clock_ms(void)
+{
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Make room for a tick: forget those that were scanned, or else every other one. */
+static void
+thin_ticks(Ticks *ticks)
+{
+    size_t step = ticks->n_passed ? 1 : 2;
+    size_t n_left = 0;
+    for (size_t i = ticks->n_passed + step - 1; i < ticks->n_ticks; i += step) {
+        ticks->ticks[n_left++] = ticks->ticks[i];
+    }
+    if (ticks->n_passed) {
+        ticks->least_ms = 0;
+    } else {
+        ticks->least_ms = 2 * (ticks->least_ms ? ticks->least_ms : FIRST_BUCKET_MS);
+    }
+    ticks->n_ticks = n_left;
+    ticks->n_passed = 0;
+}
+
+void
+scanner_tick(Scanner *scanner, uint64_t offset, uint64_t time_ms)
+{
+    Ticks *ticks = &scanner->ticks;
+    if (!ticks->ticks && !(ticks->ticks = reader_malloc(MOST_TICKS * sizeof(Tick)))) {
+        return;
+    }
+    Tick *last = ticks->n_ticks > ticks->n_passed ? &ticks->ticks[ticks->n_ticks - 1] : NULL;
+    if (last && last->offset == offset) {
+        last->last_ms = time_ms;
+        return;
+    }
+    if (last && time_ms - last->first_ms < ticks->least_ms) {
+        return;
+    }
+    if (ticks->n_ticks == MOST_TICKS) {
+        thin_ticks(ticks);
+    }
+    ticks->ticks[ticks->n_ticks++] = (Tick){offset, time_ms, time_ms};
+}
+
+/* Continue the curves of the open blocks up to a tick. False: no memory. */
+static bool
+draw_curves(Scanner *scanner, const Tick *tick)
+{
+    for (size_t i = 0; i < scanner->n_blocks && scanner->n_open; i++) {
+        Block *block = &scanner->blocks[i];
+        if (block->state != OPEN || block->stack_use == FIGURES_ONLY) {
+            continue;
+        }
+        if (!block->curve && !(block->curve = curve_new(block->begin_ms))) {
+            return false;
+        }
+        curve_go_on(block->curve, tick->first_ms, block->recent_peak);
+        curve_go_on(block->curve, tick->last_ms, block->alive);
+        block->recent_peak = block->alive;
+    }
+    return true;
+}
+
+/* False: no memory. */
+static bool
+pass_ticks(Scanner *scanner, uint64_t offset)
+{
+    Ticks *ticks = &scanner->ticks;
+    while (ticks->n_passed < ticks->n_ticks && ticks->ticks[ticks->n_passed].offset <= offset) {
+        if (!draw_curves(scanner, &ticks->ticks[ticks->n_passed++])) {
+            return false;
+        }
     }
     return true;
 }
@@ -726,6 +815,9 @@ static Scanned
 next_record(Scanner *scanner, Record *record)
 {
     uint64_t begin = decoder_offset(&scanner->decoder);
+    if (scanner->ticks.n_passed < scanner->ticks.n_ticks && !pass_ticks(scanner, begin)) {
+        return out_of_memory(scanner);
+    }
     Decoded decoded = decoder_next(&scanner->decoder, record);
     if (decoded != DECODED) {
         return decoded == END_OF_DATA ? INCOMPLETE : BROKEN;
@@ -858,6 +950,7 @@ scan_until(Scanner *scanner, IsReached is_reached, uint64_t serial, const Block 
 Scanned
 scanner_close_block(Scanner *scanner, uint64_t serial, const Block **block)
 {
+    scanner->closed_ms = clock_ms();
     return scan_until(scanner, is_closed, serial, block);
 }
 
@@ -938,6 +1031,8 @@ scanner_clear(Scanner *scanner)
     clear_threads(scanner->threads, scanner->n_threads);
     reader_free(scanner->blocks);
     reader_free(scanner->running);
+    reader_free(scanner->ticks.ticks);
+    scanner->ticks = (Ticks){NULL, 0, 0, 0};
     scanner->threads = NULL;
     scanner->blocks = NULL;
     scanner->running = NULL;

@@ -12,6 +12,7 @@
 
 #include "block_stacks.h"
 #include "capture_decoder.h"
+#include "curve.h"
 #include "live_memory.h"
 #include "native_frames.h"
 #include "stack_tree.h"
@@ -104,6 +105,9 @@ typedef struct {
     uint64_t total;
     uint64_t n_allocations;
     uint64_t histogram[HISTOGRAM_LENGTH]; /* by bit length of the size */
+    uint64_t begin_ms; /* the time of scanner_expect(), of the clock of ticks */
+    uint64_t recent_peak; /* since the last tick in it */
+    Curve *curve; /* of a block that keeps stacks; NULL before the first tick in it */
     uint64_t peak_index; /* the record that reached the peak; none if n_allocations is 0 */
     uint64_t n_looks; /* how many of its LOOK marks were scanned */
     uint64_t alive_at_look; /* at the last of them */
@@ -137,6 +141,23 @@ typedef struct {
     bool is_other; /* it is of another thread than the block's */
 } Question;
 
+/* When a part of the capture was written. */
+typedef struct {
+    uint64_t offset; /* where it ends */
+    uint64_t first_ms; /* when it was seen first */
+    uint64_t last_ms; /* when nothing was written behind it yet */
+} Tick;
+
+enum { MOST_TICKS = 2048 };
+
+/* Ticks that were not scanned yet, in order. */
+typedef struct {
+    Tick *ticks; /* MOST_TICKS of them; NULL before the first one */
+    size_t n_ticks;
+    size_t n_passed; /* how many of them have been scanned */
+    uint64_t least_ms; /* between two of them, since some were forgotten */
+} Ticks;
+
 typedef struct {
     Spelling spelling;
     Decoder decoder;
@@ -157,6 +178,8 @@ typedef struct {
     size_t n_open;
     uint32_t epoch;
     uint64_t given_back; /* the capture is no longer whole up to here; see capture_holes.h */
+    Ticks ticks;
+    uint64_t closed_ms; /* when scanner_close_block() was called last */
     uint64_t idle_bytes; /* how much of the capture was written while no block was open */
     uint64_t *running; /* serials of the blocks between their marks, expected or not */
     size_t n_running;
@@ -206,6 +229,13 @@ void scanner_answer(Scanner *, bool counts);
  *
  * INCOMPLETE: continue with a higher limit. ASKS: only scanner_close_block() and scanner_look() go on. */
 Scanned scanner_follow(Scanner *, uint64_t limit);
+
+/* Milliseconds of a clock that never goes back. */
+uint64_t clock_ms(void);
+
+/* Note that at a time, the capture was written up to an offset; neither goes back. Does nothing if
+ * there is no memory. */
+void scanner_tick(Scanner *, uint64_t offset, uint64_t time_ms);
 
 /* Scan the next record. */
 Scanned scanner_step(Scanner *, Record *);

@@ -355,6 +355,32 @@ lost_stacks(PyObject *self, PyObject *serial)
     return block ? PyBool_FromLong(block->lost_stacks) : NULL;
 }
 
+PyDoc_STRVAR(curve_of_doc,
+             "curve_of(serial)\n--\n\n"
+             "Return (bucket_ms, maxima) of a block that keeps its stacks: the most that was alive in each\n"
+             "stretch of that many milliseconds. None if there was no tick in it.");
+
+static PyObject *
+curve_of(PyObject *self, PyObject *serial)
+{
+    const Block *block = known_block(self, serial);
+    if (!block) {
+        return NULL;
+    }
+    if (!block->curve) {
+        return Py_NewRef(Py_None);
+    }
+    const Curve curve = *block->curve; /* making Python objects can run code that forgets it */
+    PyObject *maxima = PyTuple_New((Py_ssize_t)curve.n_buckets);
+    for (size_t i = 0; maxima && i < curve.n_buckets; i++) {
+        PyObject *most = PyLong_FromUnsignedLongLong(curve.maxima[i]);
+        if (!most || PyTuple_SetItem(maxima, (Py_ssize_t)i, most) < 0) {
+            Py_CLEAR(maxima);
+        }
+    }
+    return maxima ? Py_BuildValue("KN", (unsigned long long)curve.bucket_ms, maxima) : NULL;
+}
+
 PyDoc_STRVAR(node_doc, "node(number)\n--\n\n"
                        "Return (parent, code, instruction) of a node; the parent is 0 if it has none.");
 
@@ -510,6 +536,22 @@ follow_up_to(PyObject *self, PyObject *arg)
     return Py_NewRef(Py_None);
 }
 
+PyDoc_STRVAR(tick_doc, "tick(offset, after_ms)\n--\n\n"
+                       "Note, as the thread does, that the capture was written up to an offset so many\n"
+                       "milliseconds from now.");
+
+static PyObject *
+tick(PyObject *self, PyObject *args)
+{
+    unsigned long long offset;
+    unsigned long long after_ms;
+    if (!PyArg_ParseTuple(args, "KK", &offset, &after_ms)) {
+        return NULL;
+    }
+    scanner_tick(scanner_of(self), offset, clock_ms() + after_ms);
+    return Py_NewRef(Py_None);
+}
+
 PyDoc_STRVAR(given_back_doc, "Up to where the capture may have holes; 0 if it has none.");
 
 static PyObject *
@@ -546,12 +588,14 @@ static PyMethodDef methods[] = {
         {"stacks_at_end", stacks_at_end, METH_O, stacks_at_end_doc},
         {"begin_of", begin_of, METH_O, begin_of_doc},
         {"lost_stacks", lost_stacks, METH_O, lost_stacks_doc},
+        {"curve_of", curve_of, METH_O, curve_of_doc},
         {"node", node, METH_O, node_doc},
         {"frame", frame, METH_VARARGS, frame_doc},
         {"alive_objects", alive_objects, METH_O, alive_objects_doc},
         {"write_block", write_block_of, METH_VARARGS, write_block_doc},
         {"follow", follow, METH_VARARGS, follow_doc},
         {"follow_up_to", follow_up_to, METH_O, follow_up_to_doc},
+        {"tick", tick, METH_VARARGS, tick_doc},
         {NULL, NULL, 0, NULL},
 };
 

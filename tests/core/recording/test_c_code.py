@@ -141,6 +141,8 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
     def read_all() -> None:
         scanner = new_scanner(capture)
         scanner.expect(0, False, in_scanner.KEEPS_STACKS, False)
+        for offset in range(0, 1000, 8):
+            scanner.tick(offset, 100_000)
         assert scanner.alive_objects(0) is not None
         assert scanner.close_block(0, None) is not None
         assert scanner.close_block(99, None) is None
@@ -148,6 +150,9 @@ def entries(capture: int, other: int) -> Iterator[Callable[[], object]]:
         stacks = scanner.stacks_at_peak(0)
         assert stacks == scanner.stacks_at_end(0)
         assert scanner.lost_stacks(0) in (True, False)
+        bucket_ms, maxima = scanner.curve_of(0)
+        assert bucket_ms == 1280
+        assert len(maxima) == 79
         nodes = {scanner.begin_of(0), *(stack[0] for stack in stacks)} - {0}
         assert nodes
         for node in nodes:

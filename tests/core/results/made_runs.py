@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from membudget import (
     Allocation,
     Budget,
+    Curve,
     Excess,
     Frame,
     LeakedObjects,
@@ -52,6 +53,7 @@ measurements = st.builds(
     *(counts, counts, counts, counts, some(counts)),
     *(allocations, allocations, leaked_objects, texts, some(texts), flags),
     some(st.builds(Unseen, texts, st.none() | counts)),
+    st.none() | st.builds(Curve, st.integers(1, 2**40), some(counts)),
 )
 limits = st.builds(Limit, figures, counts, texts)
 scopes = st.builds(Scope, flags, some(texts), some(texts), some(phase_names), st.none() | flags)

@@ -36,7 +36,7 @@ from .errors import (
 )
 from .hookspecs import hookimpl
 from .limits import limit_leaked_objects, limit_leaks, limit_memory, measure_memory
-from .measurement import Allocation, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
+from .measurement import Allocation, Curve, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
 from .plugins import plugin_manager
 from .sizes import format_size, parse_size
 from .verdict import Excess, MemoryLimitExceeded, Result, Verdict
@@ -47,6 +47,7 @@ __all__ = [
     "BlindBudgetWarning",
     "Budget",
     "CaptureError",
+    "Curve",
     "Excess",
     "Figure",
     "FilterError",

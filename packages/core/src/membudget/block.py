@@ -413,7 +413,11 @@ class Block(MarkedBlock):
             if needs_stacks(measurement, self.budget):
                 measurement = self._with_stacks(reading, measurement)
                 if self._always_allocations:
-                    late = LateStacks(reading.request, allocations=measurement.allocations)
+                    late = LateStacks(
+                        reading.request,
+                        allocations=measurement.allocations,
+                        curve=measurement.curve,
+                    )
             elif self._always_allocations:
                 late = reading.late_stacks()
                 measurement = replace(
@@ -441,6 +445,7 @@ class Block(MarkedBlock):
                 allocations=reading.at_peak(),
                 retained=self._retained(reading, measurement),
                 lost_stacks=reading.lost_stacks,
+                curve=reading.curve(),
             )
             check_stacks(with_stacks, self.budget)
         except CaptureError as error:

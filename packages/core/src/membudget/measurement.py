@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 Figure: TypeAlias = Literal["peak_bytes", "total_bytes", "n_allocations", "retained_bytes"]
@@ -85,6 +85,23 @@ class Unseen:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """How much memory a block had over time. It begins at the start of the block.
+
+    It is accurate to some 20 milliseconds: the thread that scans long blocks notes the time that
+    often.
+
+    Attributes:
+        bucket_ms: the length of a stretch of time, in milliseconds.
+        maxima: the largest number of bytes that was alive in each stretch, at most 120 of them.
+            The largest of all is ``peak_bytes``.
+    """
+
+    bucket_ms: int
+    maxima: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What was observed in one block.
 
@@ -109,6 +126,9 @@ class Measurement:
             function, which memray needs to follow stacks. Known only if ``allocations`` is set, or
             the block has patterns.
         unseen: signs of memory that memray did not see and that the figures do not count.
+        curve: how much was alive over time. None unless ``allocations`` is set; None as well for
+            a block of less than some 20 milliseconds, and where no thread scans long blocks. Not
+            compared.
     """
 
     peak_bytes: int
@@ -123,6 +143,7 @@ class Measurement:
     unmatched: tuple[str, ...] = ()
     lost_stacks: bool = False
     unseen: tuple[Unseen, ...] = ()
+    curve: Curve | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

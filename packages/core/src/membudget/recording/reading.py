@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import MisuseError
-from ..measurement import Allocation, LeakedObjects, Measurement
+from ..measurement import Allocation, Curve, LeakedObjects, Measurement
 from .readers.process import ReaderProcess, RemoteReader
 from .readers.whole_captures import BlockReader, checked
 from .request import BlockRequest, LateStacks
@@ -90,6 +90,10 @@ class Reading:
     def lost_stacks(self) -> bool:
         """Whether memray has lost stacks. Known only if stacks were read or filtered."""
         return self._lost_stacks or (self._replay is not None and self._replay.lost_stacks)
+
+    def curve(self) -> Curve | None:
+        """Return, after :meth:`figures`, how much was alive over time; None if it is not known."""
+        return self._segment.curve(self.request) if self._is_scanned else None
 
     def late_stacks(self) -> LateStacks:
         """Return the stacks at the peak; they are read later if that is cheaper."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..measurement import Allocation, Frame
+from ..measurement import Allocation, Curve, Frame
 
 
 class CountsStacks(Protocol):
@@ -50,6 +50,7 @@ class LateStacks:
         allocations: None until they are read.
         problem: why they could not be read; empty if they could.
         lost_stacks: whether memray has lost the stacks of some of them.
+        curve: how much was alive over time; None if it is not known.
     """
 
     request: BlockRequest
@@ -57,6 +58,7 @@ class LateStacks:
     allocations: tuple[Allocation, ...] | None = None
     problem: str = ""
     lost_stacks: bool = False
+    curve: Curve | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ..host.forks import follower_runs
 from ..host.raised import raised_by_us
 from ..host.system import Real
 from ..host.whole_files import whole_file
-from ..measurement import Allocation, LeakedObjects
+from ..measurement import Allocation, Curve, LeakedObjects
 from .capture import Capture
 from .marks import Alphabet
 from .readers.accounting import Account
@@ -108,6 +108,11 @@ class Segment:
         """Whether memray has lost stacks of a block that has been scanned."""
         assert self._scanner is not None
         return self._scanner.lost_stacks(request.serial)
+
+    def curve(self, request: BlockRequest) -> Curve | None:
+        """Return the curve of a block that has been scanned; None if it has none."""
+        assert self._scanner is not None
+        return self._scanner.curve(request.serial)
 
     def scanned_stacks(self, request: BlockRequest, *, at_peak: bool) -> ScannedStacks:
         """Return the stacks of what was alive in a block that has been scanned.
@@ -205,7 +210,7 @@ class Segment:
 
     def late_stacks(self, request: BlockRequest) -> LateStacks:
         """Return the stacks at the peak of a scanned block, whose frames are read later."""
-        late = LateStacks(request)
+        late = LateStacks(request, curve=self.curve(request))
         self._late[late] = self.scanned_stacks(request, at_peak=True)
         return late
 

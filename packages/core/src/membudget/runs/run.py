@@ -19,7 +19,7 @@ from ..block import KeepsEvidence
 from ..budget import Budget, Limit, Phase
 from ..host.raised import suppressed
 from ..host.system import Real
-from ..measurement import Allocation, Measurement
+from ..measurement import Allocation, Curve, Measurement
 from ..recording import get_recorder
 from ..recording.marks import AtWork
 from ..recording.request import LateStacks
@@ -227,6 +227,7 @@ class Run:
         allocations: tuple[Allocation, ...],
         problem: str = "",
         lost_stacks: bool = False,
+        curve: Curve | None = None,
     ) -> None:
         """Add its allocations at the peak to a result, if the run has that result.
 
@@ -235,6 +236,7 @@ class Run:
             allocations: the allocations that were alive at the peak.
             problem: why they could not be read.
             lost_stacks: whether memray has lost the stacks of some of them.
+            curve: how much was alive over time.
         """
         result = self._results.get(name)
         if result is not None:
@@ -243,6 +245,7 @@ class Run:
                 allocations=allocations,
                 stacks_problem=problem or result.measurement.stacks_problem,
                 lost_stacks=lost_stacks or result.measurement.lost_stacks,
+                curve=curve or result.measurement.curve,
             )
             self._results[name] = replace(result, measurement=measurement)
 
@@ -344,7 +347,7 @@ class Run:
             recorder.end_run()
             for name, late in self._late.items():
                 allocations = recorder.read_late(late)
-                self.add_allocations(name, allocations, late.problem, late.lost_stacks)
+                self.add_allocations(name, allocations, late.problem, late.lost_stacks, late.curve)
         return self.results
 
 

@@ -21,7 +21,7 @@ from typing import Final
 
 from ...errors import CaptureError, FilterError, InvalidOptionError
 from ...host.system import real_functions
-from ...measurement import Allocation, Frame, Measurement
+from ...measurement import Allocation, Curve, Frame, Measurement
 from ..marks import LEAST_OVERHEAD, MOST_OVERHEAD, N_DIGITS, SMALLEST, Alphabet
 from ..request import BlockRequest, CountsStacks
 from .accounting import Account
@@ -192,6 +192,11 @@ class Scanner:
     def lost_stacks(self, serial: int) -> bool:
         """Whether memray has lost stacks of a block that wants or filters stacks."""
         return bool(self._scanner.lost_stacks(serial))
+
+    def curve(self, serial: int) -> Curve | None:
+        """Return the curve of a block that wants or filters stacks; None for a short block."""
+        curve = self._scanner.curve_of(serial)
+        return None if curve is None else Curve(*curve)
 
     def stacks_at_peak(self, request: BlockRequest) -> ScannedStacks:
         """Return the stacks of what was alive at the peak of a block that has been closed.
