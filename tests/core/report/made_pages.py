@@ -9,6 +9,7 @@ from hostile_names import HOSTILE
 from membudget import (
     Allocation,
     Budget,
+    Curve,
     Frame,
     LeakedObjects,
     LeakLimit,
@@ -53,7 +54,9 @@ def _test(number: int, factor: int) -> Result:
     measurement = Measurement(peak, 3 * peak, number * 7, peak // 5, unseen=seen)
     verdict = judge(measurement, Budget(limits, Scope(stable=True)))
     if not verdict.within:
-        measurement = replace(measurement, allocations=_stacks(file, name, peak))
+        rising = tuple(peak * (one + 1) // 90 for one in range(90))
+        curve = Curve(20, (*rising, *(peak // 3 + one for one in range(30))))
+        measurement = replace(measurement, allocations=_stacks(file, name, peak), curve=curve)
     outcome = "passed" if verdict.within else "failed"
     full_name = f"{file}::TestExport::{name}"
     return Result(full_name, measurement, verdict, outcome=outcome, file=file, line=number + 1)  # type: ignore[arg-type]

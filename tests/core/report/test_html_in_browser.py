@@ -230,8 +230,25 @@ def test_a_call_says_how_it_changed_since_the_baseline(show: Callable[..., Chrom
         "return [...document.querySelectorAll('[role=treeitem]')].map((one) => one.ariaLabel)"
     )
     assert labels[0].endswith("the function grew from 3.0MiB to 6.0MiB")
-    assert "grew since the baseline" in browser.one(".legend").text
+    assert "grew since the baseline" in browser.one(".icicle .legend").text
     assert browser.all(".icicle g.grew rect")
+
+
+def test_a_curve_shows_memory_over_time_and_the_limit(show: Callable[..., Chromium]) -> None:
+    browser = show("forty")
+    said = "largest 3.0MiB after 1.78 s of 2.40 s"
+    (label,) = browser.run(
+        "return [...document.querySelectorAll('.curve svg')].map((one) => one.ariaLabel)"
+    )
+    assert label.startswith(f"Memory over time: {said}, limit ")
+    (figure,) = browser.all(".curve")
+    assert said in figure.text
+    tops = browser.run(
+        "return [...document.querySelectorAll('.curve path')].map((one) => one.getBBox().y)"
+    )
+    assert tops[0] == 0
+    assert 0 < tops[1] < 96
+    assert browser.run("return document.querySelector('.curve svg').clientWidth") > 600
 
 
 def test_hostile_names_are_shown_as_text(show: Callable[..., Chromium]) -> None:

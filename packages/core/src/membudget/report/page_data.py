@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ..limit_words import KIND_NAMES, LimitKind, limit_uses
-from ..measurement import Allocation
+from ..measurement import Allocation, Curve
 from ..results.capture_names import capture_of
 from ..suggestions import Suggestion
 from ..verdict import Result
@@ -34,7 +34,8 @@ from .stack_tree import Node, nodes_of, stack_tree
 MOST_CALLS: Final = 1_500
 """How many calls the stacks of a page may have; the tests that are furthest over come first."""
 N_EXPLAINED: Final = 60
-"""For how many tests, the most urgent ones, a page has sentences, left objects and captures."""
+"""For how many tests, the most urgent ones, a page has sentences, left objects, captures and
+curves."""
 
 COLUMNS: Final = (
     "group",
@@ -88,7 +89,12 @@ class PageData:
             self._test(one, trees.get(id(one), []), explains=number < N_EXPLAINED)
             for number, one in enumerate(self.order)
         ]
-        return {"columns": COLUMNS, "tests": tests, "texts": list(self._texts)}
+        curves = {
+            number: [curve.bucket_ms, _digits_of(curve)]
+            for number, one in enumerate(self.order[:N_EXPLAINED])
+            if id(one) in trees and (curve := one.measurement.curve) and curve.maxima
+        }
+        return {"columns": COLUMNS, "tests": tests, "curves": curves, "texts": list(self._texts)}
 
     def _text(self, text: str) -> int:
         """Return the number of a text."""
@@ -223,6 +229,12 @@ def _used_part(result: Result) -> float:
 
 def _has_stacks(result: Result) -> bool:
     return bool(result.measurement.allocations or result.measurement.retained)
+
+
+def _digits_of(curve: Curve) -> str:
+    """Return two hexadecimal digits for each stretch of time: 255 for the peak."""
+    largest = max(*curve.maxima, 1)
+    return bytes(255 * most // largest for most in curve.maxima).hex()
 
 
 def _explanation(result: Result) -> Iterator[str]:

@@ -22,6 +22,7 @@ function detailOf(test) {
   if (test.objects.length) {
     box.append(element("h4", {}, "Objects left behind"), element("pre", {}, test.objects.join("\n")));
   }
+  if (DATA.curves[test.index]) box.append(element("h4", {}, "Memory over time"), curve(test, ...DATA.curves[test.index]));
   for (const tree of test.trees) {
     box.append(element("h4", {}, DATA.texts[tree[0]]), icicle(tree, DATA.texts));
   }
