@@ -28,7 +28,7 @@ HERE: Final = Path(__file__).resolve().parent
 REPOSITORY: Final = HERE.parents[1]
 WIDTH: Final = 96
 WIDTH_OF_PAGE: Final = 1140
-HEIGHT_OF_PAGE: Final = 1440
+HEIGHT_OF_PAGE: Final = 1640
 # A picture in a README must not load fonts from elsewhere.
 FORMAT: Final = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.S).replace(
     "Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace"
