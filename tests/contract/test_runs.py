@@ -180,7 +180,8 @@ def check_that_both_say_the_same(
 
 
 def without_stacks(result: dict[str, Any]) -> dict[str, Any]:
-    return {**result, "measurement": {**result["measurement"], "allocations": None}}
+    """Return a result without its stacks, and without its curve: that depends on the time."""
+    return {**result, "measurement": {**result["measurement"], "allocations": None, "curve": None}}
 
 
 def kept_lines(report: list[str]) -> list[str]:

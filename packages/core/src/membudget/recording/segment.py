@@ -110,9 +110,11 @@ class Segment:
         return self._scanner.lost_stacks(request.serial)
 
     def curve(self, request: BlockRequest) -> Curve | None:
-        """Return the curve of a block that has been scanned; None if it has none."""
+        """Return the curve of a block that has been scanned; None for a short one."""
         assert self._scanner is not None
-        return self._scanner.curve(request.serial)
+        curve = self._scanner.curve(request.serial)
+        # A block is short if the thread noted the time only once or never.
+        return curve if curve is not None and len(curve.maxima) > 1 else None
 
     def scanned_stacks(self, request: BlockRequest, *, at_peak: bool) -> ScannedStacks:
         """Return the stacks of what was alive in a block that has been scanned.
