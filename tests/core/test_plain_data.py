@@ -57,6 +57,17 @@ def test_every_kind_of_field_is_written_and_read_back() -> None:
     assert WHOLE.from_data(json.loads(json.dumps(DATA))) == FULL
 
 
+def test_data_that_has_changed_is_read_again() -> None:
+    """Also if it is the same dictionary, or equal: 1 and 1.0 equal True."""
+    data = {**DATA, "is_on": True}
+    assert WHOLE.from_data(data).is_on is True
+    data["is_on"] = False
+    assert WHOLE.from_data(data).is_on is False
+    assert WHOLE.from_data({**DATA, "is_on": True}).is_on is True
+    with pytest.raises(RunFileError, match="is_on: 1 is not true or false"):
+        WHOLE.from_data({**DATA, "is_on": 1})
+
+
 def test_functions_stay_where_they_are() -> None:
     """A filter is code of its process; the reader of the data has none."""
     assert WHOLE.to_data(Whole("a", 0, False, function=print)).keys() == DATA.keys()

@@ -270,24 +270,14 @@ def _reader(
     names = list(coders)
     # Arguments without names take less time, if no field that is not data is between them.
     in_order = names == list(getattr(kind, "__match_args__", ()))[: len(names)]
-    last: tuple[object, object] = (None, None)
 
     def read(data: object) -> object:
-        nonlocal last
-        # Often it is the same as in the result before: which stacks count, the class of a test.
-        last_data, last_value = last
-        if data == last_data:
-            return last_value
         try:
             if tuple(map(type, plain_of(data))) == types:
                 values = list(all_of(data))
                 for place, field in others:
                     values[place] = field(values[place])
-                value: object = (
-                    kind(*values) if in_order else kind(**dict(zip(names, values, strict=True)))
-                )
-                last = data, value
-                return value
+                return kind(*values) if in_order else kind(**dict(zip(names, values, strict=True)))
         except (LookupError, TypeError, _WrongError):
             pass
         return read_one_by_one(_expected(dict, data, "an object"))
