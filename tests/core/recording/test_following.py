@@ -332,6 +332,32 @@ def test_only_the_scanner_reads_a_capture_with_holes() -> None:
             raise AssertionError("a capture with holes was read")
 
 
+@in_subprocess
+def test_a_block_around_one_that_cannot_be_read_is_not_replayed_from_holes() -> None:
+    from membudget import CaptureError, measure_memory
+    from membudget.recording.recorder import get_recorder
+
+    scanner.Scanner.has_given_back = property(lambda _: True)  # type: ignore[assignment]
+    outer, inner = measure_memory(), measure_memory()
+    outer.__enter__()
+    inner.__enter__()
+    segment = get_recorder()._segment
+    assert segment is not None
+
+    def fails_once() -> None:
+        del segment._capture.check
+        raise CaptureError("the file was closed")
+
+    segment._capture.check = fails_once  # type: ignore[method-assign]
+    for block, words in ((inner, "the file was closed"), (outer, "not enough memory")):
+        try:
+            block.__exit__(None, None, None)
+        except CaptureError as error:
+            assert words in str(error), error
+        else:
+            raise AssertionError("a capture with holes was read")
+
+
 @pytest.mark.parametrize("n_processors", ["1", "2"])
 def test_the_thread_needs_a_processor_of_its_own(tmp_path: Path, n_processors: str) -> None:
     """With one, the block is read at its end."""

@@ -95,14 +95,18 @@ class Segment:
             self._capture.check()
             return read(self._scanner)
         except CaptureError:
-            self._scanner = None
+            self._give_up_scanning(self._scanner)
             raise
         except ValueError as error:
             if not raised_by_us(error):
                 raise
-            self._is_whole &= not self._scanner.has_given_back
-            self._scanner = None
+            self._give_up_scanning(self._scanner)
             return None
+
+    def _give_up_scanning(self, scanner: Scanner) -> None:
+        """Leave the blocks that are still open to another reader, if that can read all of them."""
+        self._is_whole &= not scanner.has_given_back
+        self._scanner = None
 
     def lost_stacks(self, request: BlockRequest) -> bool:
         """Whether memray has lost stacks of a block that has been scanned."""
