@@ -199,7 +199,7 @@ class SuggestedLimits:
             dict(sources.tests),
             mode=mode,
             root=self._root,
-            fingerprints={one.file: one.fingerprint for one in sources.files},
+            fingerprints=sources.fingerprints,
             unmeasured=[
                 test for name, test in sources.tests if name not in measured and not test.waived
             ],

@@ -34,8 +34,7 @@ def with_origins(results: Iterable[Result], sources: Sources, root: str) -> Iter
         sources: where their tests are written.
         root: the directory to which relative paths in the sources refer.
     """
-    fingerprints = {one.file: one.fingerprint for one in sources.files}
-    places = Places(ChangeableFiles(root, fingerprints))
+    places = Places(ChangeableFiles(root, sources.fingerprints))
     tests = dict(sources.tests)
     for result in results:
         test = tests.get(result.name)

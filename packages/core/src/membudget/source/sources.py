@@ -41,6 +41,11 @@ class Sources:
     left_out: tuple[tuple[str, str], ...] = ()
     ended_early: bool = False
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprints of the source files, by path."""
+        return {one.file: one.fingerprint for one in self.files}
+
 
 _CHANGED = "changed"  # no fingerprint is that
 
