@@ -45,7 +45,11 @@ IMPORTED: Final = [
     *("asyncio", "doctest", "unittest.main", "unittest.mock", "tomllib"),
 ]
 
-ADAPTERS: Final = ["pytest_membudget.plugin", "xdist.plugin", "xdist.looponfail"]
+ADAPTERS: Final = [
+    *("pytest_membudget.plugin", "pytest_membudget.measuring", "pytest_membudget.reporting"),
+    *("unittest_membudget.runner", "membudget.recording.recorder"),
+    *("xdist.plugin", "xdist.looponfail"),
+]
 """What the second server has imported as well, in the way in which pytest imports its plugins."""
 
 # What a run of tests may be asked for in the second server. Other plugins can be imported, and
@@ -154,7 +158,7 @@ def adapters_start() -> None:
         system.Real.path = tuple(sys.path)
         origins = sys.modules["membudget.host.origins"]
         vars(origins)["_START_DIRECTORY"] = origins._start_directory()
-        vars(sys.modules["membudget.results.environment"])["_STARTED"] = time.time()
+        system.Real.started = time.time()
         sys.modules["xdist.plugin"]._sys_path[:] = sys.path  # what its workers get
 
 

@@ -23,7 +23,7 @@ IN_ORDER = {
 errors measurement plain_data user_filters sizes tolerance
 
 host.system host.loaded_classes host.origins host.installed_files host.forks host.raised
-host.whole_files host.module_names host
+host.whole_files host.module_names host.late_names host
 
 recording.request recording.garbage recording.restart_policy recording.marks
 recording.temp_files recording.memrays_files recording.own_allocators
@@ -35,7 +35,8 @@ recording.readers.scanner recording.readers.found_stacks recording.readers.repla
 recording.readers.whole_captures recording.readers.leaked_objects recording.readers.process
 recording.readers
 
-recording.process_memory recording.segment recording.reading recording.recorder recording
+recording.process_memory recording.segment recording.reading recording.recorder
+recording.access recording
 
 budget verdict limit_words
 option_values availability settings settings_sources rules
@@ -45,9 +46,9 @@ stack_filter hookspecs plugins sites lazy_work noted_verdicts testing suggestion
 source.text source.definitions source.names source.written_limits source.literals
 source.additions source.files source.places source.changes source.fix source.writing source.sources
 source.limit_origins source
-results.git_files results.environment results.run_file results.json_stream results.reading
-results.writing results.json_data results.capture_names results.comparable results.merging
-results.comparing results.baseline results
+results.git_files results.environment results.result_data results.run_file
+results.json_stream results.reading results.writing results.capture_names results.comparable
+results.merging results.comparing results.baseline results
 
 report.printable report.failure_text report.run_text report.tables report.suggestions_text
 report.comparison_text report.explanation_text report.baseline_text
@@ -68,7 +69,7 @@ membudget __main__
 """,
     "pytest_membudget": """
 _private kept_by_pytest open_calls other_interpreters
-reports warm_up markers not_enforced verdicts
+report_data reports warm_up markers item_rules marker_check not_enforced verdicts
 measuring reporting suggesting
 plugin
 pytest_membudget

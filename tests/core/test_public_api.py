@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 import membudget.results
 import membudget.runs
@@ -51,19 +55,77 @@ def test_an_exceeded_limit_travels_between_processes() -> None:
     assert error.verdict.budget == Budget(leaks=LeakLimit(5), objects=ObjectLimit())
 
 
+FACES = [membudget, membudget.results, membudget.runs, unittest_membudget]
+
+
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
+def test_late_names_are_those_that_type_checkers_see(face: ModuleType) -> None:
+    tree = ast.parse(Path(str(face.__file__)).read_text())
+    (choice,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        (f"{'.' * node.level}{node.module}", alias.name)
+        for node in choice.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    (table,) = (node for node in ast.walk(choice) if isinstance(node, ast.Dict))
+    names_of = ast.literal_eval(table)
+    assert {(module, name) for module, names in names_of.items() for name in names.split()} == seen
+    for module, name in seen:
+        assert getattr(face, name) is getattr(import_module(module, face.__name__), name)
+    assert set(face.__all__) == set(dir(face))
+
+
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.__name__)
+def test_other_names_are_attribute_errors(face: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"module '{face.__name__}' has no attribute 'other'"):
+        face.other  # noqa: B018
+
+
+def imported_by(run_python: RunPython, code: str) -> set[str]:
+    """Return the modules that are loaded after some code has run."""
+    return set(run_python("-c", f"import sys; {code}; print(*sys.modules)").stdout.split())
+
+
 def test_code_with_budgets_imports_only_what_it_needs(run_python: RunPython) -> None:
     """Not what reads and writes run files and source files, or runs tests.
 
     A plugin that runs tests does not import what changes source files.
     """
-    done = run_python("-c", "import sys, membudget; print(*sys.modules)")
-    rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("membudget.")}
+    loaded = imported_by(run_python, "from membudget import limit_memory")
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("membudget.")}
     assert "block" in rooms
     assert not rooms & {"results", "source", "runs", "cli"}
-    done = run_python("-c", "import sys, membudget.runs; print(*sys.modules)")
-    assert "membudget.runs.run" in done.stdout
-    assert "membudget.source.fix" not in done.stdout
-    assert "membudget.source.places" not in done.stdout
+    loaded = imported_by(run_python, "from membudget.runs import Run, report_lines")
+    assert "membudget.block" in loaded
+    assert "membudget.results.reading" not in loaded
+    assert not loaded & {"membudget.source.fix", "membudget.source.sources"}
+
+
+def test_an_installed_adapter_costs_little_where_nothing_is_measured(run_python: RunPython) -> None:
+    """pytest loads the plugin in every run: it imports neither the engine nor the reporter."""
+    loaded = imported_by(run_python, "import pytest_membudget.plugin, unittest_membudget")
+    assert "membudget.settings" in loaded
+    assert not loaded & {"membudget.block", "membudget.recording.segment", "membudget.report"}
+
+
+@in_fresh_interpreter
+def test_names_are_imported_with_the_real_functions() -> None:
+    """The first use may be in a test that has replaced what imports need."""
+    import os
+    import sys
+
+    import membudget
+
+    def fails(*_: object, **__: object) -> object:
+        raise OSError("replaced")
+
+    os.stat, os.open, os.listdir, os.getcwd = [fails] * 4  # type: ignore[assignment]
+    assert "membudget.block" not in sys.modules
+    with membudget.limit_memory("1 MB") as memory:
+        data = bytes(1000)
+    assert memory.peak_bytes >= len(data)
+    assert os.stat is fails
 
 
 @in_fresh_interpreter

@@ -6,7 +6,7 @@ import pytest
 from conftest import RunPython
 from membudget import Allocation, Budget, LeakLimit, Limit, Measurement, Result
 from membudget.report import failure_text as report_failure
-from membudget.results import json_data as report_json
+from membudget.results import result_data as report_json
 from membudget.verdict import judge
 
 PROGRAM = """

@@ -20,7 +20,7 @@ from membudget import (
     Verdict,
 )
 from membudget.report import failure_text as report_failure
-from membudget.results import json_data as report_json
+from membudget.results import result_data as report_json
 from membudget.runs import memory_budget
 from membudget.settings_sources import resolve
 

@@ -48,7 +48,7 @@ def test_a_temporary_file_is_gone_when_it_is_closed() -> None:
 CLOSES_ALL = """
 import os
 from membudget import CaptureError, measure_memory
-from membudget.recording import get_recorder
+from membudget.recording.access import get_recorder
 
 try:
     with measure_memory():

@@ -174,7 +174,7 @@ def test_python_objects_between_the_blocks_of_a_run_are_not_recorded() -> None:
     import tracemalloc
 
     from membudget import limit_memory
-    from membudget.recording import get_recorder
+    from membudget.recording.access import get_recorder
     from membudget.recording.tracemalloc_guard import _below
 
     def measured() -> int:

@@ -30,7 +30,6 @@ from membudget.results import (
     read_run,
     write_run,
 )
-from membudget.results.json_data import write_run_of_now
 from membudget.results.writing import run_lines
 from membudget.sites import library_of
 from membudget.testing import make_measurement, make_result
@@ -358,7 +357,7 @@ def test_a_run_of_pytest_says_where_its_results_are(
 
 def test_devices_are_written_to() -> None:
     """``--memray-json=/dev/stdout`` goes on to whoever reads it."""
-    assert write_run_of_now("/dev/null", RunFile(Environment(), ())) == "/dev/null"
+    assert write_run("/dev/null", RunFile(Environment(), ()), ends_now=True) == "/dev/null"
 
 
 def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path: Path) -> None:

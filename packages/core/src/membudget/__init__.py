@@ -12,9 +12,9 @@ Measured by memray, which runs with CPython on Linux and macOS. What adapters fo
 need is in :mod:`membudget.runs`.
 """
 
-# Before anything else, and so before a test replaces the functions that membudget needs.
+from typing import TYPE_CHECKING
+
 from .availability import why_not_measured
-from .budget import Budget, LeakLimit, Limit, ObjectLimit, Phase, Scope
 from .errors import (
     BlindBudgetError,
     BlindBudgetWarning,
@@ -34,12 +34,37 @@ from .errors import (
     UnmatchedPatternWarning,
     UnsupportedLimitError,
 )
-from .hookspecs import hookimpl
-from .limits import limit_leaked_objects, limit_leaks, limit_memory, measure_memory
-from .measurement import Allocation, Curve, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
-from .plugins import plugin_manager
+from .host.late_names import late_names
 from .sizes import format_size, parse_size
-from .verdict import Excess, MemoryLimitExceeded, Result, Verdict
+
+if TYPE_CHECKING:
+    from .budget import Budget, LeakLimit, Limit, ObjectLimit, Phase, Scope
+    from .hookspecs import hookimpl
+    from .limits import limit_leaked_objects, limit_leaks, limit_memory, measure_memory
+    from .measurement import (
+        Allocation,
+        Curve,
+        Figure,
+        Frame,
+        LeakedObjects,
+        Measurement,
+        Stack,
+        Unseen,
+    )
+    from .plugins import plugin_manager
+    from .verdict import Excess, MemoryLimitExceeded, Result, Verdict
+else:
+    __getattr__ = late_names(
+        globals(),
+        {
+            ".budget": "Budget LeakLimit Limit ObjectLimit Phase Scope",
+            ".hookspecs": "hookimpl",
+            ".limits": "limit_leaked_objects limit_leaks limit_memory measure_memory",
+            ".measurement": "Allocation Curve Figure Frame LeakedObjects Measurement Stack Unseen",
+            ".plugins": "plugin_manager",
+            ".verdict": "Excess MemoryLimitExceeded Result Verdict",
+        },
+    )
 
 __all__ = [
     "Allocation",
@@ -87,3 +112,7 @@ __all__ = [
     "plugin_manager",
     "why_not_measured",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

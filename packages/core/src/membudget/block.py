@@ -29,7 +29,7 @@ from .host.raised import raised_by_us
 from .measurement import Allocation, Measurement
 from .noted_verdicts import add_note, let_win
 from .plugins import filter_allocations, keeps_allocation
-from .recording import get_recorder
+from .recording.access import get_recorder
 from .recording.garbage import SettledGarbage, collect_new_garbage
 from .recording.marks import MarkedBlock
 from .recording.request import LateStacks, TraceSettings

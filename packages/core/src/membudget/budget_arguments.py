@@ -10,7 +10,6 @@ from .availability import platform_is_supported
 from .budget import Budget, LeakLimit, Limit, ObjectLimit, Scope, parse_phases
 from .errors import InvalidLimitError, UnsupportedLimitError
 from .measurement import Figure, Stack
-from .recording.readers.scanner import scanner_problem
 from .sizes import parse_size
 from .stack_filter import check_patterns
 
@@ -43,6 +42,8 @@ def object_budget(
             f"{where}: leaked objects cannot be found with CPython {version}: use CPython {wanted} "
             f"or later"
         )
+    from .recording.readers.scanner import scanner_problem
+
     problem = scanner_problem() if platform_is_supported() else None
     if problem is not None:
         raise UnsupportedLimitError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import inspect
@@ -31,14 +30,14 @@ from membudget.runs import (
 )
 
 from ._private import pytest_itself
+from .item_rules import BadMarkerError, rules_of_item
 from .kept_by_pytest import moved_out
-from .markers import BadMarkerError, rules_of_item
 from .open_calls import OpenCall
+from .report_data import data_of
 from .reports import (
     Details,
     add_result,
     add_rules,
-    data_of,
     insist_on_verdict,
     refuse_unmeasured,
     set_properties,
@@ -51,7 +50,8 @@ _WORKER_UNREPORTED = "membudget_unreported"
 # Packages that run tests in a way that is measured, see tests/pytest_adapter.
 _KNOWN_TO_MEASURE = ("_pytest", "anyio", "pytest_asyncio", "pytest_rerunfailures", "xdist", "")
 _OUTER_FILES = directories_of(
-    pytest_itself.__file__, pluggy.__file__, unittest.__file__, asyncio.__file__, __file__
+    *(pytest_itself.__file__, pluggy.__file__, unittest.__file__, __file__),
+    packages=["asyncio"],  # importing it takes long
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from membudget.runs import Settings
 
 from .markers import has_limit_marker
-from .reports import add_data, data_of
+from .report_data import add_data, data_of
 
 
 class NotEnforcedPlugin:

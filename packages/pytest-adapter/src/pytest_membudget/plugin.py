@@ -11,16 +11,9 @@ from typing import Literal
 
 import pytest
 from membudget import InvalidOptionError, why_not_measured
-from membudget.runs import (
-    Option,
-    Settings,
-    add_options,
-    find_settings,
-    options_of,
-    own_allocators_seen,
-)
+from membudget.runs import Option, Settings, add_options, find_settings, options_of
 
-from .markers import DESCRIPTIONS, MarkerCheck
+from .markers import DESCRIPTIONS
 from .not_enforced import IdleSettingsPlugin, NotEnforcedPlugin
 from .verdicts import VerdictsPlugin
 
@@ -90,6 +83,8 @@ def _enforces(settings: Settings) -> bool:
 
 
 def _see_own_allocators(config: pytest.Config, settings: Settings) -> None:
+    from membudget.runs import own_allocators_seen
+
     seen = contextlib.ExitStack()
     seen.enter_context(own_allocators_seen(settings))
     config.add_cleanup(seen.close)
@@ -117,6 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _register_enforcing(config: pytest.Config, settings: Settings, *, is_off: bool) -> None:
+    from .marker_check import MarkerCheck
     from .measuring import MeasuringPlugin
     from .reporting import NotMeasuringPlugin, ReportingPlugin, run_of
 

@@ -27,7 +27,8 @@ from membudget.runs import (
 )
 
 from .other_interpreters import check_version
-from .reports import data_of, outcome_of, why_unmeasured
+from .report_data import data_of
+from .reports import outcome_of, why_unmeasured
 from .warm_up import is_silenced
 
 _WORKER_RESULTS = "membudget_results"

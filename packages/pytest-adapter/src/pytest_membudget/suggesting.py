@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from membudget.runs import SUGGESTIONS_TITLE, Run, SuggestedLimits, written_test
 
-from .markers import BadMarkerError, rules_of_item
+from .item_rules import BadMarkerError, rules_of_item
 from .reporting import write_lines
 from .warm_up import is_silenced
 

@@ -8,7 +8,7 @@ import pytest
 from membudget.runs import collect_garbage, new_garbage_collected
 
 from ._private import run_again, run_unreported
-from .reports import add_data, data_of
+from .report_data import add_data, data_of
 
 
 def warm_up(item: pytest.Item) -> None:

@@ -16,9 +16,24 @@
 * :mod:`django` - the same for ``manage.py test``; imports Django.
 """
 
-from .case import MemoryTestCase, MemoryTestMixin
-from .rules import no_memory_limit, no_memray
-from .runner import MemoryResultMixin, MemoryRunnerMixin, MemoryTestResult, MemoryTestRunner
+from typing import TYPE_CHECKING
+
+from membudget.runs import late_names
+
+if TYPE_CHECKING:
+    from .case import MemoryTestCase, MemoryTestMixin
+    from .rules import no_memory_limit, no_memray
+    from .runner import MemoryResultMixin, MemoryRunnerMixin, MemoryTestResult, MemoryTestRunner
+else:
+    # pytest with --memray imports this package for its hooks only.
+    __getattr__ = late_names(
+        globals(),
+        {
+            ".case": "MemoryTestCase MemoryTestMixin",
+            ".rules": "no_memory_limit no_memray",
+            ".runner": "MemoryResultMixin MemoryRunnerMixin MemoryTestResult MemoryTestRunner",
+        },
+    )
 
 __all__ = [
     "MemoryResultMixin",
@@ -30,3 +45,7 @@ __all__ = [
     "no_memory_limit",
     "no_memray",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

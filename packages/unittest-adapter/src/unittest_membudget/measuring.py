@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -65,7 +64,11 @@ from .warm_up import warm_up
 # unittest leaves out the frames of modules with this name from tracebacks.
 __unittest = True
 
-_OUTER_FILES: Final = directories_of(unittest.__file__, asyncio.__file__, __file__)
+_OUTER_FILES: Final = directories_of(
+    unittest.__file__,
+    __file__,
+    packages=["asyncio"],  # importing it takes long
+)
 
 _DEFAULTS: Final = Settings()
 

@@ -121,7 +121,7 @@ def check_one_recording(*, native: bool) -> None:
 
     import memray
     from membudget import Measurement
-    from membudget.recording import get_recorder
+    from membudget.recording.access import get_recorder
     from membudget.recording.segment import Segment
     from membudget.runs import Block, TraceSettings
 
@@ -224,7 +224,7 @@ def test_native_captures_of_one_recording_do_as_well() -> None:
 def test_every_reporter_of_memray_reads_a_kept_capture() -> None:
     """Each finds the function that allocated most."""
     import memray
-    from membudget.recording import get_recorder
+    from membudget.recording.access import get_recorder
     from membudget.runs import Block, in_block
     from memray.commands import main
     from memray.reporters.tree import TreeReporter

@@ -223,7 +223,7 @@ def test_the_next_block_has_its_stacks() -> None:
 def test_a_report_says_why_its_stacks_are_missing() -> None:
     from membudget import Budget
     from membudget.report import run_text as report_text
-    from membudget.results import json_data as report_json
+    from membudget.results import result_data as report_json
     from membudget.runs import Block, Run, Settings
 
     run = Run(Settings(most_allocations=5), "unittest")

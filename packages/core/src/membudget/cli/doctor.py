@@ -15,7 +15,7 @@ from ..availability import why_not_measured
 from ..budget_arguments import object_budget
 from ..errors import MembudgetError, UnsupportedLimitError
 from ..limits import measure_memory
-from ..recording import get_recorder
+from ..recording.access import get_recorder
 from ..recording.marks import MARKS_ARE_MADE_IN_C
 from ..recording.own_allocators import ALLOCATORS, OwnAllocator, is_set
 from ..recording.readers.scanner import scanner_problem

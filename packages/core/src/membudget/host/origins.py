@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from sys import _getframe
 from types import FrameType, TracebackType
@@ -68,12 +70,18 @@ def levels_to_the_user() -> int:
     return n_levels
 
 
-def directories_of(*files: str | None) -> tuple[str, ...]:
+def directories_of(*files: str | None, packages: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the directories of some files, such as a ``__file__``.
 
     For ``outer_files`` of a block: frames from there only lead to what is measured.
+
+    Args:
+        files: paths of files; None is left out.
+        packages: names of other top-level packages, which are not imported for this.
     """
-    return tuple(f"{Path(file).parent}{os.sep}" for file in files if file is not None)
+    found = [find_spec(package) for package in packages]
+    every = [*files, *(spec.origin for spec in found if spec is not None)]
+    return tuple(f"{Path(file).parent}{os.sep}" for file in every if file is not None)
 
 
 def full_path(filename: str) -> str:

@@ -100,6 +100,7 @@ class Real:
     poll_out: Final[int] = getattr(select, "POLLOUT", 0)
     poll_gone: Final[int] = getattr(select, "POLLHUP", 0)
 
+    started: float = time.time()  # when membudget was imported
     # Tools that freeze time replace these functions in every module.
     perf_counter: Final = staticmethod(time.perf_counter)
     time: Final = staticmethod(time.time)

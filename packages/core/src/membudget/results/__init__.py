@@ -1,18 +1,33 @@
 """Results as data: run files, and tools that compare and merge them."""
 
+from typing import TYPE_CHECKING
+
 from ..errors import IncomparableRunsError, NotReplacedWarning, RunFileError
-from ..tolerance import Tolerance, parse_tolerance
-from .comparable import differences
-from .comparing import (
-    FigureChange,
-    StackChange,
-    compare_runs,
-)
-from .environment import Environment
-from .merging import merge_runs
-from .reading import read_run
-from .run_file import SCHEMA, RunFile
-from .writing import write_run
+from ..host.late_names import late_names
+
+if TYPE_CHECKING:
+    from ..tolerance import Tolerance, parse_tolerance
+    from .comparable import differences
+    from .comparing import FigureChange, StackChange, compare_runs
+    from .environment import Environment
+    from .merging import merge_runs
+    from .reading import read_run
+    from .run_file import SCHEMA, RunFile
+    from .writing import write_run
+else:
+    __getattr__ = late_names(
+        globals(),
+        {
+            "..tolerance": "Tolerance parse_tolerance",
+            ".comparable": "differences",
+            ".comparing": "FigureChange StackChange compare_runs",
+            ".environment": "Environment",
+            ".merging": "merge_runs",
+            ".reading": "read_run",
+            ".run_file": "SCHEMA RunFile",
+            ".writing": "write_run",
+        },
+    )
 
 __all__ = [
     "SCHEMA",
@@ -31,3 +46,7 @@ __all__ = [
     "read_run",
     "write_run",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -25,7 +25,6 @@ _PYTHON: Final = platform.python_version()
 _IMPLEMENTATION: Final = platform.python_implementation()
 _PLATFORM: Final = str(sys.platform)
 _MACHINE: Final = platform.machine()
-_STARTED: Final[float] = Real.time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ class Environment:
             >>> Environment.here(shard="2/4").platform == sys.platform
             True
         """
-        began = _STARTED if started is None else started
+        began = Real.started if started is None else started
         root = full_path(root).rstrip(os.sep)
         with real_functions():
             commit, branch = commit_and_branch(root, environment)

@@ -20,7 +20,8 @@ from ..source.sources import Sources
 from ..verdict import Result
 from .environment import Environment
 from .json_stream import JsonStream
-from .run_file import FORMAT, RunFile, result_from_data, result_to_data
+from .result_data import FORMAT, result_from_data, result_to_data
+from .run_file import RunFile
 
 
 @dataclass(frozen=True, slots=True)

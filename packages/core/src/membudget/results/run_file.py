@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from ..plain_data import Coder, coder_of
 from ..source.sources import Sources
 from ..verdict import Result
 from .environment import Environment
+from .result_data import FORMAT
 
-FORMAT: Final = 2
-"""The version of the data; it is increased for incompatible changes."""
 SCHEMA: Final = Path(__file__).with_name(f"run-{FORMAT}.schema.json")
 """The JSON Schema of run files."""
 
@@ -33,26 +31,3 @@ class RunFile:
     environment: Environment
     results: tuple[Result, ...]
     sources: Sources | None = None
-
-
-RESULTS: Final = coder_of(Result)
-
-
-def result_to_data(result: Result, coder: Coder[Result] = RESULTS) -> dict[str, Any]:
-    """Return a result as JSON data; :func:`result_from_data` reads it back.
-
-    The data also has derived values, for readers in other languages.
-    """
-    data: dict[str, Any] = coder.to_data(result)
-    data["within"] = result.verdict.within
-    data["blind"] = result.is_blind
-    return data
-
-
-def result_from_data(data: object, where: str = "result") -> Result:
-    """Read back the return value of :func:`result_to_data`.
-
-    Raises:
-        RunFileError: the data is not a result.
-    """
-    return RESULTS.from_data(data, where)

@@ -22,7 +22,8 @@ from ..source.sources import Sources
 from ..verdict import Result
 from .environment import Environment
 from .reading import RunReader
-from .run_file import FORMAT, RunFile, result_from_data, result_to_data
+from .result_data import FORMAT, result_from_data, result_to_data
+from .run_file import RunFile
 
 _ENVIRONMENT: Final = coder_of(Environment)
 _PLACE: Final = re.compile(r"(.+)(:\d+)")

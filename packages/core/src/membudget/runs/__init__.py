@@ -13,52 +13,87 @@ parser, finds the rules that are declared for a test, and puts a block around it
         print(line.text)
 """
 
+from typing import TYPE_CHECKING
+
 from ..availability import measuring_is_on, why_not_measured
-from ..block import Block, KeepsEvidence, warm_up_block
 from ..budget import Budget, Phase
-from ..budget_arguments import leak_budget, memory_budget, object_budget
-from ..decorating import Decorator, budget_of, hide_unless_exceeded, in_block, measures
 from ..host import system as system
+from ..host.late_names import late_names
 from ..host.origins import directories_of, origin_of, shown_path
-from ..marker_arguments import (
-    KEEPS_OUT,
-    LIMIT_MARKERS,
-    LIMIT_WITHOUT_MEASURING,
-    MARKERS,
-    WAIVER,
-    check_one_place,
-    marker_rules,
-    written_marker,
-)
 from ..noted_verdicts import delivering_verdicts
-from ..plugins import rules_of
-from ..recording.garbage import collect_garbage, new_garbage_collected
 from ..recording.request import LateStacks, TraceSettings
-from ..report.failure_text import N_ALLOCATIONS, exceeded_line, exceeded_message, exceeded_section
-from ..report.junit_properties import junit_properties
-from ..report.run_text import SUGGESTIONS_TITLE, TITLE, Line
-from ..results.json_data import result_from_json, result_to_json
 from ..rules import TestRules, has_nothing_to_measure
 from ..settings import Option, Settings, add_options, options_of
 from ..settings_sources import find_settings
-from ..source.definitions import WrittenTest, written_test
-from ..source.sources import Sources
 from ..tolerance import Tolerance
-from ..unseen import own_allocators_seen
 from ..verdict import Outcome
-from .notes import Notes, Unmeasured
-from .phases import PhasedBlock
-from .report import (
-    files_to_write,
-    github_lines,
-    not_measured_text,
-    report_lines,
-    write_files,
-)
-from .run import Run, Worker
-from .suggested_limits import SuggestedLimits
-from .test_case import phases_of_test_case
-from .worker_results import Collection, TestNames, another_process_reports, leave
+
+if TYPE_CHECKING:
+    from ..block import Block, KeepsEvidence, warm_up_block
+    from ..budget_arguments import leak_budget, memory_budget, object_budget
+    from ..decorating import Decorator, budget_of, hide_unless_exceeded, in_block, measures
+    from ..marker_arguments import (
+        KEEPS_OUT,
+        LIMIT_MARKERS,
+        LIMIT_WITHOUT_MEASURING,
+        MARKERS,
+        WAIVER,
+        check_one_place,
+        marker_rules,
+        written_marker,
+    )
+    from ..plugins import rules_of
+    from ..recording.garbage import collect_garbage, new_garbage_collected
+    from ..report.failure_text import (
+        N_ALLOCATIONS,
+        exceeded_line,
+        exceeded_message,
+        exceeded_section,
+    )
+    from ..report.junit_properties import junit_properties
+    from ..report.run_text import SUGGESTIONS_TITLE, TITLE, Line
+    from ..results.result_data import result_from_json, result_to_json
+    from ..source.definitions import WrittenTest, written_test
+    from ..source.sources import Sources
+    from ..unseen import own_allocators_seen
+    from .notes import Notes, Unmeasured
+    from .phases import PhasedBlock
+    from .report import files_to_write, github_lines, not_measured_text, report_lines, write_files
+    from .run import Run, Worker
+    from .suggested_limits import SuggestedLimits
+    from .test_case import phases_of_test_case
+    from .worker_results import Collection, TestNames, another_process_reports, leave
+else:
+    __getattr__ = late_names(
+        globals(),
+        {
+            "..block": "Block KeepsEvidence warm_up_block",
+            "..budget_arguments": "leak_budget memory_budget object_budget",
+            "..decorating": "Decorator budget_of hide_unless_exceeded in_block measures",
+            "..marker_arguments": (
+                "KEEPS_OUT LIMIT_MARKERS LIMIT_WITHOUT_MEASURING MARKERS WAIVER check_one_place "
+                "marker_rules written_marker"
+            ),
+            "..plugins": "rules_of",
+            "..recording.garbage": "collect_garbage new_garbage_collected",
+            "..report.failure_text": (
+                "N_ALLOCATIONS exceeded_line exceeded_message exceeded_section"
+            ),
+            "..report.junit_properties": "junit_properties",
+            "..report.run_text": "SUGGESTIONS_TITLE TITLE Line",
+            "..results.result_data": "result_from_json result_to_json",
+            "..source.definitions": "WrittenTest written_test",
+            "..source.sources": "Sources",
+            "..unseen": "own_allocators_seen",
+            ".notes": "Notes Unmeasured",
+            ".phases": "PhasedBlock",
+            ".report": "files_to_write github_lines not_measured_text report_lines write_files",
+            ".run": "Run Worker",
+            ".suggested_limits": "SuggestedLimits",
+            ".test_case": "phases_of_test_case",
+            ".worker_results": "Collection TestNames another_process_reports leave",
+        },
+    )
 
 __all__ = [
     "KEEPS_OUT",
@@ -109,6 +144,7 @@ __all__ = [
     "hide_unless_exceeded",
     "in_block",
     "junit_properties",
+    "late_names",
     "leak_budget",
     "leave",
     "marker_rules",
@@ -133,3 +169,7 @@ __all__ = [
     "written_marker",
     "written_test",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
+from warnings import catch_warnings, simplefilter
 
 from ..availability import why_not_measured
-from ..errors import InvalidOptionError
+from ..errors import InvalidOptionError, NotReplacedWarning
 from ..host.system import Real
 from ..host.whole_files import append, write_whole
 from ..recording.process_memory import most_memory
 from ..report.left_behind_text import ended_processes_lines, left_behind_line
-from ..report.overview import Overview
 from ..report.printable import printable
 from ..report.run_text import (
     Line,
@@ -23,14 +23,13 @@ from ..report.run_text import (
     what_figures_mean,
 )
 from ..report.run_text import report_lines as result_lines
-from ..report.table_of_tests import table_of_tests
-from ..results.json_data import write_run_of_now
-from ..results.run_file import RunFile
 from ..results.run_log import most_resident_bytes
-from ..results.writing import with_short_paths
 from ..settings import Settings, option_named
 from .notes import Unmeasured
 from .run import Run
+
+if TYPE_CHECKING:
+    from ..results.run_file import RunFile
 
 _REPORTS: Final[Mapping[str, str]] = {"memray_html": "html", "memray_markdown": "markdown"}
 """The options that name a file for a report of the run, and the forms of these reports."""
@@ -64,6 +63,8 @@ def report_lines(run: Run, stream: TextIO, *, width: int = 0, n_not_run: int = 0
         width=width,
     )
     if settings.memray_table:
+        from ..report.table_of_tests import table_of_tests
+
         yield from table_of_tests(results, width=width)
         yield Line("")
     if settings.memray_margins:
@@ -127,13 +128,18 @@ def write_files(run: Run) -> None:
 
 
 def _write_results(settings: Settings, file: RunFile) -> None:
+    from ..results.writing import with_short_paths, write_run
+
     if settings.memray_json is not None:
-        with _writing("memray_json", settings):
-            write_run_of_now(str(settings.memray_json), file)
+        with _writing("memray_json", settings), catch_warnings():
+            # As an error (python -W error), it would hide the failures of the run.
+            simplefilter("always", NotReplacedWarning)
+            write_run(str(settings.memray_json), file, ends_now=True)
     reports = {name: form for name, form in _REPORTS.items() if getattr(settings, name) is not None}
     if not reports:
         return
     from ..report.formats import FORMATS
+    from ..report.overview import Overview
 
     overview = Overview(with_short_paths(file))
     for name, form in reports.items():
@@ -171,6 +177,8 @@ def github_lines(
         return
     from ..report.github_annotations import github_annotations, github_warning
     from ..report.markdown_page import markdown_page
+    from ..report.overview import Overview
+    from ..results.writing import with_short_paths
 
     overview = Overview(with_short_paths(run.file()))
     summary = environment.get("GITHUB_STEP_SUMMARY")

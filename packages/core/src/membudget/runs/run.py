@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..availability import measuring_is_on, why_not_measured
 from ..block import KeepsEvidence
@@ -20,20 +20,23 @@ from ..budget import Budget, Limit, Phase
 from ..host.raised import suppressed
 from ..host.system import Real
 from ..measurement import Allocation, Curve, Measurement
-from ..recording import get_recorder
+from ..recording.access import get_recorder
 from ..recording.marks import AtWork
 from ..recording.request import LateStacks
 from ..results.environment import Environment
-from ..results.run_file import RunFile
-from ..results.run_log import RunLog
 from ..rules import TestRules
 from ..settings import FrontEnd, Settings, option_named
-from ..source.sources import Sources
 from ..verdict import Result, Verdict
-from .baseline import RunBaseline
-from .evidence import Evidence
-from .kept_captures import KeptCaptures
 from .notes import Notes
+
+if TYPE_CHECKING:
+    # Imported by the functions below, for runs that use them.
+    from ..results.run_file import RunFile
+    from ..results.run_log import RunLog
+    from ..source.sources import Sources
+    from .baseline import RunBaseline
+    from .evidence import Evidence
+    from .kept_captures import KeptCaptures
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,8 @@ class Run:
 
         A worker that dies sends nothing any more, but its log stays.
         """
+        from ..results.run_log import RunLog
+
         with contextlib.ExitStack() as stack:
             if self.log is None:
                 directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="membudget-"))
@@ -309,6 +314,9 @@ class Run:
 
     def file(self) -> RunFile:
         """Return the results and the environment of the run so far."""
+        from ..results.run_file import RunFile
+        from ..source.limit_origins import with_origins
+
         settings = self.settings
         if self.captures is not None:
             # The prefix is random by default: with the one in use, the file names its captures.
@@ -323,8 +331,6 @@ class Run:
         results = list(map(self._without_removed_capture, self.results))
         sources = None if self.find_sources is None else self.find_sources()
         if sources is not None:
-            from ..source.limit_origins import with_origins  # only for runs that write a file
-
             results = list(with_origins(results, sources, self.root))
         return RunFile(environment, tuple(map(self.notes.completed, results)), sources)
 
@@ -368,19 +374,31 @@ def _captures(settings: Settings, front_end: FrontEnd, worker: Worker) -> KeptCa
     path = _in_effect(settings, front_end, "memray_bin_path")
     if path is None:
         return None
+    from .kept_captures import KeptCaptures
+
     return KeptCaptures(path, worker.capture_prefix or settings.memray_bin_prefix)
 
 
 def _evidence(settings: Settings, front_end: FrontEnd, worker: Worker) -> Evidence | None:
-    path = _in_effect(settings, front_end, "memray_evidence")
-    return None if path is None else Evidence(settings, worker.name)
+    if _in_effect(settings, front_end, "memray_evidence") is None:
+        return None
+    from .evidence import Evidence
+
+    return Evidence(settings, worker.name)
 
 
 def _baseline(settings: Settings, front_end: FrontEnd, root: str) -> RunBaseline | None:
-    directory = _in_effect(settings, front_end, "memray_baseline")
-    return None if directory is None else RunBaseline(settings, root)
+    if _in_effect(settings, front_end, "memray_baseline") is None:
+        return None
+    from .baseline import RunBaseline
+
+    return RunBaseline(settings, root)
 
 
 def _log(settings: Settings, front_end: FrontEnd, worker: Worker) -> RunLog | None:
     path = worker.log or _in_effect(settings, front_end, "memray_log")
-    return None if path is None else RunLog(str(path), worker.name)
+    if path is None:
+        return None
+    from ..results.run_log import RunLog
+
+    return RunLog(str(path), worker.name)

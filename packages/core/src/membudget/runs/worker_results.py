@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from ..results.json_data import result_from_json, result_to_json
+from ..results.result_data import result_from_json, result_to_json
 from ..verdict import Result
 from .notes import Notes
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from membudget import Budget, Limit, MembudgetError, Result, Scope
-from membudget.results.json_data import result_from_json, result_to_json
+from membudget.results.result_data import result_from_json, result_to_json
 from membudget.testing import make_measurement
 from membudget.verdict import judge
 
