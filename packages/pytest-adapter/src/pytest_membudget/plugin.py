@@ -113,7 +113,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _register_enforcing(config: pytest.Config, settings: Settings, *, is_off: bool) -> None:
     from .marker_check import MarkerCheck
-    from .measuring import MeasuringPlugin
     from .reporting import NotMeasuringPlugin, ReportingPlugin, run_of
 
     register = config.pluginmanager.register
@@ -125,6 +124,8 @@ def _register_enforcing(config: pytest.Config, settings: Settings, *, is_off: bo
     if is_off:
         register(NotMeasuringPlugin(config, run), "membudget-measuring")
         return
+    from .measuring import MeasuringPlugin
+
     _see_own_allocators(config, settings)
     register(MeasuringPlugin(config, run), "membudget-measuring")
     register(ReportingPlugin(config, run), "membudget-reporting")
