@@ -47,8 +47,7 @@ IMPORTED: Final = [
 
 ADAPTERS: Final = [
     *("pytest_membudget.plugin", "pytest_membudget.measuring", "pytest_membudget.reporting"),
-    *("unittest_membudget.runner", "membudget.recording.recorder"),
-    *("xdist.plugin", "xdist.looponfail"),
+    *("unittest_membudget.runner", "xdist.plugin", "xdist.looponfail"),
 ]
 """What the second server has imported as well, in the way in which pytest imports its plugins."""
 

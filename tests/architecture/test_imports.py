@@ -23,7 +23,7 @@ IN_ORDER = {
 errors measurement plain_data user_filters sizes tolerance
 
 host.system host.loaded_classes host.origins host.installed_files host.forks host.raised
-host.whole_files host.module_names host.late_names host
+host.whole_files host.module_names host.late_imports host
 
 recording.request recording.garbage recording.restart_policy recording.marks
 recording.temp_files recording.memrays_files recording.own_allocators

@@ -99,7 +99,11 @@ def test_code_with_budgets_imports_only_what_it_needs(run_python: RunPython) -> 
     loaded = imported_by(run_python, "from membudget.runs import Run, report_lines")
     assert "membudget.block" in loaded
     assert "membudget.results.reading" not in loaded
-    assert not loaded & {"membudget.source.fix", "membudget.source.sources"}
+    assert not loaded & {
+        "membudget.source.fix",
+        "membudget.source.places",
+        "membudget.source.sources",
+    }
 
 
 def test_an_installed_adapter_costs_little_where_nothing_is_measured(run_python: RunPython) -> None:
@@ -136,7 +140,12 @@ def test_importing_is_cheap() -> None:
 
     import membudget
 
-    for adapter in ("pytest_membudget.plugin", "unittest_membudget"):
+    adapters = (
+        "pytest_membudget.plugin",
+        "pytest_membudget.measuring",
+        "unittest_membudget.runner",
+    )
+    for adapter in adapters:
         importlib.import_module(adapter)
     membudget.limit_memory("1 MB")(print)
     assert not {name for name in sys.modules if name.partition(".")[0] in ("memray", "rich")}

@@ -15,6 +15,7 @@ need is in :mod:`membudget.runs`.
 from typing import TYPE_CHECKING
 
 from .availability import why_not_measured
+from .budget import Budget, LeakLimit, Limit, ObjectLimit, Phase, Scope
 from .errors import (
     BlindBudgetError,
     BlindBudgetWarning,
@@ -34,33 +35,21 @@ from .errors import (
     UnmatchedPatternWarning,
     UnsupportedLimitError,
 )
-from .host.late_names import late_names
+from .host.late_imports import late_names
+from .measurement import Allocation, Curve, Figure, Frame, LeakedObjects, Measurement, Stack, Unseen
 from .sizes import format_size, parse_size
 
 if TYPE_CHECKING:
-    from .budget import Budget, LeakLimit, Limit, ObjectLimit, Phase, Scope
     from .hookspecs import hookimpl
     from .limits import limit_leaked_objects, limit_leaks, limit_memory, measure_memory
-    from .measurement import (
-        Allocation,
-        Curve,
-        Figure,
-        Frame,
-        LeakedObjects,
-        Measurement,
-        Stack,
-        Unseen,
-    )
     from .plugins import plugin_manager
     from .verdict import Excess, MemoryLimitExceeded, Result, Verdict
 else:
     __getattr__ = late_names(
         globals(),
         {
-            ".budget": "Budget LeakLimit Limit ObjectLimit Phase Scope",
             ".hookspecs": "hookimpl",
             ".limits": "limit_leaked_objects limit_leaks limit_memory measure_memory",
-            ".measurement": "Allocation Curve Figure Frame LeakedObjects Measurement Stack Unseen",
             ".plugins": "plugin_manager",
             ".verdict": "Excess MemoryLimitExceeded Result Verdict",
         },

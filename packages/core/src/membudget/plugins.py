@@ -7,8 +7,7 @@ import functools
 import pluggy
 
 from . import hookspecs
-from .host.forks import not_forking
-from .host.system import real_functions
+from .host.late_imports import importing
 from .measurement import Stack
 from .rules import TestRules
 
@@ -27,8 +26,7 @@ def plugin_manager() -> pluggy.PluginManager:
     """
     manager = pluggy.PluginManager("membudget")
     manager.add_hookspecs(hookspecs)
-    # It imports modules. In a child that is forked meanwhile, their locks would stay locked.
-    with not_forking, real_functions(for_imports=True):
+    with importing():
         manager.load_setuptools_entrypoints("membudget")
     return manager
 

@@ -114,6 +114,11 @@ def _written(mark: pytest.Mark) -> str:
 
 
 def parse_marker(mark: pytest.Mark, origin: str = "") -> TestRules:
+    """Return the rules that a marker about memory declares.
+
+    Raises:
+        BadMarkerError: its arguments are wrong.
+    """
     try:
         return marker_rules(mark.name, mark.args, mark.kwargs, origin=origin)
     except InvalidLimitError as error:

@@ -95,5 +95,6 @@ def written_at(node: Node) -> frozenset[int]:
 
 
 def marks_of_parameters(node: Node) -> list[pytest.Mark]:
+    """Return the markers of the ``pytest.param()`` that a test was made from."""
     marks = getattr(getattr(node, "callspec", None), "marks", ())
     return [getattr(mark, "mark", mark) for mark in marks]

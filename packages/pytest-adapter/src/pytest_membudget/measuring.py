@@ -50,7 +50,10 @@ _WORKER_UNREPORTED = "membudget_unreported"
 # Packages that run tests in a way that is measured, see tests/pytest_adapter.
 _KNOWN_TO_MEASURE = ("_pytest", "anyio", "pytest_asyncio", "pytest_rerunfailures", "xdist", "")
 _OUTER_FILES = directories_of(
-    *(pytest_itself.__file__, pluggy.__file__, unittest.__file__, __file__),
+    pytest_itself.__file__,
+    pluggy.__file__,
+    unittest.__file__,
+    __file__,
     packages=["asyncio"],  # importing it takes long
 )
 

@@ -1,16 +1,29 @@
-"""Names of a package that are imported when they are first used, so that importing it is cheap.
+"""Imports that happen late: when something is first used, and the program may be running already.
 
-An adapter is loaded in every run of its test framework, also in runs that measure nothing.
+So importing a package is cheap: an adapter is loaded in every run of its test framework, also in
+runs that measure nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from .forks import not_forking
 from .system import real_functions
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Import modules in this context, when the measured program may be running already.
+
+    A test may have replaced functions that a module needs. In a child that is forked meanwhile, the
+    locks of imports would stay locked.
+    """
+    with not_forking, real_functions(for_imports=True):
+        yield
 
 
 def late_names(namespace: dict[str, Any], names_of: Mapping[str, str]) -> Callable[[str], object]:
@@ -31,16 +44,12 @@ def late_names(namespace: dict[str, Any], names_of: Mapping[str, str]) -> Callab
         >>> "parse_size" in namespace
         True
     """
-    module_of: Final = {
-        name: module for module, names in names_of.items() for name in names.split()
-    }
+    module_of = {name: module for module, names in names_of.items() for name in names.split()}
 
     def get(name: str) -> object:
         if name not in module_of:
             raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
-        # A test may have replaced functions that the module needs. In a child that is forked
-        # meanwhile, the locks of imports would stay locked.
-        with not_forking, real_functions(for_imports=True):
+        with importing():
             module = import_module(module_of[name], namespace["__package__"])
         namespace[name] = getattr(module, name)
         return namespace[name]

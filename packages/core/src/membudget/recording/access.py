@@ -7,8 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from ..errors import RecordingError
-from ..host.forks import not_forking
-from ..host.system import real_functions
+from ..host.late_imports import importing
 from .other_interpreters import is_main_interpreter
 
 _IS_MAIN: Final = is_main_interpreter()
@@ -40,6 +39,6 @@ def _recorder_module() -> ModuleType:
             "memory cannot be measured in a sub-interpreter, because memray runs only in the main "
             "interpreter: put the block around code of the main interpreter"
         )
-    with not_forking, real_functions(for_imports=True):
+    with importing():
         from . import recorder
     return recorder

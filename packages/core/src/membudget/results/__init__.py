@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from ..errors import IncomparableRunsError, NotReplacedWarning, RunFileError
-from ..host.late_names import late_names
+from ..host.late_imports import late_names
+from ..tolerance import Tolerance, parse_tolerance
 
 if TYPE_CHECKING:
-    from ..tolerance import Tolerance, parse_tolerance
     from .comparable import differences
     from .comparing import FigureChange, StackChange, compare_runs
     from .environment import Environment
@@ -18,7 +18,6 @@ else:
     __getattr__ = late_names(
         globals(),
         {
-            "..tolerance": "Tolerance parse_tolerance",
             ".comparable": "differences",
             ".comparing": "FigureChange StackChange compare_runs",
             ".environment": "Environment",

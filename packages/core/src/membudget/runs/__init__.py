@@ -17,10 +17,22 @@ from typing import TYPE_CHECKING
 
 from ..availability import measuring_is_on, why_not_measured
 from ..budget import Budget, Phase
+from ..budget_arguments import leak_budget, memory_budget, object_budget
 from ..host import system as system
-from ..host.late_names import late_names
+from ..host.late_imports import late_names
 from ..host.origins import directories_of, origin_of, shown_path
+from ..marker_arguments import (
+    KEEPS_OUT,
+    LIMIT_MARKERS,
+    LIMIT_WITHOUT_MEASURING,
+    MARKERS,
+    WAIVER,
+    check_one_place,
+    marker_rules,
+    written_marker,
+)
 from ..noted_verdicts import delivering_verdicts
+from ..plugins import rules_of
 from ..recording.request import LateStacks, TraceSettings
 from ..rules import TestRules, has_nothing_to_measure
 from ..settings import Option, Settings, add_options, options_of
@@ -30,19 +42,7 @@ from ..verdict import Outcome
 
 if TYPE_CHECKING:
     from ..block import Block, KeepsEvidence, warm_up_block
-    from ..budget_arguments import leak_budget, memory_budget, object_budget
     from ..decorating import Decorator, budget_of, hide_unless_exceeded, in_block, measures
-    from ..marker_arguments import (
-        KEEPS_OUT,
-        LIMIT_MARKERS,
-        LIMIT_WITHOUT_MEASURING,
-        MARKERS,
-        WAIVER,
-        check_one_place,
-        marker_rules,
-        written_marker,
-    )
-    from ..plugins import rules_of
     from ..recording.garbage import collect_garbage, new_garbage_collected
     from ..report.failure_text import (
         N_ALLOCATIONS,
@@ -68,13 +68,7 @@ else:
         globals(),
         {
             "..block": "Block KeepsEvidence warm_up_block",
-            "..budget_arguments": "leak_budget memory_budget object_budget",
             "..decorating": "Decorator budget_of hide_unless_exceeded in_block measures",
-            "..marker_arguments": (
-                "KEEPS_OUT LIMIT_MARKERS LIMIT_WITHOUT_MEASURING MARKERS WAIVER check_one_place "
-                "marker_rules written_marker"
-            ),
-            "..plugins": "rules_of",
             "..recording.garbage": "collect_garbage new_garbage_collected",
             "..report.failure_text": (
                 "N_ALLOCATIONS exceeded_line exceeded_message exceeded_section"

@@ -24,19 +24,19 @@ from ..recording.access import get_recorder
 from ..recording.marks import AtWork
 from ..recording.request import LateStacks
 from ..results.environment import Environment
+from ..results.run_log import RunLog
 from ..rules import TestRules
 from ..settings import FrontEnd, Settings, option_named
 from ..verdict import Result, Verdict
+from .evidence import Evidence
+from .kept_captures import KeptCaptures
 from .notes import Notes
 
 if TYPE_CHECKING:
     # Imported by the functions below, for runs that use them.
     from ..results.run_file import RunFile
-    from ..results.run_log import RunLog
     from ..source.sources import Sources
     from .baseline import RunBaseline
-    from .evidence import Evidence
-    from .kept_captures import KeptCaptures
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +277,6 @@ class Run:
 
         A worker that dies sends nothing any more, but its log stays.
         """
-        from ..results.run_log import RunLog
-
         with contextlib.ExitStack() as stack:
             if self.log is None:
                 directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="membudget-"))
@@ -374,17 +372,12 @@ def _captures(settings: Settings, front_end: FrontEnd, worker: Worker) -> KeptCa
     path = _in_effect(settings, front_end, "memray_bin_path")
     if path is None:
         return None
-    from .kept_captures import KeptCaptures
-
     return KeptCaptures(path, worker.capture_prefix or settings.memray_bin_prefix)
 
 
 def _evidence(settings: Settings, front_end: FrontEnd, worker: Worker) -> Evidence | None:
-    if _in_effect(settings, front_end, "memray_evidence") is None:
-        return None
-    from .evidence import Evidence
-
-    return Evidence(settings, worker.name)
+    path = _in_effect(settings, front_end, "memray_evidence")
+    return None if path is None else Evidence(settings, worker.name)
 
 
 def _baseline(settings: Settings, front_end: FrontEnd, root: str) -> RunBaseline | None:
@@ -397,8 +390,4 @@ def _baseline(settings: Settings, front_end: FrontEnd, root: str) -> RunBaseline
 
 def _log(settings: Settings, front_end: FrontEnd, worker: Worker) -> RunLog | None:
     path = worker.log or _in_effect(settings, front_end, "memray_log")
-    if path is None:
-        return None
-    from ..results.run_log import RunLog
-
-    return RunLog(str(path), worker.name)
+    return None if path is None else RunLog(str(path), worker.name)
