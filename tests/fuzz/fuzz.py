@@ -39,6 +39,7 @@ C_SOURCES = (
 )
 OPERATIONS = [
     "malloc",
+    "realloc_large",
     "free",
     "realloc",
     "race",

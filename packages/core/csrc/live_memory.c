@@ -4,7 +4,7 @@
 
 #include "growth.h"
 
-enum { LEAST_PLACES = 1 << 10, LEAST_RANGES = 64, PAGE_BITS = 12, ALIGNMENT_BITS = 4 };
+enum { LEAST_PLACES = 1 << 10, LEAST_RANGES = 64, LEAST_LARGE = 8, PAGE_BITS = 12, ALIGNMENT_BITS = 4 };
 
 static size_t
 home_of(const Allocations *table, uint64_t address)
@@ -29,8 +29,9 @@ place_of(const Allocations *table, uint64_t address)
 static bool
 grow(Allocations *table)
 {
-    Allocations larger = {NULL, table->n_places ? 2 * table->n_places : LEAST_PLACES, table->n_used};
-    larger.places = reader_calloc(larger.n_places, sizeof(Allocation));
+    Allocations larger = *table;
+    larger.n_places = table->n_places ? 2 * table->n_places : LEAST_PLACES;
+    larger.places = reader_calloc(larger.n_places, sizeof(Place));
     if (!larger.places) {
         return false;
     }
@@ -44,6 +45,39 @@ grow(Allocations *table)
     return true;
 }
 
+static bool
+add_large(Allocations *table, uint64_t address, uint64_t size)
+{
+    if (table->n_large == table->large_capacity) {
+        LargeSize *longer
+                = doubled(table->large, &table->large_capacity, LEAST_LARGE, sizeof(LargeSize));
+        if (!longer) {
+            return false;
+        }
+        table->large = longer;
+    }
+    table->large[table->n_large++] = (LargeSize){address, size};
+    return true;
+}
+
+/* The size of an allocation that has one in `large`. */
+static LargeSize *
+large_of(const Allocations *table, uint64_t address)
+{
+    LargeSize *large = table->large;
+    while (large->address != address) {
+        large++;
+    }
+    return large;
+}
+
+static Allocation
+allocation_in(const Allocations *table, const Place *place)
+{
+    uint64_t size = place->size == UINT32_MAX ? large_of(table, place->address)->size : place->size;
+    return (Allocation){place->address, size, place->origin};
+}
+
 bool
 allocations_add(Allocations *table, uint64_t address, uint64_t size, uint32_t origin)
 {
@@ -53,19 +87,27 @@ allocations_add(Allocations *table, uint64_t address, uint64_t size, uint32_t or
     if (2 * (table->n_used + 1) > table->n_places && !grow(table)) {
         return false;
     }
-    table->places[place_of(table, address)] = (Allocation){address, size, origin};
+    if (size >= UINT32_MAX && !add_large(table, address, size)) {
+        return false;
+    }
+    uint32_t small = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+    table->places[place_of(table, address)] = (Place){address, small, origin};
     table->n_used++;
     return true;
 }
 
-Allocation *
-allocations_find(const Allocations *table, uint64_t address)
+bool
+allocations_find(const Allocations *table, uint64_t address, Allocation *found)
 {
     if (!table->n_used) {
-        return NULL;
+        return false;
     }
-    Allocation *place = &table->places[place_of(table, address)];
-    return place->address ? place : NULL;
+    const Place *place = &table->places[place_of(table, address)];
+    if (!place->address) {
+        return false;
+    }
+    *found = allocation_in(table, place);
+    return true;
 }
 
 bool
@@ -79,7 +121,10 @@ allocations_remove(Allocations *table, uint64_t address, Allocation *removed)
     if (!table->places[hole].address) {
         return false;
     }
-    *removed = table->places[hole];
+    *removed = allocation_in(table, &table->places[hole]);
+    if (table->places[hole].size == UINT32_MAX) {
+        *large_of(table, address) = table->large[--table->n_large];
+    }
     /* Move items up that probing would no longer find because of the hole. */
     for (size_t next = (hole + 1) & mask; table->places[next].address; next = (next + 1) & mask) {
         size_t home = home_of(table, table->places[next].address);
@@ -97,7 +142,8 @@ void
 allocations_clear(Allocations *table)
 {
     reader_free(table->places);
-    *table = (Allocations){NULL, 0, 0};
+    reader_free(table->large);
+    *table = (Allocations){0};
 }
 
 static bool

@@ -1,7 +1,7 @@
 /* What is alive: allocations by address, and memory mappings as ranges of addresses.
  *
  * Each has its origin, from which every block can decide whether it counts it. Pure C; no Python.
- * Memory is linear in what is alive: 48 to 96 bytes for each allocation.
+ * Memory is linear in what is alive: 32 to 64 bytes for each allocation.
  */
 #ifndef MEMBUDGET_LIVE_MEMORY_H
 #define MEMBUDGET_LIVE_MEMORY_H
@@ -20,7 +20,7 @@ typedef struct {
 } Origin;
 
 typedef struct {
-    uint64_t address; /* 0: a free place in the table */
+    uint64_t address;
     uint64_t size;
     uint32_t origin; /* its number in Origins */
 } Allocation;
@@ -35,11 +35,26 @@ typedef struct {
 
 #define ORIGIN ((ItemShape){sizeof(Origin), 3})
 
+/* An allocation in a table, in 16 bytes. */
+typedef struct {
+    uint64_t address; /* 0: a free place */
+    uint32_t size; /* UINT32_MAX: it is in `large` */
+    uint32_t origin;
+} Place;
+
+typedef struct {
+    uint64_t address;
+    uint64_t size;
+} LargeSize;
+
 /* Open addressing with linear probing; the number of places is a power of two. */
 typedef struct {
-    Allocation *places;
+    Place *places;
     size_t n_places;
     size_t n_used;
+    LargeSize *large; /* the sizes of 4 GiB and more: of a few allocations, in no order */
+    size_t n_large;
+    size_t large_capacity;
 } Allocations;
 
 typedef struct {
@@ -58,11 +73,11 @@ typedef struct {
 /* Add an allocation at an address that is not in the table. False: no memory. */
 bool allocations_add(Allocations *, uint64_t address, uint64_t size, uint32_t origin);
 
-/* Remove an allocation from the table; false if it is not there. */
+/* Remove an allocation from the table; false if it is not there. Afterwards there is room for it. */
 bool allocations_remove(Allocations *, uint64_t address, Allocation *removed);
 
-/* Return the allocation at an address, valid until the table changes; NULL for none. */
-Allocation *allocations_find(const Allocations *, uint64_t address);
+/* Find the allocation at an address; false if there is none. */
+bool allocations_find(const Allocations *, uint64_t address, Allocation *found);
 
 void allocations_clear(Allocations *);
 

@@ -401,13 +401,15 @@ owe_a_free(Scanner *scanner, const Record *record)
 static bool
 is_late(Scanner *scanner, const Record *record)
 {
-    Allocation *owed = allocations_find(&scanner->owed, record->address);
-    if (!owed || scanner->threads[scanner->current].behind > owed->size) {
+    Allocation owed;
+    if (!allocations_find(&scanner->owed, record->address, &owed)
+        || scanner->threads[scanner->current].behind > owed.size)
+    {
         return false;
     }
-    if (!--owed->origin) {
-        Allocation paid;
-        allocations_remove(&scanner->owed, record->address, &paid);
+    allocations_remove(&scanner->owed, record->address, &owed);
+    if (owed.origin > 1) {
+        allocations_add(&scanner->owed, owed.address, owed.size, owed.origin - 1);
     }
     return true;
 }

@@ -436,7 +436,7 @@ frame(PyObject *self, PyObject *args)
 }
 
 static bool
-counts_object(const Scanner *scanner, const Block *block, const Allocation *object)
+counts_object(const Scanner *scanner, const Block *block, const Place *object)
 {
     Origin origin = origin_numbered(&scanner->origins, object->origin);
     return block_counts(block, &origin);

@@ -78,7 +78,7 @@ operations = st.lists(
         st.sampled_from(
             ["malloc"] * 4
             + ["free"] * 3
-            + ["realloc", "race", "race", "mmap", "munmap", "lookalike"]
+            + ["realloc_large", "realloc", "race", "race", "mmap", "munmap", "lookalike"]
             + ["open", "open_thread_only", "close", "work", "suspend", "go_on"]
             + ["break_off"]
             + ["make", "unmake"]
@@ -134,6 +134,12 @@ class Machine:
         for block in self._counting(tid):
             block.heap[address] = size
             block.gain(size)
+
+    def realloc_large(self, tid: int, which: int, less: int) -> None:
+        """Reallocate to about 4 GiB: larger sizes are in another place of the scanner."""
+        address = list(self.heap)[which % len(self.heap)] if self.heap else None
+        self.free(tid, which, 0)
+        self.malloc(tid, (1 << 32) - 3 + less, 0, REALLOC, at=address)
 
     def free(self, tid: int, which: int, _: int) -> None:
         if not self.heap:

@@ -87,6 +87,7 @@ def file_of(data: bytes) -> Iterator[int]:
 @given(operations, st.booleans(), st.integers(0, 1000), st.randoms(use_true_random=False))
 @example([("open", 1, 0, 0), ("mmap", 1, 0, 8), ("munmap", 1, 2, 3)], False, 0, None)
 @example([("open", 1, 0, 0), ("mmap", 1, 0, 0)], False, 0, None)
+@example([("open", 1, 0, 0), *[("realloc_large", 1, 0, n) for n in range(9)]], False, 0, None)
 def test_scanner_replay_and_model_agree(
     program: list[Operation], native: bool, seed: int, chance: object
 ) -> None:
