@@ -24,7 +24,16 @@ sys.path.insert(0, str(HERE.parent / "core/recording"))
 from captures import capture_of  # noqa: E402
 from programs import Machine, Operation  # noqa: E402
 
-FLAGS = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+FLAGS = [
+    "-std=gnu11",
+    "-O1",
+    "-g",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+]
 C_SOURCES = (
     "scanner",
     "curve",

@@ -136,7 +136,7 @@ count_objects(const Scanner *scanner, const Block *block)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < scanner->objects.n_places; i++) {
-        const Allocation *object = &scanner->objects.places[i];
+        const Place *object = &scanner->objects.places[i];
         Origin origin = origin_numbered(&scanner->origins, object->origin);
         n += object->address && block_counts(block, &origin);
     }
