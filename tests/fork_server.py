@@ -14,6 +14,10 @@ a fresh interpreter.
 
 A second server has imported membudget and pytest-xdist as well, for programs that only run pytest
 or unittest with them. There, nothing of a program can run before membudget is imported.
+
+On Linux, the workers that pytest-xdist starts in a child are forked too, by a process that was
+forked when the child had run nothing: :func:`fork_workers`. They differ from new interpreters as
+children do, and that process is their parent.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import os
 import runpy
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,7 +42,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 # Not xdist and anyio, which pytest warns of when they were imported before it loads them.
 IMPORTED: Final = [
@@ -161,6 +166,97 @@ def adapters_start() -> None:
         sys.modules["xdist.plugin"]._sys_path[:] = sys.path  # what its workers get
 
 
+def starts_workers(arguments: Sequence[str]) -> bool:
+    """Whether ``python arguments`` is a pytest that may start workers of pytest-xdist."""
+    known = hasattr(os, "pidfd_open") and "pytest" in arguments
+    options = ("-n", "--numprocesses", "--tx", "--dist")
+    return known and any(argument.startswith(options) for argument in arguments)
+
+
+def read_at_start() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(READ_AT_START)}
+
+
+class ForkedWorker:
+    """A worker of pytest-xdist as execnet sees it, with what it uses of ``subprocess.Popen``."""
+
+    def __init__(self, arguments: list[str], parent: int) -> None:
+        stdin, writing = os.pipe()
+        reading, stdout = os.pipe()
+        request = json.dumps([arguments, os.getcwd(), {**os.environ}]).encode()
+        with socket.socket(fileno=os.dup(parent)) as asking:
+            socket.send_fds(asking, [request], [stdin, stdout, 2])
+            pid = int(asking.recv(100))
+        self._process = os.pidfd_open(pid)
+        os.close(stdin)
+        os.close(stdout)
+        self.stdin, self.stdout = open(writing, "wb"), open(reading, "rb")
+
+    def wait(self) -> None:
+        select.select([self._process], [], [])
+
+    def kill(self) -> None:
+        signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+
+def fork_workers() -> list[str]:
+    """Fork a process that will fork the workers of this program.
+
+    A worker with another interpreter, or with other variables that are read at the start, is
+    started as without this.
+
+    Returns:
+        nothing in the program; in each worker its arguments.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork():
+        theirs.close()
+        execnet, parent = importlib.import_module("execnet.gateway_io"), ours.detach()
+        start = read_at_start()
+
+        class WorkerIO(execnet.Popen2IOMaster):  # type: ignore[misc, name-defined]
+            def __init__(self, arguments: list[str], execmodel: Any) -> None:
+                if arguments[0] != sys.executable or read_at_start() != start:
+                    super().__init__(arguments, execmodel)
+                    return
+                self.popen = ForkedWorker(arguments[arguments.index("-c") :], parent)
+                files = (self.popen.stdin, self.popen.stdout)
+                execnet.Popen2IO.__init__(self, *files, execmodel=execmodel)
+
+        execnet.Popen2IOMaster = WorkerIO  # type: ignore[attr-defined]
+        return []
+    ours.close()
+    while True:
+        request, files, *_ = socket.recv_fds(theirs, 1 << 20, 3)
+        if not request:
+            os._exit(0)
+        if (child := os.fork()) == 0:
+            break
+        theirs.send(b"%d" % child)
+        for file in files:
+            os.close(file)
+    theirs.close()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    # xdist gives its workers none of Python's options, but for -u.
+    sys.stderr.reconfigure(write_through=True)  # type: ignore[union-attr]
+    sys.orig_argv[1 : sys.orig_argv.index(__file__)] = ["-u"]
+    sys.warnoptions.clear()
+    filters = [one for one in warnings.filters if one[0] != "error"]
+    warnings.resetwarnings()
+    warnings.filters += filters  # type: ignore[operator]
+    arguments, directory, environment = json.loads(request)
+    become(directory, environment)
+    return [*arguments]
+
+
+def become(directory: str, environment: dict[str, str]) -> None:
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 def next_program() -> Callable[[], object]:
     """Serve; return in each child, with what runs its program."""
     plugins = importlib.import_module("_pytest.config").default_plugins
@@ -191,15 +287,15 @@ def next_program() -> Callable[[], object]:
         opened = os.open(f"{files}/{number}", flags)
         os.dup2(opened, number)
         os.close(opened)
-    os.chdir(directory)
-    os.environ.clear()
-    os.environ.update(environment)
+    become(directory, environment)
+    if starts_workers(arguments):
+        arguments = fork_workers() or arguments
     sys.orig_argv[sys.orig_argv.index(__file__) :] = arguments
     kind, *rest = program = without_filters(arguments)
     filters = arguments[1 : len(arguments) - len(program) : 2]
     sys.warnoptions += filters
     warnings._processoptions(filters)  # type: ignore[attr-defined]
-    path = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     main = sys.modules["__main__"] = ModuleType("__main__")
     vars(main)["__builtins__"] = builtins
     if kind == "-m":
@@ -208,6 +304,7 @@ def next_program() -> Callable[[], object]:
         return functools.partial(runpy._run_module_as_main, rest[0])  # type: ignore[attr-defined]
     if kind == "-c":
         sys.argv, sys.path[:1] = ["-c", *rest[1:]], ["", *path]
+        adapters_start()
         source, name = rest[0].encode(), "<string>"
     else:
         name = main.__file__ = os.path.abspath(kind)
