@@ -15,7 +15,7 @@ from threading import setprofile as set_thread_profile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import CaptureError, RecordingError, TrackerConflictError
+from ..errors import CaptureError, MisuseError, RecordingError, TrackerConflictError
 from ..host.forks import not_forking, tracker_runs
 from ..host.module_names import NOT_UTF_8
 from ..host.raised import raised_by_us, suppressed
@@ -170,6 +170,8 @@ class Capture:
         memray._memray.print_greenlet_warning = _print_nothing
         try:
             self._start_tracker(memray)
+        except MisuseError:  # of a guard; not of memray
+            raise
         except (RuntimeError, OSError, AssertionError, SystemError) as error:
             if not raised_by_us(error):
                 raise
@@ -358,17 +360,20 @@ def _remove_leftovers(memray: ModuleType) -> None:
     memray (1.20) then leaves its hooks in other threads and on Python's allocators, and removes
     them when the next tracker stops.
     """
+    before = ThreadAttributes()
     try:
         with memray.Tracker(
             destination=memray.FileDestination("/dev/null", overwrite=True),
             memory_interval_ms=_SAMPLE_INTERVAL_MS,
             trace_python_allocators=True,
         ):
-            pass
+            before.remember_wrapper()
     except (OSError, RuntimeError) as error:
         if not raised_by_us(error):
             raise
         # This tracker could not start either, so the next one removes them.
+    finally:
+        before.put_back()
 
 
 def _survivors_of(tracker: memray.Tracker) -> tuple[object, ...]:
