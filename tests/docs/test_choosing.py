@@ -23,6 +23,11 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
+def rounded(text: str) -> str:
+    """Without tenths of a KiB: Python itself allocates a little more in some versions."""
+    return re.sub(r"\.\dKiB", ".0KiB", text)
+
+
 def test_the_configuration(project: Path) -> None:
     assert blocks("ini") == [(project / "pytest.ini").read_text()]
 
@@ -30,7 +35,7 @@ def test_the_configuration(project: Path) -> None:
 def test_the_table(project: Path) -> None:
     ran = run_python_in(project, *PYTEST, "--memray-suggest")
     (table,) = blocks("text")
-    assert table in ran.stdout
+    assert rounded(table) in rounded(ran.stdout)
 
 
 def test_the_changes(project: Path) -> None:

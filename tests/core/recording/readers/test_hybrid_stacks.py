@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 from conftest import in_subprocess
@@ -12,6 +13,26 @@ KEPT: list[object] = []
 
 def keep(n_bytes: int) -> None:
     KEPT.append(bytearray(n_bytes))
+
+
+def finds_native_frames() -> bool:
+    """Whether memray itself has native frames in hybrid stacks.
+
+    It finds none in Debian's Python 3.14, which is stripped: most of the interpreter loop belongs
+    to no symbol there. Hybrid stacks are the Python stacks then.
+    """
+    import memray
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "capture")
+        with memray.Tracker(path, native_traces=True, trace_python_allocators=True):
+            keep(100_000)
+        (kept,) = (
+            record
+            for record in memray.FileReader(path).get_leaked_allocation_records(merge_threads=True)
+            if record.size >= 100_000
+        )
+        return len(kept.hybrid_stack_trace(100)) > len(kept.stack_trace(100))
 
 
 def check_what_the_filter_gets(*, native: bool, nested: bool) -> None:
@@ -46,7 +67,7 @@ def check_what_the_filter_gets(*, native: bool, nested: bool) -> None:
     assert [one.function for one in frames if one.filename == __file__] == ["keep"]
     assert frames[-1].function == "keep"
     assert not any("membudget/block.py" in one.filename for one in frames)
-    assert (len(frames) > 1) is native, frames
+    assert (len(frames) > 1) is (native and finds_native_frames()), frames
     assert [one.function for one in first] == [one.function for one in frames]
     (leak,) = exceeded.value.verdict.leaks
     assert leak.stack == frames
