@@ -160,8 +160,11 @@ def test_allocators_that_are_left_untouched(front_end: str, tmp_path: Path) -> N
 
 
 def test_workers_of_pytest_xdist(tmp_path: Path) -> None:
-    """Workers are told before they load anything."""
-    found, output = outcomes("pytest_marker", tmp_path, "-n2")
+    """Workers are told before they load anything.
+
+    With a variable that Python reads at its start, they are new interpreters: see fork_server.py.
+    """
+    found, output = outcomes("pytest_marker", tmp_path, "-n2", PYTHONUNBUFFERED="1")
     assert found == ALL_EXCEED, output
 
 
