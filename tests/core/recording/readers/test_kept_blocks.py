@@ -163,6 +163,8 @@ def check_one_recording(*, native: bool) -> None:
                 thread = threading.Thread(target=function, name=f"thread {number}")
                 thread.start()
                 thread.join()
+                while Path(f"/proc/self/task/{thread.native_id}").exists():
+                    pass  # what it still does would be in later blocks
                 with kept(f"inner-{number}") as inner:
                     note_serial(f"inner-{number}", inner)
                     second = function()
@@ -202,8 +204,7 @@ def check_one_recording(*, native: bool) -> None:
         named = {int(number) for number in re.findall(rb"function_(\d+)\0", content)}
         number = int(name.partition("-")[2])
         # A thread can have the number of one that has ended, and then begins with its last frames.
-        assert max(named) == number, (name, named)
-        assert len(named) <= 2, (name, named)
+        assert {number} <= named <= {number - 1, number}
     recorder.end_run()
 
 
