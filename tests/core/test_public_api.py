@@ -133,6 +133,40 @@ def test_names_are_imported_with_the_real_functions() -> None:
 
 
 @in_fresh_interpreter
+def test_a_class_gets_its_budget_with_the_real_functions() -> None:
+    """The adapter is imported when the first ``TestCase`` is decorated: in a test, perhaps."""
+    import os
+    import sys
+    import unittest
+
+    import membudget
+
+    def fails(*_: object, **__: object) -> object:
+        raise OSError("replaced")
+
+    with membudget.measure_memory():
+        os.stat, os.open, os.listdir, os.getcwd = [fails] * 4  # type: ignore[assignment]
+        assert "unittest_membudget.measuring" not in sys.modules
+
+        @membudget.limit_memory("100 KB")
+        class Test(unittest.TestCase):
+            def runTest(self) -> None:
+                bytearray(200_000)
+
+        result = unittest.TestResult()
+        Test().run(result)
+    assert "limited to 100.0KiB but allocated" in result.failures[0][1]
+
+
+def test_a_block_imports_no_adapter(run_python: RunPython) -> None:
+    """Only the hooks of the one for unittest."""
+    block = "import membudget\nwith membudget.limit_memory('1 MB'): pass"
+    loaded = imported_by(run_python, block)
+    assert "unittest_membudget.hooks" in loaded
+    assert not loaded & {"unittest_membudget.measuring", "membudget.runs.run"}
+
+
+@in_fresh_interpreter
 def test_importing_is_cheap() -> None:
     """A suite that never measures does not import memray."""
     import importlib

@@ -1,21 +1,30 @@
-"""The hooks that membudget calls; it finds this module through this package's entry point."""
+"""The hooks that membudget calls; it finds this module through this package's entry point.
+
+Every program with a block imports it. So it imports the rest of the package when a ``TestCase``
+class is found.
+"""
 
 from __future__ import annotations
 
-import unittest
+import sys
+from typing import TYPE_CHECKING
 
-from membudget import Budget, hookimpl
-from membudget.runs import TestRules
+from membudget import hookimpl
+from membudget.runs import importing
 
-from .measuring import put_budget_on
-from .rules import valid_rules_of
+if TYPE_CHECKING:
+    from membudget import Budget
+    from membudget.runs import TestRules
 
 
 @hookimpl
 def membudget_limit_class(cls: type, budget: Budget) -> type | None:
     """Put a budget on a ``TestCase`` class, as the default of its tests."""
-    if not issubclass(cls, unittest.TestCase):
+    if not _is_test_case(cls):
         return None
+    with importing():
+        from .measuring import put_budget_on
+
     put_budget_on(cls, budget)
     return cls
 
@@ -23,4 +32,15 @@ def membudget_limit_class(cls: type, budget: Budget) -> type | None:
 @hookimpl
 def membudget_rules_of(cls: type, method: str) -> TestRules | None:
     """Return the rules of a test of a ``TestCase`` class."""
-    return valid_rules_of(cls, method) if issubclass(cls, unittest.TestCase) else None
+    if not _is_test_case(cls):
+        return None
+    with importing():
+        from .rules import valid_rules_of
+
+    return valid_rules_of(cls, method)
+
+
+def _is_test_case(cls: type) -> bool:
+    """Whether a class is a ``TestCase``: none is before unittest is imported."""
+    unittest = sys.modules.get("unittest.case")
+    return unittest is not None and issubclass(cls, unittest.TestCase)

@@ -19,7 +19,7 @@ from ..availability import measuring_is_on, why_not_measured
 from ..budget import Budget, Phase
 from ..budget_arguments import leak_budget, memory_budget, object_budget
 from ..host import system as system
-from ..host.late_imports import late_names
+from ..host.late_imports import importing, late_names
 from ..host.origins import directories_of, origin_of, shown_path
 from ..marker_arguments import (
     KEEPS_OUT,
@@ -136,6 +136,7 @@ __all__ = [
     "github_lines",
     "has_nothing_to_measure",
     "hide_unless_exceeded",
+    "importing",
     "in_block",
     "junit_properties",
     "late_names",
