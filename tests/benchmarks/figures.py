@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +24,11 @@ NO_LIMIT: Final = "no limit"
 LIMIT: Final = "a limit"
 OBJECTS: Final = "a limit, `--trace-python-allocators`"
 STABLE: Final = "a limit, `--memray-stable`"
+ONLY: Final = "a limit, `only=`"
+HOOK: Final = "a limit, a filter in a hook"
+LEAKS: Final = "`limit_leaks`"
+NATIVE: Final = "a limit, `--native`"
+CAPTURES: Final = "a limit, every capture kept"
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,11 @@ class Workload:
     """By mode and tool."""
 
     def whole(self, mode: str, tool: str) -> float:
-        """Return the seconds of the process."""
-        return statistics.median(self.seconds[mode][tool])
+        """Return the seconds of the process, in the fastest round.
+
+        Other load on the machine only adds time.
+        """
+        return min(self.seconds[mode][tool])
 
     def added(self, mode: str, tool: str) -> float:
         """Return the seconds that measuring adds to each test.

@@ -16,10 +16,15 @@ from commands import Command
 from figures import (
     BENCHMARK,
     BENCHMEM,
+    CAPTURES,
+    HOOK,
+    LEAKS,
     LIMIT,
+    NATIVE,
     NO_LIMIT,
     NOT_MEASURED,
     OBJECTS,
+    ONLY,
     OURS,
     PLAIN,
     STABLE,
@@ -58,7 +63,6 @@ class Side:
 _TRACED: Final = ("--trace-python-allocators",)
 _NATIVE: Final = ("--native",)
 _KEPT: Final = ("--memray-bin-path=kept",)
-_PROFILE: Final = ("--benchmark-memory-profile=kept",)
 
 _PLAINLY: Final = Side()
 
@@ -71,35 +75,26 @@ def _limited(*options: str) -> Side:
     return Side(suites.LIMIT, options)
 
 
-def _ceiling(*options: str) -> Side:
-    return Side(suites.CEILING, options)
-
-
 # The keys are those of the tables.
 MODES: Final[dict[str, dict[str, Side]]] = {
     NOT_MEASURED: {PLAIN: _PLAINLY, BENCHMARK: _PLAINLY},
-    NO_LIMIT: {OURS: _ours(marker=""), THEIRS: _PLAINLY, BENCHMEM: _PLAINLY, TRACKER: _PLAINLY},
-    LIMIT: {OURS: _ours(), THEIRS: _limited(), BENCHMEM: _ceiling()},
+    NO_LIMIT: {OURS: _ours(marker=""), THEIRS: _PLAINLY, TRACKER: _PLAINLY},
+    LIMIT: {OURS: _ours(), THEIRS: _limited(), BENCHMEM: Side(suites.CEILING)},
     OBJECTS: {
         OURS: _ours(*_TRACED),
         THEIRS: _limited(*_TRACED),
         TRACKER: Side(options=_TRACED),
     },
     STABLE: {OURS: _ours("--memray-stable")},
-    "a limit, `only=`": {OURS: _ours(marker=suites.ONLY)},
-    "a limit, a filter in a hook": {OURS: _ours(conftest=suites.HOOK)},
-    "`limit_leaks`": {OURS: _ours(marker=suites.LEAKS), THEIRS: Side(suites.LEAKS)},
-    "a limit, `--native`": {
+    ONLY: {OURS: _ours(marker=suites.ONLY)},
+    HOOK: {OURS: _ours(conftest=suites.HOOK)},
+    LEAKS: {OURS: _ours(marker=suites.LEAKS), THEIRS: Side(suites.LEAKS)},
+    NATIVE: {
         OURS: _ours(*_NATIVE),
         THEIRS: _limited(*_NATIVE),
-        BENCHMEM: _ceiling(*_PROFILE, "--benchmark-memory-profile-native"),
         TRACKER: Side(options=_NATIVE),
     },
-    "a limit, every capture kept": {
-        OURS: _ours(*_KEPT),
-        THEIRS: _limited(*_KEPT),
-        BENCHMEM: _ceiling(*_PROFILE),
-    },
+    CAPTURES: {OURS: _ours(*_KEPT), THEIRS: _limited(*_KEPT)},
     "a limit, `--memray-evidence`": {OURS: _ours("--memray-evidence=kept")},
     "a limit, `--memray-json`": {OURS: _ours("--memray-json=run.json")},
     "a limit, without `--memray`": {OURS: _limited()},

@@ -150,11 +150,11 @@ def test_a_class_gets_its_budget_with_the_real_functions() -> None:
 
         @membudget.limit_memory("100 KB")
         class Test(unittest.TestCase):
-            def runTest(self) -> None:
+            def test_it(self) -> None:
                 bytearray(200_000)
 
         result = unittest.TestResult()
-        Test().run(result)
+        Test("test_it").run(result)
     assert "limited to 100.0KiB but allocated" in result.failures[0][1]
 
 
