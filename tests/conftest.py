@@ -55,11 +55,13 @@ def run_python_in(
     environment: dict[str, str] | None = None,
     stdin: str = "",
     fresh: bool = False,
+    begins_with_membudget: bool | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -W error arguments`` in ``directory`` and return what came of it.
 
-    With ``fresh`` in a new interpreter, otherwise in a child of the fork server where it can:
-    ``fork_server`` says how these differ.
+    With ``fresh`` in a new interpreter, otherwise in a child of a fork server where it can:
+    ``fork_server`` says how these differ. ``begins_with_membudget`` is whether the program imports
+    membudget before it does anything else; by default, ``fork_server`` looks.
 
     A pytest that runs there loads few plugins, whatever is installed besides, and prints what it
     prints on a developer's machine: with these variables of CI servers, it prints more.
@@ -82,8 +84,10 @@ def run_python_in(
         **ours,
     }
     if not fresh and fork_server.can_run(arguments, ours):
-        server = the_fork_server(adapters=fork_server.only_runs_tests(arguments, environment))
-        return server.run(arguments, directory, environment, stdin)
+        begins = begins_with_membudget
+        if begins is None:
+            begins = fork_server.begins_with_membudget(arguments, directory, environment)
+        return the_fork_server(begins).run(arguments, directory, environment, stdin)
     return subprocess.run(
         [sys.executable, *OPTIONS, *arguments],
         cwd=directory,
@@ -96,9 +100,9 @@ def run_python_in(
 
 
 @functools.cache
-def the_fork_server(adapters: bool) -> fork_server.ForkServer:
+def the_fork_server(membudget: bool) -> fork_server.ForkServer:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return fork_server.ForkServer(OPTIONS, {**clean, "PYTHONIOENCODING": "utf-8"}, adapters)
+    return fork_server.ForkServer(OPTIONS, {**clean, "PYTHONIOENCODING": "utf-8"}, membudget)
 
 
 @pytest.fixture
@@ -119,7 +123,12 @@ def in_subprocess(test: Callable[[], None], fresh: bool = False) -> Callable[[Pa
     def run(tmp_path: Path) -> None:
         path = os.pathsep.join(entry for entry in sys.path if entry.startswith(str(REPOSITORY)))
         environment = {"PYTHONPATH": path}
-        done = run_python_in(tmp_path, "-c", program, environment=environment, fresh=fresh)
+        done = run_python_in(
+            *(tmp_path, "-c", program),
+            environment=environment,
+            fresh=fresh,
+            begins_with_membudget=True,
+        )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         # What memray says of damaged captures, and of Debian's Python where a test has a tracker of
         # its own, is memray's.

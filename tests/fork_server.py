@@ -12,8 +12,9 @@ collector passes over them; the hash of a text is the same in all children; and 
 frame of this file at its bottom. A test to which this makes a difference asks ``run_python_in`` for
 a fresh interpreter.
 
-A second server has imported membudget and pytest-xdist as well, for programs that only run pytest
-or unittest with them. There, nothing of a program can run before membudget is imported.
+A second server has imported membudget and pytest-xdist as well, for programs that import membudget
+before they do anything else: those that only run pytest or unittest with it, and those that begin
+with its import.
 
 On Linux, the workers that pytest-xdist starts in a child are forked too, by a process that was
 forked when the child had run nothing: :func:`fork_workers`. They differ from new interpreters as
@@ -22,6 +23,7 @@ children do, and that process is their parent.
 
 from __future__ import annotations
 
+import ast
 import atexit
 import builtins
 import functools
@@ -50,9 +52,10 @@ IMPORTED: Final = [
     *("asyncio", "doctest", "unittest.main", "unittest.mock", "tomllib"),
 ]
 
-ADAPTERS: Final = [
-    *("pytest_membudget.plugin", "pytest_membudget.measuring", "pytest_membudget.reporting"),
-    *("unittest_membudget.runner", "xdist.plugin", "xdist.looponfail"),
+MEMBUDGET: Final = [
+    *("membudget.recording.recorder", "membudget.decorating", "pytest_membudget.plugin"),
+    *("pytest_membudget.measuring", "pytest_membudget.reporting", "unittest_membudget.runner"),
+    *("xdist.plugin", "xdist.looponfail"),
 ]
 """What the second server has imported as well, in the way in which pytest imports its plugins."""
 
@@ -96,6 +99,38 @@ def only_runs_tests(arguments: tuple[str, ...], environment: dict[str, str]) -> 
     return runs_tests and plugins <= set(PLUGINS) and not loads_others
 
 
+def begins_with_membudget(
+    arguments: tuple[str, ...], directory: Path, environment: dict[str, str]
+) -> bool:
+    """Whether ``python arguments`` imports membudget before it does anything else.
+
+    Args:
+        arguments: what follows ``python``.
+        directory: where it runs.
+        environment: all variables of the program.
+    """
+    kind, *rest = without_filters(arguments)
+    if kind == "-m":
+        return only_runs_tests(arguments, environment)
+    try:
+        text = rest[0] if kind == "-c" else (directory / kind).read_bytes()
+        statements = ast.parse(text).body
+    except (OSError, SyntaxError, ValueError):  # the program fails of itself
+        return False
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            packages = {name.name.partition(".")[0] for name in statement.names}
+        elif isinstance(statement, ast.ImportFrom):
+            packages = {(statement.module or "").partition(".")[0]}
+        else:
+            return False
+        if "membudget" in packages:
+            return True
+        if not packages <= sys.stdlib_module_names:
+            return False
+    return False
+
+
 def without_filters(arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments after all ``-W filter``."""
     while arguments[0] == "-W":
@@ -107,10 +142,10 @@ class ForkServer:
     """The server, as the process that runs tests sees it."""
 
     def __init__(
-        self, options: list[str], environment: dict[str, str], adapters: bool = False
+        self, options: list[str], environment: dict[str, str], membudget: bool = False
     ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, *options, __file__, *(["adapters"] if adapters else [])],
+            [sys.executable, *options, __file__, *(["membudget"] if membudget else [])],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -143,19 +178,19 @@ class ForkServer:
         self._process.communicate()
 
 
-def import_adapters() -> None:
+def import_membudget() -> None:
     """Import the plugins of pytest with its import hook: it warns of others, and rewrites these."""
     rewriting = importlib.import_module("_pytest.assertion").install_importhook(
         importlib.import_module("_pytest.config").get_config()
     )
     rewriting.mark_rewrite("membudget", "pytest_membudget", "unittest_membudget", "xdist")
-    for name in ADAPTERS:
+    for name in MEMBUDGET:
         importlib.import_module(name)
     sys.meta_path.remove(rewriting)
 
 
-def adapters_start() -> None:
-    """Let the modules of :data:`ADAPTERS` know this process: what they look up at their import."""
+def membudget_starts() -> None:
+    """Let the modules of :data:`MEMBUDGET` know this process: what they look up at their import."""
     if system := sys.modules.get("membudget.host.system"):
         system.Real.environment.clear()
         system.Real.environment.update(os.environ)
@@ -266,8 +301,8 @@ def next_program() -> Callable[[], object]:
     # free it when the child ends takes longer than most programs run. A child does not count it.
     frozen, count = 0, gc.get_freeze_count
     gc.get_freeze_count = lambda: max(0, count() - frozen)
-    if sys.argv[1:] == ["adapters"]:
-        import_adapters()
+    if sys.argv[1:] == ["membudget"]:
+        import_membudget()
     gc.collect()
     gc.freeze()
     frozen = count()
@@ -300,15 +335,16 @@ def next_program() -> Callable[[], object]:
     vars(main)["__builtins__"] = builtins
     if kind == "-m":
         sys.argv, sys.path[:1] = ["-m", *rest[1:]], [os.getcwd(), *path]
-        adapters_start()
+        membudget_starts()
         return functools.partial(runpy._run_module_as_main, rest[0])  # type: ignore[attr-defined]
     if kind == "-c":
         sys.argv, sys.path[:1] = ["-c", *rest[1:]], ["", *path]
-        adapters_start()
+        membudget_starts()
         source, name = rest[0].encode(), "<string>"
     else:
         name = main.__file__ = os.path.abspath(kind)
         sys.argv, sys.path[:1] = [*program], [os.path.dirname(os.path.realpath(name)), *path]
+        membudget_starts()
         source = Path(name).read_bytes()
     # Nothing but the program itself holds its names: they go when it ends.
     return functools.partial(exec, compile(source, name, "exec", dont_inherit=True), vars(main))

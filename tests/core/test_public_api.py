@@ -13,7 +13,7 @@ import membudget.runs
 import pytest
 import pytest_membudget
 import unittest_membudget
-from conftest import RunPython, in_fresh_interpreter
+from conftest import in_fresh_interpreter, run_python_in
 from membudget import Budget, LeakLimit, Limit, MembudgetError, MemoryLimitExceeded, ObjectLimit
 from membudget.testing import make_measurement
 from membudget.verdict import judge
@@ -82,21 +82,22 @@ def test_other_names_are_attribute_errors(face: ModuleType) -> None:
         face.other  # noqa: B018
 
 
-def imported_by(run_python: RunPython, code: str) -> set[str]:
-    """Return the modules that are loaded after some code has run."""
-    return set(run_python("-c", f"import sys; {code}; print(*sys.modules)").stdout.split())
+def imported_by(directory: Path, code: str) -> set[str]:
+    """Return the modules that are loaded after some code has run in a new interpreter."""
+    done = run_python_in(directory, "-c", f"{code}\nimport sys; print(*sys.modules)", fresh=True)
+    return set(done.stdout.split())
 
 
-def test_code_with_budgets_imports_only_what_it_needs(run_python: RunPython) -> None:
+def test_code_with_budgets_imports_only_what_it_needs(tmp_path: Path) -> None:
     """Not what reads and writes run files and source files, or runs tests.
 
     A plugin that runs tests does not import what changes source files.
     """
-    loaded = imported_by(run_python, "from membudget import limit_memory")
+    loaded = imported_by(tmp_path, "from membudget import limit_memory")
     rooms = {name.split(".")[1] for name in loaded if name.startswith("membudget.")}
     assert "block" in rooms
     assert not rooms & {"results", "source", "runs", "cli"}
-    loaded = imported_by(run_python, "from membudget.runs import Run, report_lines")
+    loaded = imported_by(tmp_path, "from membudget.runs import Run, report_lines")
     assert "membudget.block" in loaded
     assert "membudget.results.reading" not in loaded
     assert not loaded & {
@@ -106,9 +107,9 @@ def test_code_with_budgets_imports_only_what_it_needs(run_python: RunPython) -> 
     }
 
 
-def test_an_installed_adapter_costs_little_where_nothing_is_measured(run_python: RunPython) -> None:
+def test_an_installed_adapter_costs_little_where_nothing_is_measured(tmp_path: Path) -> None:
     """pytest loads the plugin in every run: it imports neither the engine nor the reporter."""
-    loaded = imported_by(run_python, "import pytest_membudget.plugin, unittest_membudget")
+    loaded = imported_by(tmp_path, "import pytest_membudget.plugin, unittest_membudget")
     assert "membudget.settings" in loaded
     assert not loaded & {"membudget.block", "membudget.recording.segment", "membudget.report"}
 
@@ -158,12 +159,12 @@ def test_a_class_gets_its_budget_with_the_real_functions() -> None:
     assert "limited to 100.0KiB but allocated" in result.failures[0][1]
 
 
-def test_a_block_imports_no_adapter(run_python: RunPython) -> None:
-    """Only the hooks of the one for unittest."""
+def test_a_block_imports_no_adapter(tmp_path: Path) -> None:
+    """Only the hooks of the one for unittest, and not unittest itself."""
     block = "import membudget\nwith membudget.limit_memory('1 MB'): pass"
-    loaded = imported_by(run_python, block)
+    loaded = imported_by(tmp_path, block)
     assert "unittest_membudget.hooks" in loaded
-    assert not loaded & {"unittest_membudget.measuring", "membudget.runs.run"}
+    assert not loaded & {"unittest_membudget.measuring", "unittest", "membudget.runs.run"}
 
 
 @in_fresh_interpreter

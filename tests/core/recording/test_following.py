@@ -301,13 +301,15 @@ def test_what_was_read_is_removed_from_the_disk() -> None:
             segment = get_recorder()._segment
             assert segment is not None
             fd = segment._capture.fd
-            while (status := os.fstat(fd)).st_size < 60_000_000:
-                record_until_followed(200_000)
-            while 512 * status.st_blocks > 45_000_000:
+            while (status := os.fstat(fd)).st_size < 26_000_000:
+                record_until_followed(500_000)
+            deadline = time.monotonic() + 30
+            while 512 * status.st_blocks > 22_000_000 and time.monotonic() < deadline:
                 record_much(1000)
                 time.sleep(0.01)
                 status = os.fstat(fd)
     except MemoryLimitExceeded as error:
+        assert 512 * status.st_blocks <= 22_000_000 <= status.st_size - 4_000_000
         assert error.measurement.peak_bytes >= len(kept)
         largest = error.measurement.allocations[0]
         assert (largest.size_bytes, largest.stack[0].function) == (5_000_001, "keep_much")
