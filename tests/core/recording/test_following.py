@@ -324,14 +324,14 @@ def test_only_the_scanner_reads_a_capture_with_holes() -> None:
     from membudget.recording.recorder import get_recorder
 
     scanner.Scanner.has_given_back = property(lambda _: True)  # type: ignore[assignment]
-    for garbage, words in ((b"\xff" * 4000, "not enough memory"), (b"", "incomplete")):
+    for garbage, words in ((b"\xff" * 1000, "not enough memory"), (b"", "incomplete")):
         try:
             with measure_memory():
                 segment = get_recorder()._segment
                 assert segment is not None
+                record_much(2000)  # in its last bytes are allocations, and no names
                 end = segment._capture._file.written_length()
-                record_much(2000)
-                os.pwrite(segment._capture.fd, garbage, end)
+                os.pwrite(segment._capture.fd, garbage, end - 2000)
                 if not garbage:
                     scanner.Scanner.close_block = lambda *_: None  # type: ignore[method-assign]
         except CaptureError as error:
