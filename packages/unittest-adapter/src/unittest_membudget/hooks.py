@@ -6,7 +6,6 @@ class is found.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from membudget import hookimpl
@@ -41,6 +40,11 @@ def membudget_rules_of(cls: type, method: str) -> TestRules | None:
 
 
 def _is_test_case(cls: type) -> bool:
-    """Whether a class is a ``TestCase``: none is before unittest is imported."""
-    unittest = sys.modules.get("unittest.case")
-    return unittest is not None and issubclass(cls, unittest.TestCase)
+    """Whether a class is a ``TestCase``; by name, so that unittest need not be imported here.
+
+    That also holds for a class whose test has removed unittest from ``sys.modules``.
+    """
+    return any(
+        (base.__module__, base.__qualname__) == ("unittest.case", "TestCase")
+        for base in cls.__mro__
+    )
