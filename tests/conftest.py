@@ -118,7 +118,13 @@ def in_subprocess(test: Callable[[], None], fresh: bool = False) -> Callable[[Pa
     it is a new interpreter, which has imported nothing.
     """
     file = test.__code__.co_filename
-    program = f"import runpy; runpy.run_path({file!r})[{test.__name__!r}].plain()"
+    program = (
+        "import importlib.util as util\n"
+        f"spec = util.spec_from_file_location({test.__module__!r}, {file!r})\n"
+        "module = util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+        f"module.{test.__name__}.plain()"
+    )
 
     def run(tmp_path: Path) -> None:
         path = os.pathsep.join(entry for entry in sys.path if entry.startswith(str(REPOSITORY)))
