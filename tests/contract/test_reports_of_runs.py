@@ -16,8 +16,8 @@ class Sizes(unittest.TestCase):
     @limit_memory("100 KB")
     def test_over(self): bytearray(200_000)
     @limit_memory("100 KB")
-    def test_near(self): bytearray(101_000)
-    def test_free(self): bytearray(50_000)
+    def test_near(self): bytes(100_900)
+    def test_free(self): bytes(49_950)
 """
 COMMANDS = {
     "pytest": ("-m", "pytest", "-p", "no:cacheprovider", "--memray", "test_it.py"),

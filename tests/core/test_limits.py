@@ -31,8 +31,8 @@ def test_exact_figures_of_known_work() -> None:
         mapping()
     assert (memory.peak_bytes, memory.retained_bytes) == (256 * KIB, 0)
     with measure_memory() as memory:
-        data = bytearray(1_000_000)
-    assert (memory.peak_bytes, memory.retained_bytes) == (1_000_001, 1_000_001)
+        data = bytes(1_000_000)
+    assert (memory.peak_bytes, memory.retained_bytes) == (1_000_033, 1_000_033)
     with measure_memory() as memory:
         del data
         allocate(10)

@@ -359,7 +359,7 @@ import pytest
 @pytest.mark.limit_leaks("1 KB")
 @pytest.mark.limit_memory(total="5 MB", allocations=10)
 def test_it():
-    test_it.kept = bytearray(3_000)
+    test_it.kept = bytes(3_000)
     for _ in range(3):
         bytearray(3_000_000)
 """

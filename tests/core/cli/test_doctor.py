@@ -29,10 +29,10 @@ from membudget import Budget, limit_memory, measure_memory
 from membudget.runs import Block, TraceSettings
 with measure_memory() as outer:
     with measure_memory() as memory:
-        data = bytearray(100_000)
+        data = bytes(100_000)
     with measure_memory() as empty:
         pass
-assert memory.peak_bytes == 100_001, memory.measurement
+assert memory.peak_bytes == 100_033, memory.measurement
 assert empty.n_allocations == 0, empty.measurement
 raise SystemExit(status)
 """
