@@ -130,7 +130,9 @@ def in_subprocess(test: Callable[[], None], fresh: bool = False) -> Callable[[Pa
         path = os.pathsep.join(entry for entry in sys.path if entry.startswith(str(REPOSITORY)))
         environment = {"PYTHONPATH": path}
         done = run_python_in(
-            *(tmp_path, "-c", program),
+            tmp_path,
+            "-c",
+            program,
             environment=environment,
             fresh=fresh,
             begins_with_membudget=True,

@@ -82,21 +82,19 @@ def can_run(arguments: tuple[str, ...], environment: dict[str, str]) -> bool:
     return hasattr(os, "fork") and known and not set(of_python) - set(OF_A_CHILD)
 
 
-def only_runs_tests(arguments: tuple[str, ...], environment: dict[str, str]) -> bool:
-    """Whether ``python arguments`` runs pytest or unittest with no plugins but :data:`PLUGINS`.
+def only_runs_tests(arguments: Sequence[str], environment: dict[str, str]) -> bool:
+    """Whether ``python -m arguments`` runs pytest or unittest with no plugins but :data:`PLUGINS`.
 
     Args:
-        arguments: what follows ``python``.
+        arguments: what follows ``-m``.
         environment: all variables of the program.
     """
-    kind, *rest = without_filters(arguments)
-    options = [*environment.get("PYTEST_ADDOPTS", "").split(), *rest]
+    options = [*environment.get("PYTEST_ADDOPTS", "").split(), *arguments]
     plugins = {name for option, name in pairwise([*options, ""]) if option == "-p"}
     plugins |= {option[2:] for option in options if option.startswith("-p") and option != "-p"}
     plugins |= {environment["PYTEST_PLUGINS"]} if "PYTEST_PLUGINS" in environment else set()
     loads_others = not environment.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-    runs_tests = kind == "-m" and rest[0] in RUNNERS
-    return runs_tests and plugins <= set(PLUGINS) and not loads_others
+    return arguments[0] in RUNNERS and plugins <= set(PLUGINS) and not loads_others
 
 
 def begins_with_membudget(
@@ -111,7 +109,7 @@ def begins_with_membudget(
     """
     kind, *rest = without_filters(arguments)
     if kind == "-m":
-        return only_runs_tests(arguments, environment)
+        return only_runs_tests(rest, environment)
     try:
         text = rest[0] if kind == "-c" else (directory / kind).read_bytes()
         statements = ast.parse(text).body
@@ -335,17 +333,16 @@ def next_program() -> Callable[[], object]:
     vars(main)["__builtins__"] = builtins
     if kind == "-m":
         sys.argv, sys.path[:1] = ["-m", *rest[1:]], [os.getcwd(), *path]
-        membudget_starts()
-        return functools.partial(runpy._run_module_as_main, rest[0])  # type: ignore[attr-defined]
-    if kind == "-c":
+    elif kind == "-c":
         sys.argv, sys.path[:1] = ["-c", *rest[1:]], ["", *path]
-        membudget_starts()
         source, name = rest[0].encode(), "<string>"
     else:
         name = main.__file__ = os.path.abspath(kind)
         sys.argv, sys.path[:1] = [*program], [os.path.dirname(os.path.realpath(name)), *path]
-        membudget_starts()
         source = Path(name).read_bytes()
+    membudget_starts()
+    if kind == "-m":
+        return functools.partial(runpy._run_module_as_main, rest[0])  # type: ignore[attr-defined]
     # Nothing but the program itself holds its names: they go when it ends.
     return functools.partial(exec, compile(source, name, "exec", dont_inherit=True), vars(main))
 
