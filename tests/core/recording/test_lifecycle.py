@@ -383,6 +383,52 @@ def test_many_threads_with_blocks_of_their_own() -> None:
 
 
 @in_subprocess
+def test_a_block_that_begins_while_another_one_is_read_has_whole_stacks() -> None:
+    """Also those of the other block's thread, whose calls were not followed for a moment."""
+    import threading
+
+    from membudget import MemoryLimitExceeded, limit_memory, measure_memory
+    from membudget.recording.recorder import OpenBlock
+    from membudget.runs import Run, Settings
+    from memray._test import MemoryAllocator
+    from workloads import KIB
+
+    Run(Settings(most_allocations=5), "unittest").begin()
+    begins, has_begun, ends = threading.Event(), threading.Event(), threading.Event()
+    messages = []
+    kept = MemoryAllocator()
+
+    def allocate_at_last() -> None:
+        kept.malloc(300 * KIB)
+
+    def overlap() -> None:
+        begins.wait()
+        try:
+            with limit_memory("100 KiB"):
+                has_begun.set()
+                ends.wait()
+        except MemoryLimitExceeded as exceeded:
+            messages.append(str(exceeded))
+
+    ended = OpenBlock.ended
+
+    def ended_then_overlap(block: OpenBlock) -> None:
+        OpenBlock.ended = ended  # type: ignore[method-assign]
+        ended(block)
+        begins.set()
+        has_begun.wait()
+
+    other = threading.Thread(target=overlap)
+    other.start()
+    with measure_memory():
+        OpenBlock.ended = ended_then_overlap  # type: ignore[method-assign,assignment]
+    allocate_at_last()
+    ends.set()
+    other.join()
+    assert "called by allocate_at_last:" in messages[0], messages[0]
+
+
+@in_subprocess
 def test_a_thread_that_outlives_a_block() -> None:
     """Its later work belongs to later blocks; memory that it frees later was retained."""
     import threading

@@ -94,8 +94,8 @@ class Capture:
     """A capture file, and the tracker that writes it between :meth:`start` and :meth:`stop`.
 
     Between :meth:`rest` and :meth:`wake` the tracker keeps running, but without its profile
-    function, which slows down every call of a Python function. Stack traces of that time are wrong.
-    Between :meth:`rest_objects` and :meth:`wake_objects` it records nothing of Python's objects.
+    function, which makes every call of a Python function take several times as long, and without
+    Python's objects. Stack traces of that time are wrong.
     """
 
     def __init__(self, trace: TraceSettings) -> None:
@@ -114,12 +114,12 @@ class Capture:
         # The profile function that memray's has replaced, and the thread.
         self._program_profile: ProfileFunction | None = None
         self._profile_thread = 0
+        self._profile_rests = False
         self._guard: TracemallocGuard | None = None
         self._memrays_files = MemraysFiles(self._file)
         self._interpreters: InterpreterGuard | None = None
         self._before: ThreadAttributes | None = None
         self._found: tuple[ProfileFunction | None, ProfileFunction | None] | None = None
-        self.resting = False
 
     @property
     def fd(self) -> int:
@@ -222,50 +222,55 @@ class Capture:
         tracker_runs(False)
 
     def rest(self) -> None:
-        """Restore the profile function of the calling thread, until :meth:`wake`."""
+        """Record less until :meth:`wake`, for a time in which the calling thread is in no block.
+
+        Can be called again.
+        """
+        if self._guard is not None:
+            self._guard.rest()
+        if self._profile_rests:
+            return
         if getprofile() is None:  # otherwise the program has set its own in the meantime
             own = self._profile_thread == get_ident()
             _set_profile_function(self._program_profile if own else None)
         self._profile_thread = get_ident()
-        self.resting = True
+        self._profile_rests = True
 
-    def wake(self) -> bool:
-        """End :meth:`rest`. Return False, and do nothing, if a new tracker is needed.
+    def can_wake(self) -> bool:
+        """Whether :meth:`wake` would record the next block as the last one was recorded.
 
-        This is so in another thread than that of :meth:`rest`; if the program has closed the file
+        It would not in another thread than that of :meth:`rest`; if the program has closed the file
         or replaced Python's allocators; and if new threads would have no stacks, because the
         program has called ``threading.setprofile``.
         """
-        start_thread_trace = import_memray().start_thread_trace
-        follows_new_threads = get_thread_profile() is start_thread_trace
-        is_here = self._profile_thread == get_ident()
-        if not (is_here and follows_new_threads and self._file.is_ours):
-            return False
-        if self._guard is not None and not self._guard.can_wake():
-            return False
-        self._program_profile = _take_profile_function()
-        # threading calls this function for a new thread. It sets memray's profile function for this
-        # thread, and records the frames that are on the stack.
-        start_thread_trace(None, "call", None)
-        self.resting = False
-        return True
+        return (
+            self._profile_thread == get_ident()
+            and get_thread_profile() is import_memray().start_thread_trace
+            and self._file.is_ours
+            and (self._guard is None or self._guard.can_wake())
+        )
 
-    def rest_objects(self) -> None:
-        """Restore Python's allocators until :meth:`wake_objects`, if they are traced."""
-        if self._guard is not None:
-            self._guard.rest()
-
-    def wake_objects(self) -> None:
-        """End :meth:`rest_objects`.
+    def wake(self) -> None:
+        """End :meth:`rest`. In another thread than that of :meth:`rest`, only for objects.
 
         Raises:
-            CaptureError: the program has replaced the allocators.
+            CaptureError: the program has replaced Python's allocators.
         """
+        self.follow_calls()
         if self._guard is not None and not self._guard.wake():
             raise CaptureError(
                 "this block cannot count Python's objects, because something has replaced Python's "
                 "allocators while the block began"
             )
+
+    def follow_calls(self) -> None:
+        """Use memray's profile function again if it rests in this thread."""
+        if self._profile_rests and self._profile_thread == get_ident():
+            self._program_profile = _take_profile_function()
+            # threading calls this function for a new thread. It sets memray's profile function for
+            # this thread, and records the frames that are on the stack.
+            import_memray().start_thread_trace(None, "call", None)
+            self._profile_rests = False
 
     def stop(self) -> None:
         """Stop recording, and make the file ready to be read."""
@@ -297,7 +302,7 @@ class Capture:
             self._guard.wake()  # memray then finds its allocators as it left them
         if self._found is None:  # stored, because this can be interrupted and called again
             profile = _take_profile_function()
-            is_replaced = self._profile_thread == get_ident() and not self.resting
+            is_replaced = self._profile_thread == get_ident() and not self._profile_rests
             if profile is None and is_replaced:
                 profile = self._program_profile
             self._found = (profile, get_thread_profile())

@@ -97,16 +97,16 @@ class OpenBlock:
         self._recorder.open(self, self._request, trace, self._garbage)
 
     def begins(self) -> None:
-        """Record Python's objects, if they are traced: call it just before the start mark.
+        """Record all that is traced: call it just before the start mark.
 
         Raises:
             CaptureError: the program has replaced Python's allocators.
         """
-        self._recorder.wake_objects()
+        self._recorder.wake()
 
     def ended(self) -> None:
-        """Record no Python objects, unless other blocks are open: call it after the end mark."""
-        self._recorder.rest_objects(self._request.serial)
+        """Record less from now on, unless other blocks are open: call it after the end mark."""
+        self._recorder.rest(self._request.serial)
 
     def suspend(self) -> None:
         """Make the block count nothing until :meth:`go_on`; such stretches can overlap."""
@@ -244,7 +244,7 @@ class Recorder:
             return segment
         trace = trace or TraceSettings()
         if segment is not None and not (
-            segment.resting and segment.trace == trace and segment.wake()
+            segment.is_idle and segment.trace == trace and segment.end_idling()
         ):
             self._finish_segment()
             segment = None
@@ -257,17 +257,17 @@ class Recorder:
                 self._restart_policy.restart_seconds = segment.start_seconds
         return segment
 
-    def wake_objects(self) -> None:
-        """Record Python's objects for a block that begins; see ``OpenBlock.begins``."""
+    def wake(self) -> None:
+        """Record all that is traced, for a block that begins; see ``OpenBlock.begins``."""
         with self._lock:
             if self._segment is not None:
-                self._segment.wake_objects()
+                self._segment.wake()
 
-    def rest_objects(self, serial: int) -> None:
-        """Record no Python objects if a block was the last one; see ``OpenBlock.ended``."""
+    def rest(self, serial: int) -> None:
+        """Record less if a block was the last one; see ``OpenBlock.ended``."""
         with self._lock:
             if self._segment is not None and self._open.keys() <= {serial}:
-                self._segment.rest_objects()
+                self._segment.rest()
 
     def close(self, serial: int, garbage: CollectorPause | None = None) -> None:
         """Close a block, if it is open; see ``OpenBlock.close``."""
@@ -332,11 +332,11 @@ class Recorder:
             return
         segment.forget(serial)
         if self._open:
+            segment.follow_calls()  # they rest if the other block began after this one had ended
             segment.follow()
-            return
-        if was_open and self._continues(segment):
-            segment.rest()
-        elif not segment.resting:
+        elif was_open and self._continues(segment):
+            segment.begin_idling()
+        elif not segment.is_idle:
             self._finish_segment()
 
     def _continues(self, segment: Segment) -> bool:

@@ -31,6 +31,11 @@ class Segment:
     Args:
         alphabet: encodes marks.
         trace: what the tracker traces.
+
+    Attributes:
+        is_idle: whether it records without a block, from :meth:`begin_idling`.
+        start_seconds: how long the tracker took to start.
+        trace: as given.
     """
 
     def __init__(self, alphabet: Alphabet, trace: TraceSettings) -> None:
@@ -42,6 +47,7 @@ class Segment:
         self._is_followed = False
         self._is_whole = True
         self.start_seconds = 0.0
+        self.is_idle = False
         self.trace: Final = trace
 
     def start(self) -> None:
@@ -184,27 +190,28 @@ class Segment:
             )
 
     def rest(self) -> None:
-        """Continue recording between two blocks, at less cost; see :meth:`Capture.rest`."""
+        """Record less, because this thread is in no block; see :meth:`Capture.rest`."""
+        self._capture.rest()
+
+    def wake(self) -> None:
+        """End :meth:`rest`; see :meth:`Capture.wake`."""
+        self._capture.wake()
+
+    def follow_calls(self) -> None:
+        """End :meth:`rest` for stacks of this thread; see :meth:`Capture.follow_calls`."""
+        self._capture.follow_calls()
+
+    def begin_idling(self) -> None:
+        """Continue recording, at less cost, until the next block opens."""
         if self._scanner is not None:
             self._idle_at_rest = self._scanner.idle_bytes
         self._capture.rest()
+        self.is_idle = True
 
-    def wake(self) -> bool:
-        """End :meth:`rest`; see :meth:`Capture.wake`."""
-        return self._capture.wake()
-
-    def rest_objects(self) -> None:
-        """Record nothing of Python's objects; see :meth:`Capture.rest_objects`."""
-        self._capture.rest_objects()
-
-    def wake_objects(self) -> None:
-        """End :meth:`rest_objects`; see :meth:`Capture.wake_objects`."""
-        self._capture.wake_objects()
-
-    @property
-    def resting(self) -> bool:
-        """Whether it is between :meth:`rest` and :meth:`wake`."""
-        return self._capture.resting
+    def end_idling(self) -> bool:
+        """Return whether the next block can be recorded here; then its start calls :meth:`wake`."""
+        self.is_idle = self.is_idle and not self._capture.can_wake()
+        return not self.is_idle
 
     def gap_bytes(self) -> int | None:
         """Return how much was recorded between the last two blocks; None if there was no gap."""
