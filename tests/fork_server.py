@@ -4,7 +4,7 @@ Most tests run a program of their own, and such a program takes a second: nearly
 the import of pytest, memray and what these import. So each process that runs tests starts one
 server. For a program the server forks a child, which gets the arguments, the environment, the
 directory and the standard files of that program, runs it, and ends as an interpreter ends: with its
-exit functions and the clearing of its modules.
+exit functions, and the clearing of its own modules and of membudget's.
 
 The server starts no tracker and no thread. So a child differs from a new interpreter in this alone:
 the modules of :data:`IMPORTED` and what they import are in ``sys.modules``, and the garbage
@@ -290,6 +290,17 @@ def become(directory: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)
 
 
+def spare(modules: dict[str, ModuleType]) -> None:
+    """Let the end of a child clear only its own modules and membudget's, and not ``modules``.
+
+    To clear these copies most of the memory that the child shares with the server, and takes longer
+    than many programs.
+    """
+    for name, module in modules.items():
+        if "membudget" not in name and sys.modules.get(name) is module:
+            del sys.modules[name]
+
+
 def next_program() -> Callable[[], object]:
     """Serve; return in each child, with what runs its program."""
     plugins = importlib.import_module("_pytest.config").default_plugins
@@ -301,6 +312,9 @@ def next_program() -> Callable[[], object]:
     gc.get_freeze_count = lambda: max(0, count() - frozen)
     if sys.argv[1:] == ["membudget"]:
         import_membudget()
+    spared: dict[str, Any] = {**sys.modules}
+    atexit.register(spare, spared)  # the first that is registered, so the last that is called
+    spared[""] = spared  # a cycle that is set aside is never freed
     gc.collect()
     gc.freeze()
     frozen = count()
