@@ -92,6 +92,48 @@ def test_the_memory_of_this_process() -> None:
     assert most.shared_bytes == most.reader_bytes == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no such file")
+@in_subprocess
+def test_a_run_reads_the_memory_of_its_process_from_a_file_that_it_keeps_open() -> None:
+    """Not in a forked child, whose file it is not, and not if the program has closed it."""
+    import os
+
+    from membudget.recording.process_memory import process_memory, status_file
+    from membudget.runs import Run, Settings
+
+    mib = 1 << 20
+
+    def resident() -> int:
+        memory = process_memory()
+        assert memory is not None
+        return memory.resident_bytes
+
+    def of_a_child() -> None:
+        if (child := os.fork()) == 0:
+            before = resident()
+            filled = b"x" * (64 * mib)
+            os._exit(not resident() - before > 60 * mib < len(filled))
+        assert os.waitpid(child, 0)[1] == 0
+
+    run = Run(Settings(most_allocations=1), "unittest")
+    run.begin()
+    kept = status_file._kept
+    assert kept is not None
+    assert kept.is_ours
+    before = resident()
+    filled = b"x" * (64 * mib)
+    assert resident() - before > 60 * mib < len(filled)
+    of_a_child()
+    os.closerange(3, 256)
+    with open("of the program", "w+b") as other:  # gets the number of a file of membudget
+        other.write(b"1 2 3")
+        other.flush()
+        assert resident() > 64 * mib
+    run.end()
+    assert status_file._kept is None
+    assert resident() > 64 * mib
+
+
 @in_subprocess
 def test_arrow_is_switched_while_a_block_is_open() -> None:
     """The program's pool is restored afterwards, and a pool that the program chose is kept."""

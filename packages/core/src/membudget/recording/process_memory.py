@@ -12,12 +12,13 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
-from ..host.raised import raised_by_us
+from ..host.raised import raised_by_us, suppressed
 from ..host.system import Real
 from .readers.scanner import reader_bytes
-from .temp_files import read_beginning
+from .temp_files import OwnFile, open_to_read, read_beginning
 
 _PATH: Final = "/proc/self/statm"
+_N_BYTES: Final = 128
 _HAS_STATM: Final = os.path.exists(_PATH)
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if _HAS_STATM else 0
 
@@ -54,12 +55,48 @@ class ProcessMemory(NamedTuple):
         return max(grown - of_readers, 0)
 
 
+class _StatusFile:
+    """The file in which the system reports the memory of this process."""
+
+    def __init__(self) -> None:
+        self._kept: OwnFile | None = None
+        self._pid = 0
+
+    def keep_open(self) -> None:
+        """Keep the file open from now on: to open it takes most of the time of reading it."""
+        self.close()
+        with suppressed(OSError):  # another system, or too many open files
+            self._kept, self._pid = open_to_read(_PATH), Real.getpid()
+
+    def close(self) -> None:
+        """End :meth:`keep_open`."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def read(self) -> bytes:
+        """Return its content.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        # A child that was forked has the file of its parent.
+        if self._kept is not None and self._pid == Real.getpid():
+            with suppressed(OSError):  # the program has closed it
+                content: bytes = Real.pread(self._kept.fileno(), _N_BYTES, 0)
+                return content
+        return read_beginning(_PATH, _N_BYTES)
+
+
+status_file: Final = _StatusFile()
+
+
 def process_memory() -> ProcessMemory | None:
     """Return the memory of this process; None if the system does not report it (macOS, Windows)."""
     if not _HAS_STATM:
         return None
     try:
-        fields = read_beginning(_PATH, 128).split()
+        fields = status_file.read().split()
     except OSError as error:
         if not raised_by_us(error):
             raise

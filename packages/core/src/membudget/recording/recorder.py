@@ -32,6 +32,7 @@ from .capture import import_memray
 from .garbage import CollectorPause
 from .greenlets import GreenletWatch
 from .marks import SERIALS, Alphabet, Kind, Lengths, make_mark, set_work_marks
+from .process_memory import status_file
 from .readers.process import ReaderProcess
 from .reading import Reading
 from .request import BlockRequest, CountsStacks, LateStacks, TraceSettings
@@ -367,6 +368,7 @@ class Recorder:
         """Let the recording continue between blocks, until :meth:`end_run`."""
         with self._lock:
             self._n_runs += 1
+            status_file.keep_open()
 
     def end_run(self) -> None:
         """End :meth:`begin_run`."""
@@ -374,6 +376,7 @@ class Recorder:
             self._n_runs = max(0, self._n_runs - 1)  # a forked child may end its parent's run
             if not self._n_runs:
                 self.settle()
+                status_file.close()
 
     def settle(self) -> None:
         """End the segment if no block is open, and read the stacks that were left for later."""
