@@ -313,7 +313,7 @@ def next_program() -> Callable[[], object]:
     if sys.argv[1:] == ["membudget"]:
         import_membudget()
     spared: dict[str, Any] = {**sys.modules}
-    atexit.register(spare, spared)  # the first that is registered, so the last that is called
+    atexit.register(spare, spared)  # called after all that a child registers
     spared[""] = spared  # a cycle that is set aside is never freed
     gc.collect()
     gc.freeze()

@@ -221,6 +221,10 @@ class Capture:
         _set_profile_function(self._program_profile)
         tracker_runs(False)
 
+    @property
+    def _is_profile_thread(self) -> bool:
+        return self._profile_thread == get_ident()
+
     def rest(self) -> None:
         """Record less until :meth:`wake`, for a time in which the calling thread is in no block.
 
@@ -228,11 +232,10 @@ class Capture:
         """
         if self._guard is not None:
             self._guard.rest()
-        if self._profile_rests:
+        if self._profile_rests and self._is_profile_thread:
             return
         if getprofile() is None:  # otherwise the program has set its own in the meantime
-            own = self._profile_thread == get_ident()
-            _set_profile_function(self._program_profile if own else None)
+            _set_profile_function(self._program_profile if self._is_profile_thread else None)
         self._profile_thread = get_ident()
         self._profile_rests = True
 
@@ -244,7 +247,7 @@ class Capture:
         program has called ``threading.setprofile``.
         """
         return (
-            self._profile_thread == get_ident()
+            self._is_profile_thread
             and get_thread_profile() is import_memray().start_thread_trace
             and self._file.is_ours
             and (self._guard is None or self._guard.can_wake())
@@ -265,7 +268,7 @@ class Capture:
 
     def follow_calls(self) -> None:
         """Use memray's profile function again if it rests in this thread."""
-        if self._profile_rests and self._profile_thread == get_ident():
+        if self._profile_rests and self._is_profile_thread:
             self._program_profile = _take_profile_function()
             # threading calls this function for a new thread. It sets memray's profile function for
             # this thread, and records the frames that are on the stack.
@@ -302,7 +305,7 @@ class Capture:
             self._guard.wake()  # memray then finds its allocators as it left them
         if self._found is None:  # stored, because this can be interrupted and called again
             profile = _take_profile_function()
-            is_replaced = self._profile_thread == get_ident() and not self._profile_rests
+            is_replaced = self._is_profile_thread and not self._profile_rests
             if profile is None and is_replaced:
                 profile = self._program_profile
             self._found = (profile, get_thread_profile())

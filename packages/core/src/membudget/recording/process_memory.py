@@ -60,16 +60,15 @@ class _StatusFile:
 
     def __init__(self) -> None:
         self._kept: OwnFile | None = None
-        self._pid = 0
 
     def keep_open(self) -> None:
         """Keep the file open from now on: to open it takes most of the time of reading it."""
         self.close()
         with suppressed(OSError):  # another system, or too many open files
-            self._kept, self._pid = open_to_read(_PATH), Real.getpid()
+            self._kept = open_to_read(_PATH)
 
     def close(self) -> None:
-        """End :meth:`keep_open`."""
+        """End :meth:`keep_open`, also in a forked child: the file is about its parent."""
         if self._kept is not None:
             self._kept.close()
             self._kept = None
@@ -80,8 +79,7 @@ class _StatusFile:
         Raises:
             OSError: it cannot be read.
         """
-        # A child that was forked has the file of its parent.
-        if self._kept is not None and self._pid == Real.getpid():
+        if self._kept is not None:
             with suppressed(OSError):  # the program has closed it
                 content: bytes = Real.pread(self._kept.fileno(), _N_BYTES, 0)
                 return content

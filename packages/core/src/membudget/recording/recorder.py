@@ -408,6 +408,7 @@ class Recorder:
     def forget_in_child(self) -> None:
         """In a forked child, drop what belongs to the parent."""
         self._lock = RLock()  # a thread that is not in the child may have held it
+        status_file.close()
         for reference in self._open.values():
             block = reference()
             if block is not None:

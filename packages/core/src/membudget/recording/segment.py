@@ -210,7 +210,7 @@ class Segment:
 
     def end_idling(self) -> bool:
         """Return whether the next block can be recorded here; then its start calls :meth:`wake`."""
-        self.is_idle = self.is_idle and not self._capture.can_wake()
+        self.is_idle = not self._capture.can_wake()
         return not self.is_idle
 
     def gap_bytes(self) -> int | None:
