@@ -303,6 +303,8 @@ def spare(modules: dict[str, ModuleType]) -> None:
 
 def next_program() -> Callable[[], object]:
     """Serve; return in each child, with what runs its program."""
+    spared: dict[str, Any] = {}
+    atexit.register(spare, spared)  # the first that is registered is the last that is called
     plugins = importlib.import_module("_pytest.config").default_plugins
     for name in [*IMPORTED, *(f"_pytest.{plugin}" for plugin in plugins)]:
         importlib.import_module(name)
@@ -312,8 +314,7 @@ def next_program() -> Callable[[], object]:
     gc.get_freeze_count = lambda: max(0, count() - frozen)
     if sys.argv[1:] == ["membudget"]:
         import_membudget()
-    spared: dict[str, Any] = {**sys.modules}
-    atexit.register(spare, spared)  # called after all that a child registers
+    spared.update(sys.modules)
     spared[""] = spared  # a cycle that is set aside is never freed
     gc.collect()
     gc.freeze()
